@@ -1,0 +1,45 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** writev takes at most this many buffers at once (IOV_MAX). */
+const BUFFERS_PER_WRITE_MAX = 1024;
+
+/** Writes all bytes of the buffers at a place of the file, however the system cuts it. */
+export async function writeFully(file: FileHandle, buffers: readonly Uint8Array[], position: number): Promise<void> {
+  let at = position;
+  for (let i = 0; i < buffers.length; i += BUFFERS_PER_WRITE_MAX) {
+    let rest = buffers.slice(i, i + BUFFERS_PER_WRITE_MAX);
+    while (rest.length > 0) {
+      const { bytesWritten } = await file.writev(rest, at);
+      at += bytesWritten;
+      rest = behind(rest, bytesWritten);
+    }
+  }
+}
+
+/** What is left of the buffers behind their first bytes. */
+function behind(buffers: Uint8Array[], byteLength: number): Uint8Array[] {
+  let skip = byteLength;
+  let i = 0;
+  while (i < buffers.length && skip >= (buffers[i]?.byteLength ?? 0)) skip -= buffers[i++]?.byteLength ?? 0;
+  const [first, ...rest] = buffers.slice(i);
+  return first === undefined ? [] : [first.subarray(skip), ...rest];
+}
+
+/** Makes a file's name durable. */
+export async function syncDirectoryOf(path: string): Promise<void> {
+  await using directory = await open(dirname(path), 'r');
+  await directory.sync();
+}
+
+/** Reads at most so many bytes: fewer at the end of the file. */
+export async function readAt(file: FileHandle, position: number, byteLength: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(byteLength);
+  let length = 0;
+  while (length < byteLength) {
+    const { bytesRead } = await file.read(bytes, length, byteLength - length, position + length);
+    if (bytesRead === 0) break;
+    length += bytesRead;
+  }
+  return bytes.subarray(0, length);
+}

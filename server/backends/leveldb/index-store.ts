@@ -1,0 +1,213 @@
+import { crc32 } from 'node:zlib';
+import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
+import { timestampMs, type Timestamp } from '@bufbuild/protobuf/wkt';
+import { Level } from 'level';
+import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ManifestSchema, RevisionKind, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { StorageError } from '../../errors.js';
+import type { ListQuery } from '../backend.js';
+import { corrupt } from './block-format.js';
+
+type Put = { type: 'put'; key: string; value: Uint8Array };
+type Del = { type: 'del'; key: string };
+/** A change of the index. */
+export type Change = Put | Del;
+
+// No key and no upload id has a control character, so NUL parts a key's fields and sorts before all else.
+const currentKey = (key: string) => `current\0${key}`;
+const olderKey = (key: string, revision: number) => `older\0${key}\0${digits(revision)}`;
+const uploadKey = (uploadId: string) => `upload\0${uploadId}`;
+const inlineKey = (name: string) => `rows\0${name}`;
+const timeKey = (order: string, time: Timestamp | undefined, key: string) => `time\0${order}\0${digits(nanoseconds(time))}\0${key}`;
+const META_NUMBER = 'meta\0next-upload-number';
+const META_FORMAT = 'meta\0format';
+const digits = (value: number | bigint) => String(value).padStart(20, '0');
+/** Sorts behind every key that begins as given. */
+const endOf = (prefix: string) => `${prefix}\u{10ffff}`;
+
+/** A time as nanoseconds since 1970. */
+export function nanoseconds(time: Timestamp | undefined): bigint {
+  return time === undefined ? 0n : time.seconds * 1_000_000_000n + BigInt(time.nanos);
+}
+
+/**
+ * The index: manifests by key and by time, older revisions, uploads and small results, in LevelDB. Values
+ * carry a CRC-32, as LevelDB checks its blocks only when told to.
+ */
+export class IndexStore implements AsyncDisposable {
+  private constructor(private readonly level: Level<string, Uint8Array>) {}
+
+  /** Opens or creates it. BACKEND_LOCKED where another process has it open. */
+  static async open(path: string): Promise<{ index: IndexStore; isNew: boolean }> {
+    const level = new Level<string, Uint8Array>(path, { keyEncoding: 'utf8', valueEncoding: 'view' });
+    try {
+      await level.open();
+    } catch (error) {
+      const cause = error instanceof Error ? error.cause : undefined;
+      if (cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED') {
+        throw new StorageError(
+          'BACKEND_LOCKED',
+          `Another process has the store at ${path} open. One daemon at a time serves a store: stop the other one, or give this one a path of its own.`,
+          { cause: error },
+        );
+      }
+      throw new StorageError('BACKEND_UNAVAILABLE', `The index at ${path} can't be opened: ${String(cause ?? error)}.`, {
+        cause: error,
+      });
+    }
+    const index = new IndexStore(level);
+    const isNew = (await level.get(META_FORMAT)) === undefined;
+    if (isNew) await level.put(META_FORMAT, Buffer.from('1'), { sync: true });
+    return { index, isNew };
+  }
+
+  /** The newest revision or marker of a key. */
+  async current(key: string): Promise<Manifest | undefined> {
+    return decode(ManifestSchema, await this.level.get(currentKey(key)));
+  }
+
+  /** A superseded or deleted revision that is still kept. */
+  async older(key: string, revision: number): Promise<Manifest | undefined> {
+    return decode(ManifestSchema, await this.level.get(olderKey(key, revision)));
+  }
+
+  /** What is known of an upload. */
+  async upload(uploadId: string): Promise<UploadRecord | undefined> {
+    return decode(UploadRecordSchema, await this.level.get(uploadKey(uploadId)));
+  }
+
+  /** The bytes of a small result. */
+  async inline(name: string): Promise<Buffer | undefined> {
+    const value = await this.level.get(inlineKey(name));
+    return value === undefined ? undefined : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  }
+
+  /** The number that the next upload may take. */
+  async nextUploadNumber(): Promise<number> {
+    const value = await this.level.get(META_NUMBER);
+    return value === undefined ? 1 : Number(Buffer.from(value).toString());
+  }
+
+  /** Makes changes, all or none, durable when it returns. */
+  async write(changes: Change[]): Promise<void> {
+    await this.level.batch(changes, { sync: true });
+  }
+
+  putUpload(record: UploadRecord): Change[] {
+    return [
+      put(uploadKey(record.uploadId), UploadRecordSchema, record),
+      { type: 'put', key: META_NUMBER, value: Buffer.from(String(record.number + 1)) },
+    ];
+  }
+
+  removeUpload(uploadId: string): Change {
+    return { type: 'del', key: uploadKey(uploadId) };
+  }
+
+  putInline(name: string, image: Uint8Array): Change {
+    return { type: 'put', key: inlineKey(name), value: image };
+  }
+
+  removeInline(name: string): Change {
+    return { type: 'del', key: inlineKey(name) };
+  }
+
+  /** Makes a manifest its key's newest; the one before is kept as an older one. */
+  replaceCurrent(next: Manifest, before: Manifest | undefined): Change[] {
+    const changes: Change[] = [put(currentKey(next.key), ManifestSchema, next)];
+    if (before?.kind === RevisionKind.COMMITTED) {
+      changes.push(put(olderKey(before.key, Number(before.revision)), ManifestSchema, { ...before, updateTime: next.updateTime }));
+    }
+    if (before !== undefined) for (const key of timeKeys(before)) changes.push({ type: 'del', key });
+    if (next.kind === RevisionKind.COMMITTED) {
+      for (const key of timeKeys(next)) changes.push({ type: 'put', key, value: Buffer.alloc(0) });
+    }
+    return changes;
+  }
+
+  removeOlder(manifest: Manifest): Change {
+    return { type: 'del', key: olderKey(manifest.key, Number(manifest.revision)) };
+  }
+
+  /** All upload records with ids after `after`. */
+  async *uploads(after = ''): AsyncGenerator<UploadRecord> {
+    const range = after === '' ? { gte: uploadKey('') } : { gt: uploadKey(after) };
+    for await (const value of this.level.values({ ...range, lt: endOf('upload\0') })) {
+      yield decode(UploadRecordSchema, value) as UploadRecord;
+    }
+  }
+
+  /** All superseded revisions that are kept; `updateTime` is when they were superseded. */
+  async *olderRevisions(): AsyncGenerator<Manifest> {
+    for await (const value of this.level.values({ gte: 'older\0', lt: endOf('older\0') })) {
+      yield decode(ManifestSchema, value) as Manifest;
+    }
+  }
+
+  /** Newest revisions and markers in the order asked for. */
+  async *list(query: Pick<ListQuery, 'prefix' | 'orderBy' | 'descending' | 'after'>): AsyncGenerator<Manifest> {
+    if (query.orderBy === 'key') yield* this.listByKey(query);
+    else yield* this.listByTime(query);
+  }
+
+  private async *listByKey(query: Pick<ListQuery, 'prefix' | 'descending' | 'after'>): AsyncGenerator<Manifest> {
+    const from = currentKey(query.prefix);
+    const after = query.after === undefined ? undefined : currentKey(query.after.key);
+    const range = {
+      ...(after !== undefined && !query.descending ? { gt: after } : { gte: from }),
+      ...(after !== undefined && query.descending ? { lt: after } : { lt: endOf(from) }),
+      reverse: query.descending,
+    };
+    for await (const value of this.level.values(range)) yield decode(ManifestSchema, value) as Manifest;
+  }
+
+  private async *listByTime(
+    query: Pick<ListQuery, 'prefix' | 'orderBy' | 'descending' | 'after'>,
+  ): AsyncGenerator<Manifest> {
+    const from = `time\0${query.orderBy}\0`;
+    const after = query.after && `${from}${digits(query.after.time)}\0${query.after.key}`;
+    const range = {
+      ...(after !== undefined && !query.descending ? { gt: after } : { gte: from }),
+      ...(after !== undefined && query.descending ? { lt: after } : { lt: endOf(from) }),
+      reverse: query.descending,
+    };
+    for await (const place of this.level.keys(range)) {
+      const key = place.slice(from.length + 21);
+      if (!key.startsWith(query.prefix)) continue;
+      const manifest = await this.current(key);
+      // The iterator sees the index as it was; what changed since has another place now, or none.
+      if (manifest !== undefined && timeKeys(manifest).includes(place)) yield manifest;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.level.close();
+  }
+}
+
+function timeKeys(manifest: Manifest): string[] {
+  return [
+    timeKey('commit_time', manifest.commitTime, manifest.key),
+    timeKey('update_time', manifest.updateTime, manifest.key),
+  ];
+}
+
+function put<Desc extends DescMessage>(key: string, schema: Desc, message: MessageShape<Desc>): Put {
+  const bytes = toBinary(schema, message);
+  const value = Buffer.allocUnsafe(4 + bytes.byteLength);
+  value.writeUInt32LE(crc32(bytes), 0);
+  value.set(bytes, 4);
+  return { type: 'put', key, value };
+}
+
+function decode<Desc extends DescMessage>(schema: Desc, value: Uint8Array | undefined): MessageShape<Desc> | undefined {
+  if (value === undefined) return undefined;
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  if (bytes.byteLength < 4 || crc32(bytes.subarray(4)) !== bytes.readUInt32LE(0)) throw corrupt('an entry of the index');
+  return fromBinary(schema, bytes.subarray(4));
+}
+
+/** A time as milliseconds since 1970. */
+export function milliseconds(time: Timestamp | undefined): number {
+  return time === undefined ? 0 : timestampMs(time);
+}

@@ -1,0 +1,198 @@
+import { mkdir, open, readdir, unlink, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StorageError } from '../../errors.js';
+import { JOURNAL_ROTATE_BYTES } from '../../limits.js';
+import type { Batch, Schema } from '../../rows/batch.js';
+import { readAt, syncDirectoryOf, writeFully } from './files.js';
+import type { FrameHeader } from './frame-format.js';
+import { decodeFrame, encodeFrame, parseFrame } from './frame-format.js';
+import { Serial } from './serial.js';
+
+const HEAD = Buffer.alloc(64);
+HEAD.write('OPTISTORE JOURNAL 1\n', 'latin1');
+const NAME = /^(\d{8})\.journal$/;
+
+/** A frame in the journal that is still needed. */
+export interface Frame {
+  readonly uploadNumber: number;
+  readonly firstRow: number;
+  readonly rowCount: number;
+  readonly byteLength: number;
+  /** Changes when the journal starts a new file. */
+  offset: number;
+}
+
+/**
+ * One file that takes the small batches of all uploads, so that one fdatasync acks them all. A frame is needed
+ * until its rows are durable in a segment; when most of the file is not, the rest moves to a new one.
+ */
+export class Journal implements AsyncDisposable {
+  private readonly live = new Set<Frame>();
+  private liveBytes = 0;
+  private readonly serial = new Serial();
+  private running: Promise<void> | undefined;
+  private waiting: Promise<void> | undefined;
+  private failure: StorageError | undefined;
+
+  private constructor(
+    private readonly folder: string,
+    private file: FileHandle,
+    private number: number,
+    private end: number,
+  ) {}
+
+  /**
+   * Opens the journal of a folder and gives every whole frame to `keep`, oldest first. What it keeps, and only
+   * that, goes on into a new file; a torn end is dropped, as no ack covers it.
+   */
+  static async open(
+    folder: string,
+    keep: (header: FrameHeader) => boolean,
+  ): Promise<{ journal: Journal; frames: Frame[]; damaged: number }> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const old = (await readdir(folder)).filter((name) => NAME.test(name)).sort();
+    const number = Number(NAME.exec(old.at(-1) ?? '')?.[1] ?? 0) + 1;
+    const journal = await Journal.create(folder, number);
+    const frames: Frame[] = [];
+    let damaged = 0;
+    for (const name of old) damaged += await journal.recover(join(folder, name), keep, frames);
+    await journal.file.datasync();
+    for (const name of old) await unlink(join(folder, name));
+    return { journal, frames, damaged };
+  }
+
+  private static async create(folder: string, number: number): Promise<Journal> {
+    const path = join(folder, `${String(number).padStart(8, '0')}.journal`);
+    const file = await open(path, 'wx+', 0o600);
+    await writeFully(file, [HEAD], 0);
+    await syncDirectoryOf(path);
+    return new Journal(folder, file, number, HEAD.byteLength);
+  }
+
+  private async recover(path: string, keep: (header: FrameHeader) => boolean, frames: Frame[]): Promise<number> {
+    await using file = await open(path, 'r');
+    const bytes = await readAt(file, 0, (await file.stat()).size);
+    let damaged = 0;
+    for (let at = HEAD.byteLength; at < bytes.byteLength; ) {
+      const header = parseFrame(bytes.subarray(at));
+      if (header === undefined) {
+        // A torn end has no whole frame behind it; where one is found, the middle was damaged.
+        const next = findFrame(bytes, at + 1);
+        if (next === undefined) break;
+        damaged++;
+        at = next;
+        continue;
+      }
+      if (keep(header)) frames.push(await this.write(header, [bytes.subarray(at, at + header.byteLength)]));
+      at += header.byteLength;
+    }
+    return damaged;
+  }
+
+  private async write(header: FrameHeader, buffers: Uint8Array[]): Promise<Frame> {
+    const { byteLength, uploadNumber, firstRow, rowCount } = header;
+    const offset = this.end;
+    await writeFully(this.file, buffers, offset);
+    this.end = offset + byteLength;
+    const frame = { uploadNumber, firstRow, rowCount, byteLength, offset };
+    this.live.add(frame);
+    this.liveBytes += byteLength;
+    return frame;
+  }
+
+  /** Writes rows as a frame. Not durable before `sync`. */
+  append(uploadNumber: number, batch: Batch): Promise<Frame> {
+    return this.serial.run(async () => {
+      this.check();
+      if (this.end > JOURNAL_ROTATE_BYTES && this.liveBytes < this.end / 2) await this.rotate();
+      const { buffers, byteLength } = encodeFrame(uploadNumber, batch);
+      const { firstRow, rowCount } = batch;
+      return this.write({ byteLength, uploadNumber, firstRow, rowCount }, buffers);
+    });
+  }
+
+  /** Makes all frames durable that were written before the call. Calls at the same time share one fdatasync. */
+  sync(): Promise<void> {
+    this.waiting ??= (this.running ?? Promise.resolve()).then(() => {
+      this.waiting = undefined;
+      this.running = this.serial
+        .run(() => {
+          this.check();
+          return this.file.datasync();
+        })
+        .catch((error: unknown) => this.fail(error));
+      return this.running;
+    });
+    return this.waiting;
+  }
+
+  /** Reads frames back. */
+  read(frames: readonly Frame[], schema: Schema): Promise<Batch[]> {
+    return this.serial.run(async () => {
+      const batches: Batch[] = [];
+      for (const frame of frames) {
+        const bytes = await readAt(this.file, frame.offset, frame.byteLength);
+        if (parseFrame(bytes) === undefined) {
+          throw new StorageError('RESULT_CORRUPT', `The journal is damaged at rows from ${frame.firstRow}.`);
+        }
+        batches.push(decodeFrame(bytes, schema));
+      }
+      return batches;
+    });
+  }
+
+  /** Says that frames are no longer needed. */
+  release(frames: readonly Frame[]): void {
+    for (const frame of frames) if (this.live.delete(frame)) this.liveBytes -= frame.byteLength;
+  }
+
+  private async rotate(): Promise<void> {
+    const next = await Journal.create(this.folder, this.number + 1);
+    const moved: [Frame, number][] = [];
+    for (const frame of this.live) {
+      const bytes = await readAt(this.file, frame.offset, frame.byteLength);
+      if (parseFrame(bytes) === undefined) throw this.fail(new Error(`journal frame at ${frame.offset} is damaged`));
+      const copy = await next.write(frame, [bytes]);
+      moved.push([frame, copy.offset]);
+    }
+    await next.file.datasync();
+    const old = this.file;
+    const oldNumber = this.number;
+    for (const [frame, offset] of moved) frame.offset = offset;
+    this.file = next.file;
+    this.number = next.number;
+    this.end = next.end;
+    await old.close();
+    await unlink(join(this.folder, `${String(oldNumber).padStart(8, '0')}.journal`));
+  }
+
+  /** After a failed write or fsync nobody knows what the file holds: nothing is acked on it any more. */
+  private fail(error: unknown): never {
+    this.failure ??= new StorageError(
+      'BACKEND_UNAVAILABLE',
+      'The journal could not be written. Acknowledged rows are safe; mend the disk and restart the daemon.',
+      { cause: error },
+    );
+    throw this.failure;
+  }
+
+  private check(): void {
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  /** Why it takes no more rows; undefined while it does. */
+  get failed(): StorageError | undefined {
+    return this.failure;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.serial.run(() => this.file.close());
+  }
+}
+
+function findFrame(bytes: Buffer, from: number): number | undefined {
+  for (let at = bytes.indexOf('FRM1', from, 'latin1'); at >= 0; at = bytes.indexOf('FRM1', at + 1, 'latin1')) {
+    if (parseFrame(bytes.subarray(at)) !== undefined) return at;
+  }
+  return undefined;
+}

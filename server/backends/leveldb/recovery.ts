@@ -1,0 +1,88 @@
+import { open, readdir, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { RunSummary } from '../../rows/summary.js';
+import type { BlockEntry, BlockHeader } from './block-format.js';
+import { ALIGNMENT_BYTES, decodeColumns, headerBytesOf, parseHeader, SEGMENT_HEAD } from './block-format.js';
+import { readAt } from './files.js';
+import type { Frame } from './journal.js';
+import { milliseconds } from './index-store.js';
+import { SegmentWriter } from './segment-writer.js';
+import type { Recovered } from './upload-writer.js';
+
+/**
+ * Finds what is left of an upload: the blocks of its segment that check, then the journal's frames that follow
+ * them. What lies behind is a torn write that no ack covers. `rowsMax`: rows beyond are not trusted.
+ */
+export async function recoverUpload(
+  folder: string,
+  segmentName: string,
+  record: UploadRecord,
+  frames: readonly Frame[],
+  rowsMax = Infinity,
+): Promise<{ recovered: Recovered; unneeded: Frame[] }> {
+  const path = join(folder, segmentName);
+  const checkpoint = record.checkpoint;
+  const summary = new RunSummary(record.problem?.variables ?? [], checkpoint?.columns);
+  const scanned = (await readdir(folder)).includes(segmentName)
+    ? await scanSegment(path, Number(checkpoint?.sizeBytes ?? 0), rowsMax, summary, record)
+    : undefined;
+  const segment = scanned && (await SegmentWriter.reopen(path, segmentName, scanned.blocks));
+  const last = scanned?.blocks.at(-1);
+  let nextRow = last === undefined ? 0 : last.firstRow + last.rowCount;
+  const kept: Frame[] = [];
+  const unneeded: Frame[] = [];
+  for (const frame of [...frames].sort((a, b) => a.firstRow - b.firstRow)) {
+    if (frame.firstRow === nextRow && nextRow + frame.rowCount <= rowsMax) {
+      kept.push(frame);
+      nextRow += frame.rowCount;
+    } else {
+      unneeded.push(frame);
+    }
+  }
+  const updateTimeMs = Math.max(milliseconds(record.updateTime), scanned?.modifiedMs ?? 0);
+  return { recovered: { segment, summary, frames: kept, nextRow, updateTimeMs }, unneeded };
+}
+
+async function scanSegment(
+  path: string,
+  trustedBytes: number,
+  rowsMax: number,
+  summary: RunSummary,
+  record: UploadRecord,
+): Promise<{ blocks: BlockEntry[]; modifiedMs: number }> {
+  await using file = await open(path, 'r');
+  const blocks: BlockEntry[] = [];
+  const columns = (record.problem?.variables ?? []).map((_, index) => index);
+  let at = SEGMENT_HEAD.byteLength;
+  let nextRow = 0;
+  for (;;) {
+    const header = await readHeader(file, at);
+    if (header === undefined) break;
+    const { entry } = header;
+    if (entry.firstRow !== nextRow || nextRow + entry.rowCount > rowsMax || header.columns.length !== columns.length) break;
+    if (at + entry.blockBytes > trustedBytes && !(await addBlock(file, header, columns, summary))) break;
+    blocks.push(entry);
+    at += entry.blockBytes;
+    nextRow += entry.rowCount;
+  }
+  return { blocks, modifiedMs: (await file.stat()).mtimeMs };
+}
+
+async function readHeader(file: FileHandle, at: number): Promise<BlockHeader | undefined> {
+  const headerBytes = headerBytesOf(await readAt(file, at, ALIGNMENT_BYTES));
+  return headerBytes === undefined ? undefined : parseHeader(await readAt(file, at, headerBytes), at);
+}
+
+/** Reads a block and counts its rows; false where it does not check. */
+async function addBlock(file: FileHandle, header: BlockHeader, columns: number[], summary: RunSummary): Promise<boolean> {
+  const bytes = await readAt(file, header.entry.offset, header.entry.blockBytes);
+  if (bytes.byteLength < header.entry.blockBytes) return false;
+  try {
+    const batch = decodeColumns(header, columns, (at, byteLength) => bytes.subarray(at, at + byteLength));
+    summary.add(batch);
+    return true;
+  } catch {
+    return false;
+  }
+}

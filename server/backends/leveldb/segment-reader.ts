@@ -1,0 +1,146 @@
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Manifest, Segment } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { StorageError } from '../../errors.js';
+import type { Batch, Schema } from '../../rows/batch.js';
+import { sliceBatch } from '../../rows/slice.js';
+import type { Selection } from '../backend.js';
+import type { BlockEntry, BlockHeader } from './block-format.js';
+import { corrupt, decodeColumns, decodeDirectory, parseHeader } from './block-format.js';
+import { readAt } from './files.js';
+import type { IndexStore } from './index-store.js';
+
+/** Something that bytes are read from by place. */
+interface Source extends AsyncDisposable {
+  read(position: number, byteLength: number): Promise<Buffer>;
+}
+
+/** Columns whose buffers lie this near are read at once: a seek costs more. */
+const GAP_BYTES_MAX = 16 * 1024;
+
+/** Reads rows of committed revisions. */
+export class SegmentReader {
+  constructor(
+    private readonly folder: string,
+    private readonly index: IndexStore,
+  ) {}
+
+  /** Streams the selected rows and columns, one block ahead of who pulls. */
+  async *read(manifest: Manifest, selection: Selection, schema: Schema, signal: AbortSignal): AsyncGenerator<Batch> {
+    for (const segment of manifest.segments) {
+      await using source = await this.open(manifest, segment);
+      const directory = await source.read(
+        Number(segment.directoryOffset),
+        Number(segment.sizeBytes - segment.directoryOffset),
+      );
+      yield* readBlocks(source, blocksOf(decodeDirectory(directory), selection), selection, schema, signal);
+    }
+  }
+
+  private async open(manifest: Manifest, segment: Segment): Promise<Source> {
+    if (segment.inline) {
+      const image = await this.index.inline(segment.name);
+      if (image === undefined) throw gone(manifest);
+      return memorySource(image);
+    }
+    try {
+      const file = await open(join(this.folder, segment.name), 'r');
+      return {
+        read: (position, byteLength) => readAt(file, position, byteLength),
+        [Symbol.asyncDispose]: () => file.close(),
+      };
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') throw gone(manifest);
+      throw error;
+    }
+  }
+}
+
+function memorySource(image: Buffer): Source {
+  return {
+    read: (position, byteLength) => Promise.resolve(image.subarray(position, position + byteLength)),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+function gone(manifest: Manifest): StorageError {
+  return new StorageError(
+    'REVISION_NOT_FOUND',
+    `The rows of "${manifest.key}" at revision ${manifest.revision} are no longer kept. Load the newest revision.`,
+  );
+}
+
+function blocksOf(directory: BlockEntry[], selection: Selection): BlockEntry[] {
+  const end = selection.firstRow + selection.rowCount;
+  return directory.filter((block) => block.firstRow < end && block.firstRow + block.rowCount > selection.firstRow);
+}
+
+async function* readBlocks(
+  source: Source,
+  blocks: readonly BlockEntry[],
+  selection: Selection,
+  schema: Schema,
+  signal: AbortSignal,
+): AsyncGenerator<Batch> {
+  const selectedSchema = selection.columns.map((index) => schema[index] ?? 0);
+  let ahead: Promise<Batch> | undefined;
+  try {
+    for (const [i, block] of blocks.entries()) {
+      signal.throwIfAborted();
+      const batch = await (ahead ?? readBlock(source, block, selection.columns, schema.length));
+      const next = blocks[i + 1];
+      ahead = next === undefined ? undefined : readBlock(source, next, selection.columns, schema.length);
+      // Its failure is seen when it is awaited; until then it must not count as unhandled.
+      ahead?.catch(() => undefined);
+      const from = Math.max(selection.firstRow - batch.firstRow, 0);
+      const to = Math.min(selection.firstRow + selection.rowCount - batch.firstRow, batch.rowCount);
+      yield sliceBatch(selectedSchema, batch, from, to - from);
+    }
+  } finally {
+    await ahead?.catch(() => undefined);
+  }
+}
+
+async function readBlock(
+  source: Source,
+  entry: BlockEntry,
+  columns: readonly number[],
+  columnCount: number,
+): Promise<Batch> {
+  if (columns.length === columnCount) {
+    const bytes = await source.read(entry.offset, entry.blockBytes);
+    return decodeColumns(headerOf(bytes, entry), columns, (at, byteLength) => bytes.subarray(at, at + byteLength));
+  }
+  const header = headerOf(await source.read(entry.offset, entry.headerBytes), entry);
+  const pieces = await readPieces(source, header, columns);
+  return decodeColumns(header, columns, (at, byteLength) => {
+    const piece = pieces.find((candidate) => candidate.at <= at && at + byteLength <= candidate.at + candidate.bytes.byteLength);
+    return piece === undefined ? new Uint8Array(0) : piece.bytes.subarray(at - piece.at, at - piece.at + byteLength);
+  });
+}
+
+function headerOf(bytes: Buffer, entry: BlockEntry): BlockHeader {
+  const header = parseHeader(bytes, entry.offset);
+  if (header === undefined || header.entry.firstRow !== entry.firstRow || header.entry.rowCount !== entry.rowCount) {
+    throw corrupt(`the header of rows from ${entry.firstRow}`);
+  }
+  return header;
+}
+
+/** Reads the buffers of some columns: neighbours together, the rest of the block not at all. */
+async function readPieces(source: Source, header: BlockHeader, columns: readonly number[]) {
+  const spans: { at: number; end: number }[] = [];
+  for (const index of [...columns].sort((a, b) => a - b)) {
+    const column = header.columns[index];
+    if (column === undefined) throw corrupt(`column ${index}`);
+    const at = (column.offsets ?? column.values).at;
+    const lastBuffer = column.validity ?? column.values;
+    const end = lastBuffer.at + lastBuffer.byteLength;
+    const before = spans.at(-1);
+    if (before !== undefined && at - before.end <= GAP_BYTES_MAX) before.end = end;
+    else spans.push({ at, end });
+  }
+  return Promise.all(
+    spans.map(async ({ at, end }) => ({ at, bytes: await source.read(header.entry.offset + at, end - at) })),
+  );
+}

@@ -1,0 +1,100 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import type { Segment } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { SegmentSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { create } from '@bufbuild/protobuf';
+import type { Batch } from '../../rows/batch.js';
+import type { BlockEntry, EncodedBlock } from './block-format.js';
+import { encodeBlock, encodeDirectory, SEGMENT_HEAD } from './block-format.js';
+import { syncDirectoryOf, writeFully } from './files.js';
+
+/** Appends blocks to a segment file. Calls are not made concurrently, but for `sync`. */
+export class SegmentWriter implements AsyncDisposable {
+  private constructor(
+    readonly name: string,
+    private readonly file: FileHandle,
+    readonly blocks: BlockEntry[],
+    private end: number,
+  ) {}
+
+  /** Creates the file; its name is durable before it returns. */
+  static async create(path: string, name: string): Promise<SegmentWriter> {
+    const file = await open(path, 'wx+', 0o600);
+    await writeFully(file, [SEGMENT_HEAD], 0);
+    await syncDirectoryOf(path);
+    return new SegmentWriter(name, file, [], SEGMENT_HEAD.byteLength);
+  }
+
+  /** Goes on behind blocks that recovery found whole; cuts off what lies behind them. */
+  static async reopen(path: string, name: string, blocks: BlockEntry[]): Promise<SegmentWriter> {
+    const file = await open(path, 'r+');
+    const last = blocks.at(-1);
+    const end = last === undefined ? SEGMENT_HEAD.byteLength : last.offset + last.blockBytes;
+    await writeFully(file, [SEGMENT_HEAD], 0);
+    await file.truncate(end);
+    await file.datasync();
+    return new SegmentWriter(name, file, blocks, end);
+  }
+
+  /** Bytes of the head and all blocks. */
+  get sizeBytes(): number {
+    return this.end;
+  }
+
+  /** Writes a batch as a block. Not durable before `sync`. */
+  async append(batch: Batch, block: EncodedBlock = encodeBlock(batch)): Promise<void> {
+    const offset = this.end;
+    await writeFully(this.file, block.buffers, offset);
+    this.end = offset + block.blockBytes;
+    this.blocks.push({
+      offset,
+      headerBytes: block.headerBytes,
+      blockBytes: block.blockBytes,
+      firstRow: batch.firstRow,
+      rowCount: batch.rowCount,
+    });
+  }
+
+  /** Makes all durable that was written before the call. */
+  async sync(): Promise<void> {
+    await this.file.datasync();
+  }
+
+  /** Writes the directory and makes all durable. More blocks may be appended later: they overwrite it. */
+  async finish(): Promise<Segment> {
+    const directory = encodeDirectory(this.blocks);
+    await writeFully(this.file, [directory], this.end);
+    const sizeBytes = this.end + directory.byteLength;
+    await this.file.truncate(sizeBytes);
+    await this.file.datasync();
+    const last = this.blocks.at(-1);
+    return create(SegmentSchema, {
+      name: this.name,
+      firstRow: 0n,
+      rowCount: BigInt(last === undefined ? 0 : last.firstRow + last.rowCount),
+      sizeBytes: BigInt(sizeBytes),
+      directoryOffset: BigInt(this.end),
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.file.close();
+  }
+}
+
+/** A segment small enough to be a value of the index: the same bytes as a file would have. */
+export function inlineSegment(name: string, batch: Batch): { segment: Segment; image: Buffer; valuesCrcs: readonly number[] } {
+  const block = encodeBlock(batch);
+  const offset = SEGMENT_HEAD.byteLength;
+  const { headerBytes, blockBytes, valuesCrcs } = block;
+  const entry = { offset, headerBytes, blockBytes, firstRow: batch.firstRow, rowCount: batch.rowCount };
+  const image = Buffer.concat([SEGMENT_HEAD, ...block.buffers, encodeDirectory([entry])]);
+  const segment = create(SegmentSchema, {
+    name,
+    inline: true,
+    firstRow: 0n,
+    rowCount: BigInt(batch.rowCount),
+    sizeBytes: BigInt(image.byteLength),
+    directoryOffset: BigInt(offset + blockBytes),
+  });
+  return { segment, image, valuesCrcs };
+}

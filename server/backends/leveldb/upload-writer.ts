@@ -1,0 +1,332 @@
+import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
+import { timestampNow } from '@bufbuild/protobuf/wkt';
+import type { Segment, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { SegmentCheckpointSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import type { ColumnSummary } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { StorageError, toStorageError } from '../../errors.js';
+import {
+  BLOCK_BYTES_MAX,
+  BLOCK_BYTES_MIN,
+  BLOCK_BYTES_PER_COLUMN,
+  CHECKPOINT_BYTES,
+  GATHER_BYTES_MAX,
+  INLINE_BYTES_MAX,
+  STREAM_INGEST_BYTES_MAX,
+} from '../../limits.js';
+import type { Batch, Schema } from '../../rows/batch.js';
+import { batchBytes, schemaOf } from '../../rows/batch.js';
+import { gatherBatches } from '../../rows/gather.js';
+import { RunSummary } from '../../rows/summary.js';
+import { encodeBlock } from './block-format.js';
+import type { IndexStore } from './index-store.js';
+import type { IngestBudget } from './ingest-budget.js';
+import type { Frame, Journal } from './journal.js';
+import { inlineSegment, SegmentWriter } from './segment-writer.js';
+import { Serial } from './serial.js';
+
+/** What an upload needs of its store. */
+export interface Places {
+  readonly index: IndexStore;
+  readonly journal: Journal;
+  readonly budget: IngestBudget;
+  /** Folder of the segment files. */
+  readonly segments: string;
+}
+
+/** What recovery found of an upload. */
+export interface Recovered {
+  readonly segment: SegmentWriter | undefined;
+  readonly summary: RunSummary;
+  readonly frames: Frame[];
+  readonly nextRow: number;
+  readonly updateTimeMs: number;
+}
+
+/** Rows that lie in the journal, in memory, or both ways on their way into the segment. */
+type Group = { readonly batches: Batch[]; readonly byteLength: number };
+
+/**
+ * The rows of one upload on their way to disk. Small batches become one journal frame a sync; when the frames
+ * and what is received make a block, they are gathered into the segment. Large batches are a block at once.
+ */
+export class UploadWriter {
+  readonly schema: Schema;
+  private readonly blockBytes: number;
+  private readonly serial = new Serial();
+  private received: Batch[] = [];
+  private receivedBytes = 0;
+  /** Received, and not yet written. */
+  private inFlightBytes = 0;
+  private roomMakers: (() => void)[] = [];
+  private frames: Frame[];
+  private frameBytes = 0;
+  private segment: SegmentWriter | undefined;
+  private summary: RunSummary;
+  private checkpointBytes = 0;
+  private persisted: boolean;
+  private failure: StorageError | undefined;
+  private written: number;
+  nextRow: number;
+  durableRowCount: number;
+  updateTimeMs: number;
+
+  constructor(
+    private readonly places: Places,
+    readonly record: UploadRecord,
+    recovered?: Recovered,
+  ) {
+    const variables = record.problem?.variables ?? [];
+    this.schema = schemaOf(variables);
+    this.blockBytes = Math.min(Math.max(this.schema.length * BLOCK_BYTES_PER_COLUMN, BLOCK_BYTES_MIN), BLOCK_BYTES_MAX);
+    this.segment = recovered?.segment;
+    this.summary = recovered?.summary ?? new RunSummary(variables);
+    this.frames = recovered?.frames ?? [];
+    for (const frame of this.frames) this.frameBytes += frame.byteLength;
+    this.checkpointBytes = this.segment?.sizeBytes ?? 0;
+    this.persisted = recovered !== undefined;
+    this.nextRow = this.durableRowCount = this.written = recovered?.nextRow ?? 0;
+    this.updateTimeMs = recovered?.updateTimeMs ?? Date.now();
+  }
+
+  /** Bytes on disk that are this upload's own. */
+  get sizeBytes(): number {
+    return (this.segment?.sizeBytes ?? 0) + this.frameBytes;
+  }
+
+  /** Takes rows; resolves when there is room for more. */
+  async append(batch: Batch): Promise<void> {
+    this.check();
+    const byteLength = batchBytes(batch);
+    this.received.push(batch);
+    this.receivedBytes += byteLength;
+    this.inFlightBytes += byteLength;
+    this.nextRow += batch.rowCount;
+    this.places.budget.take(byteLength);
+    if (byteLength >= GATHER_BYTES_MAX || this.frameBytes + this.receivedBytes >= this.blockBytes) this.writeSoon();
+    while (this.inFlightBytes > STREAM_INGEST_BYTES_MAX && this.failure === undefined) {
+      await new Promise<void>((resolve) => this.roomMakers.push(resolve));
+    }
+    // What others hold is written when it is due; what this one holds must not wait for them.
+    if (!this.places.budget.hasRoom()) this.writeSoon(true);
+    await this.places.budget.room();
+    this.check();
+  }
+
+  private writeSoon(all = false): void {
+    void this.serial.run(() => this.write(all)).catch((error: unknown) => this.fail(error));
+  }
+
+  /** Makes all rows durable that were appended before the call. */
+  async sync(): Promise<number> {
+    this.check();
+    try {
+      const rows = await this.serial.run(() => this.write(true).then(() => this.written));
+      if (rows === this.durableRowCount) return rows;
+      const { segment, frames } = this;
+      const segmentBytes = segment?.sizeBytes ?? 0;
+      const covered = segment?.blocks.at(-1);
+      await Promise.all([
+        segment?.sync(),
+        frames.length > 0 ? this.places.journal.sync() : undefined,
+        this.persist(),
+      ]);
+      this.check();
+      this.durableRowCount = Math.max(this.durableRowCount, rows);
+      this.updateTimeMs = Date.now();
+      if (covered !== undefined) this.releaseFrames(covered.firstRow + covered.rowCount);
+      if (segmentBytes - this.checkpointBytes >= CHECKPOINT_BYTES) await this.serial.run(() => this.checkpoint());
+      return this.durableRowCount;
+    } catch (error) {
+      throw this.fail(error);
+    }
+  }
+
+  /** The upload's record is durable before its first ack. */
+  private async persist(): Promise<void> {
+    if (this.persisted) return;
+    this.record.updateTime = timestampNow();
+    await this.places.index.write(this.places.index.putUpload(this.record));
+    this.persisted = true;
+  }
+
+  /** Recovery need not read what lies before a checkpoint. */
+  private async checkpoint(): Promise<void> {
+    if (this.segment === undefined) return;
+    await this.segment.sync();
+    const last = this.segment.blocks.at(-1);
+    this.checkpointBytes = this.segment.sizeBytes;
+    this.record.updateTime = timestampNow();
+    this.record.checkpoint = create(SegmentCheckpointSchema, {
+      sizeBytes: BigInt(this.checkpointBytes),
+      rowCount: BigInt(last === undefined ? 0 : last.firstRow + last.rowCount),
+      columns: this.summary.summaries(),
+    });
+    await this.places.index.write(this.places.index.putUpload(this.record));
+  }
+
+  private releaseFrames(durableInSegment: number): void {
+    const done = this.releasable.filter((frame) => frame.firstRow + frame.rowCount <= durableInSegment);
+    this.releasable = this.releasable.filter((frame) => !done.includes(frame));
+    this.places.journal.release(done);
+  }
+
+  /** Frames whose rows are in the segment, but maybe not durable there. */
+  private releasable: Frame[] = [];
+
+  /** Writes what was received: whole blocks, and the rest too when `all` is set. Runs in the serial only. */
+  private async write(all: boolean): Promise<void> {
+    this.check();
+    const taken = this.received;
+    this.received = [];
+    this.receivedBytes = 0;
+    const rest = await this.writeBlocks(taken);
+    if (rest.batches.length === 0) return;
+    if (!all) {
+      this.received.unshift(...rest.batches);
+      this.receivedBytes += rest.byteLength;
+      return;
+    }
+    if (rest.byteLength >= GATHER_BYTES_MAX) await this.writeBlock(rest);
+    else await this.writeFrame(rest);
+  }
+
+  /** Cuts batches into blocks and writes those that are full; returns the rest. */
+  private async writeBlocks(batches: readonly Batch[]): Promise<Group> {
+    let group: { batches: Batch[]; byteLength: number } = { batches: [], byteLength: 0 };
+    for (const batch of batches) {
+      const byteLength = batchBytes(batch);
+      group.batches.push(batch);
+      group.byteLength += byteLength;
+      if (byteLength >= GATHER_BYTES_MAX || this.frameBytes + group.byteLength >= this.blockBytes) {
+        await this.writeBlock(group);
+        group = { batches: [], byteLength: 0 };
+      }
+    }
+    return group;
+  }
+
+  private async writeFrame(group: Group): Promise<void> {
+    const batch = gatherBatches(this.schema, group.batches);
+    const frame = await this.places.journal.append(this.record.number, batch);
+    this.frames.push(frame);
+    this.frameBytes += frame.byteLength;
+    this.wrote(batch.rowCount, group.byteLength);
+  }
+
+  /** Writes the journal's rows and these as one block. */
+  private async writeBlock(group: Group): Promise<void> {
+    const waiting = this.frames.length > 0 ? await this.places.journal.read(this.frames, this.schema) : [];
+    const batch = gatherBatches(this.schema, [...waiting, ...group.batches]);
+    this.segment ??= await SegmentWriter.create(join(this.places.segments, this.segmentName), this.segmentName);
+    const block = encodeBlock(batch);
+    await this.segment.append(batch, block);
+    this.summary.add(batch, block.valuesCrcs);
+    this.releasable.push(...this.frames);
+    this.frames = [];
+    this.frameBytes = 0;
+    this.wrote(group.batches.reduce((rows, { rowCount }) => rows + rowCount, 0), group.byteLength);
+  }
+
+  private wrote(rowCount: number, byteLength: number): void {
+    this.written += rowCount;
+    this.inFlightBytes -= byteLength;
+    this.places.budget.give(byteLength);
+    for (const makeRoom of this.roomMakers.splice(0)) makeRoom();
+  }
+
+  /** The name that the upload's rows have in the store. */
+  get segmentName(): string {
+    return `${String(this.record.number).padStart(10, '0')}.seg`;
+  }
+
+  /**
+   * Brings all rows into their final form, durable but for an inline image, which goes into the index with
+   * the manifest. The upload may go on afterwards if its commit is refused.
+   */
+  async finish(): Promise<{ segment: Segment | undefined; image: Buffer | undefined; columns: ColumnSummary[] }> {
+    this.check();
+    try {
+      return await this.serial.run(async () => {
+        const taken: Group = { batches: this.received, byteLength: this.receivedBytes };
+        if (this.segment === undefined && this.frameBytes + taken.byteLength <= INLINE_BYTES_MAX) return await this.finishInline(taken);
+        this.received = [];
+        this.receivedBytes = 0;
+        const rest = await this.writeBlocks(taken.batches);
+        if (rest.batches.length + this.frames.length > 0) await this.writeBlock(rest);
+        const segment = await this.segment?.finish();
+        this.durableRowCount = this.written;
+        return { segment, image: undefined, columns: this.summary.summaries() };
+      });
+    } catch (error) {
+      throw this.fail(error);
+    }
+  }
+
+  /** Rows stay where they are until the commit is in the index, so that a refused commit loses nothing. */
+  private async finishInline(taken: Group) {
+    const waiting = this.frames.length > 0 ? await this.places.journal.read(this.frames, this.schema) : [];
+    const batches = [...waiting, ...taken.batches];
+    const summary = new RunSummary(this.record.problem?.variables ?? []);
+    if (batches.length === 0) return { segment: undefined, image: undefined, columns: summary.summaries() };
+    const batch = gatherBatches(this.schema, batches);
+    const { segment, image, valuesCrcs } = inlineSegment(this.segmentName, batch);
+    summary.add(batch, valuesCrcs);
+    return { segment, image, columns: summary.summaries() };
+  }
+
+  /** Ends the writer: nothing more is written. Its journal frames are released; its file stays. */
+  async close(): Promise<void> {
+    this.failure ??= new StorageError('UPLOAD_COMMITTED', 'The upload has ended.');
+    await this.serial.run(async () => {
+      this.places.journal.release([...this.frames, ...this.releasable]);
+      this.places.budget.give(this.inFlightBytes);
+      this.inFlightBytes = 0;
+      this.received = [];
+      await this.segment?.[Symbol.asyncDispose]();
+      this.segment = undefined;
+    });
+  }
+
+  /** Closes the file without releasing anything: the daemon stops, and the upload goes on after it. */
+  async suspend(): Promise<void> {
+    if (this.failure === undefined) await this.sync().catch(() => undefined);
+    await this.serial.run(async () => {
+      await this.segment?.[Symbol.asyncDispose]();
+      this.segment = undefined;
+      this.failure ??= new StorageError('BACKEND_UNAVAILABLE', 'The store is closed.');
+    });
+  }
+
+  /** Closes the file after a failure; says which frames and rows are safe, to recover the upload from. */
+  async giveUp(): Promise<{ frames: Frame[]; durableRowCount: number }> {
+    await this.serial.run(async () => {
+      await this.segment?.[Symbol.asyncDispose]();
+      this.segment = undefined;
+    });
+    return { frames: [...this.releasable, ...this.frames], durableRowCount: this.durableRowCount };
+  }
+
+  /** Whether it has a segment file. */
+  get hasSegment(): boolean {
+    return this.segment !== undefined;
+  }
+
+  /** Whether there is anything of it on disk. */
+  get isPersisted(): boolean {
+    return this.persisted;
+  }
+
+  private check(): void {
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  /** After a failed write or fsync nobody knows what the file holds: this upload acks nothing more. */
+  private fail(error: unknown): StorageError {
+    this.failure ??= toStorageError(error);
+    for (const makeRoom of this.roomMakers.splice(0)) makeRoom();
+    this.places.budget.give(this.inFlightBytes);
+    this.inFlightBytes = 0;
+    return this.failure;
+  }
+}

@@ -1,0 +1,101 @@
+import { ErrorReason } from '../proto/gen/optistore/v1/errors_pb.js';
+
+/** Why something failed: the names of `ErrorReason` in the contract. Stable; documented there. */
+export type Reason = Exclude<keyof typeof ErrorReason, 'UNSPECIFIED'>;
+
+/** gRPC status codes that the daemon uses, by number. https://grpc.io/docs/guides/status-codes/ */
+export const GrpcCode = {
+  CANCELLED: 1,
+  INVALID_ARGUMENT: 3,
+  NOT_FOUND: 5,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+} as const;
+
+/** The one table from reasons to gRPC codes. */
+const CODE_OF_REASON: Record<Reason, keyof typeof GrpcCode> = {
+  KEY_INVALID: 'INVALID_ARGUMENT',
+  PROBLEM_INVALID: 'INVALID_ARGUMENT',
+  BATCH_MISMATCH: 'INVALID_ARGUMENT',
+  CHECKSUM_MISMATCH: 'INVALID_ARGUMENT',
+  REQUEST_INVALID: 'INVALID_ARGUMENT',
+  PAGE_TOKEN_INVALID: 'INVALID_ARGUMENT',
+  RESULT_CORRUPT: 'DATA_LOSS',
+  ROW_GAP: 'OUT_OF_RANGE',
+  ROW_RANGE_INVALID: 'OUT_OF_RANGE',
+  ROW_COUNT_MISMATCH: 'FAILED_PRECONDITION',
+  UPLOAD_CONFLICT: 'FAILED_PRECONDITION',
+  UPLOAD_COMMITTED: 'FAILED_PRECONDITION',
+  UPLOAD_TAKEN_OVER: 'ABORTED',
+  UPLOAD_NOT_FOUND: 'NOT_FOUND',
+  UPLOAD_ABORTED: 'NOT_FOUND',
+  UPLOAD_EXPIRED: 'NOT_FOUND',
+  REVISION_MISMATCH: 'ABORTED',
+  RESULT_NOT_FOUND: 'NOT_FOUND',
+  REVISION_NOT_FOUND: 'NOT_FOUND',
+  COLUMN_NOT_FOUND: 'NOT_FOUND',
+  MESSAGE_TOO_LARGE: 'RESOURCE_EXHAUSTED',
+  TOO_MANY_COLUMNS: 'RESOURCE_EXHAUSTED',
+  TOO_MANY_UPLOADS: 'RESOURCE_EXHAUSTED',
+  DISK_FULL: 'RESOURCE_EXHAUSTED',
+  MEMORY_LIMIT: 'RESOURCE_EXHAUSTED',
+  BACKEND_UNAVAILABLE: 'UNAVAILABLE',
+  BACKEND_LOCKED: 'FAILED_PRECONDITION',
+  SHUTTING_DOWN: 'UNAVAILABLE',
+  STREAM_IDLE: 'UNAVAILABLE',
+  PROTOCOL_VIOLATION: 'FAILED_PRECONDITION',
+  CANCELLED: 'CANCELLED',
+  INTERNAL: 'INTERNAL',
+};
+
+/** A failure that the caller can act on. Its message says what was wrong, what was expected and what to do. */
+export class StorageError extends Error {
+  override readonly name = 'StorageError';
+  /** Facts for programs, such as `next_row`; they travel in ErrorInfo.metadata. */
+  readonly metadata: Readonly<Record<string, string>>;
+
+  constructor(
+    readonly reason: Reason,
+    message: string,
+    options: { cause?: unknown; metadata?: Record<string, string> } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.metadata = options.metadata ?? {};
+  }
+
+  /** The gRPC status code that the reason stands for. */
+  get code(): number {
+    return GrpcCode[CODE_OF_REASON[this.reason]];
+  }
+}
+
+/** Makes a StorageError of anything thrown: itself, an abort, a system error, or a defect (INTERNAL). */
+export function toStorageError(error: unknown): StorageError {
+  if (error instanceof StorageError) return error;
+  if (error instanceof Error) {
+    if (error.name === 'AbortError') {
+      return error.cause instanceof StorageError
+        ? error.cause
+        : new StorageError('CANCELLED', 'The caller cancelled the operation.', { cause: error });
+    }
+    const code = 'code' in error ? error.code : undefined;
+    if (code === 'ENOSPC' || code === 'EDQUOT') {
+      return new StorageError(
+        'DISK_FULL',
+        'The disk of the store is full. Nothing acknowledged is lost: free some room, then resume the upload.',
+        { cause: error },
+      );
+    }
+    if (code === 'EIO' || code === 'EMFILE' || code === 'ENFILE' || code === 'EROFS') {
+      return new StorageError('BACKEND_UNAVAILABLE', `The store failed: ${error.message}. Try again later.`, {
+        cause: error,
+      });
+    }
+  }
+  return new StorageError('INTERNAL', 'Internal error. The daemon\'s log has more.', { cause: error });
+}

@@ -1,0 +1,71 @@
+/** Every bound of the daemon, with its unit and its reason. */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Largest message on the wire: what every gRPC client receives by default. */
+export const MESSAGE_BYTES_MAX = 4 * MIB;
+/** Batches below this wait in the journal and are gathered; from here on a batch is a block by itself. */
+export const GATHER_BYTES_MAX = 256 * KIB;
+/** A gathered block has about this for each column, so that one column is read in useful pieces … */
+export const BLOCK_BYTES_PER_COLUMN = 4 * KIB;
+/** … but at least this, for sequential speed … */
+export const BLOCK_BYTES_MIN = MIB;
+/** … and at most this, for memory. */
+export const BLOCK_BYTES_MAX = 16 * MIB;
+/** A result whose rows fit is one value of the index; a file would cost two fsyncs more. */
+export const INLINE_BYTES_MAX = 64 * KIB;
+/** An ack's sync starts at the latest when this much waits … */
+export const ACK_BYTES_MAX = 8 * MIB;
+/** … or this long after the oldest row that waits. */
+export const ACK_DELAY_MS = 50;
+/** Bytes that one stream may have in memory, received and not yet written. */
+export const STREAM_INGEST_BYTES_MAX = 16 * MIB;
+/** Bytes that all streams together may have in memory, received and not yet written. */
+export const INGEST_BYTES_MAX = 64 * MIB;
+/** How much of a segment recovery may have to read again. */
+export const CHECKPOINT_BYTES = 64 * MIB;
+/** The journal starts a new file when this much of it is no longer needed. */
+export const JOURNAL_ROTATE_BYTES = 64 * MIB;
+/** A key, in bytes of UTF-8. */
+export const KEY_BYTES_MAX = 512;
+/** Variables of a problem: a batch of one row of float64 stays far below MESSAGE_BYTES_MAX. */
+export const VARIABLE_COUNT_MAX = 16_384;
+/** A variable's name, in bytes of UTF-8. */
+export const VARIABLE_NAME_BYTES_MAX = 256;
+/** One string value, in bytes. */
+export const STRING_BYTES_MAX = 64 * KIB;
+/** All strings of one row, in bytes: several rows must fit a message. */
+export const ROW_STRING_BYTES_MAX = MIB;
+/** Tags of a result. */
+export const TAG_COUNT_MAX = 256;
+/** A tag's name and its value, in bytes. */
+export const TAG_NAME_BYTES_MAX = 128;
+export const TAG_VALUE_BYTES_MAX = KIB;
+/** Attributes as JSON, and a description, in bytes. */
+export const ATTRIBUTES_BYTES_MAX = 64 * KIB;
+export const DESCRIPTION_BYTES_MAX = 64 * KIB;
+/** An upload's id. */
+export const UPLOAD_ID_PATTERN = /^[A-Za-z0-9._:-]{1,128}$/;
+/** Uploads that are not committed, with and without a stream. */
+export const OPEN_UPLOADS_MAX = 10_000;
+/** Streams that one connection may have open. */
+export const STREAMS_PER_CONNECTION_MAX = 256;
+/** Batches of a load: unless asked, at least, at most. */
+export const LOAD_BATCH_BYTES_DEFAULT = MIB;
+export const LOAD_BATCH_BYTES_MIN = 64 * KIB;
+export const LOAD_BATCH_BYTES_MAX = 3 * MIB;
+/** Results or uploads of a page: unless asked, and at most. */
+export const PAGE_SIZE_DEFAULT = 100;
+export const PAGE_SIZE_MAX = 1000;
+/** A page is cut when its results take this much. */
+export const PAGE_BYTES_MAX = MIB;
+/** A superseded or deleted revision can be loaded for this long. */
+export const REVISION_RETENTION_MS = 10 * 60_000;
+/** Ids of uploads that ended are remembered for this long. */
+export const UPLOAD_MEMORY_MS = 30 * 24 * 3_600_000;
+/** HTTP/2 windows of a stream and of a connection: most of the gain was had at 1 and 4 MiB. */
+export const STREAM_WINDOW_BYTES = MIB;
+export const CONNECTION_WINDOW_BYTES = 4 * MIB;
+/** How long SIGTERM waits for streams to end before it cuts them. */
+export const DRAIN_MS_MAX = 10_000;

@@ -1,0 +1,155 @@
+import { crc32 } from 'node:zlib';
+import { create } from '@bufbuild/protobuf';
+import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
+import type { ColumnSummary } from '../../proto/gen/optistore/v1/result_pb.js';
+import { ColumnSummarySchema } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { Batch, Column } from './batch.js';
+import { crc32Combine } from './checksum.js';
+import { offsetsView } from './slice.js';
+import { bitsAsBytes } from './validity.js';
+
+/**
+ * What the columns of a run hold so far: smallest and largest value, missing and NaN values, and checksums
+ * over the values in row order that do not depend on how the rows were cut.
+ */
+export class RunSummary {
+  private readonly columns: ColumnState[];
+
+  /** Starts empty, or goes on from summaries that were kept. */
+  constructor(variables: readonly Variable[], from?: readonly ColumnSummary[]) {
+    this.columns = variables.map((variable, i) => new ColumnState(variable, from?.[i]));
+  }
+
+  /** Adds the rows that come next. `valuesCrcs`: CRC-32 of each column's `values`, where known already. */
+  add(batch: Batch, valuesCrcs?: readonly number[]): void {
+    const onesCrc = crc32(onesOf(batch.rowCount));
+    for (let i = 0; i < this.columns.length; i++) {
+      const column = batch.columns[i];
+      if (column !== undefined) this.columns[i]?.add(column, batch.rowCount, onesCrc, valuesCrcs?.[i]);
+    }
+  }
+
+  /** The summaries as they are now, in the problem's order. */
+  summaries(): ColumnSummary[] {
+    return this.columns.map((column) => column.summary());
+  }
+}
+
+class ColumnState {
+  private min = Infinity;
+  private max = -Infinity;
+  private missing = 0;
+  private nan = 0;
+  private valuesCrc = 0;
+  private validityCrc = 0;
+  private lengthsCrc = 0;
+  /** ±Inf are values too, so emptiness needs a mark of its own. */
+  private hasValue = false;
+
+  constructor(
+    private readonly variable: Variable,
+    from: ColumnSummary | undefined,
+  ) {
+    if (from === undefined) return;
+    this.hasValue = from.min !== undefined;
+    this.min = from.min ?? Infinity;
+    this.max = from.max ?? -Infinity;
+    this.missing = Number(from.missingCount);
+    this.nan = Number(from.nanCount);
+    this.valuesCrc = from.valuesCrc32;
+    this.validityCrc = from.validityCrc32;
+    this.lengthsCrc = from.lengthsCrc32;
+  }
+
+  add(column: Column, rowCount: number, onesCrc: number, valuesCrc = crc32(column.values)): void {
+    this.valuesCrc = crc32Combine(this.valuesCrc, valuesCrc, column.values.byteLength);
+    const present = column.validity === undefined ? undefined : bitsAsBytes(column.validity, rowCount);
+    this.validityCrc =
+      present === undefined
+        ? crc32Combine(this.validityCrc, onesCrc, rowCount)
+        : crc32(present, this.validityCrc);
+    if (present !== undefined) for (const bit of present) this.missing += 1 - bit;
+    switch (this.variable.valueType) {
+      case ValueType.FLOAT64:
+        return this.addRange(float64View(column.values), present);
+      case ValueType.INT64:
+        return this.addIntegers(column.values, present, rowCount);
+      case ValueType.BOOL:
+        return this.addRange(column.values, present);
+      case ValueType.STRING:
+        return this.addLengths(column, rowCount);
+      case ValueType.UNSPECIFIED:
+        throw new RangeError('a checked schema has no unspecified type');
+      default:
+        return this.variable.valueType satisfies never;
+    }
+  }
+
+  private addRange(values: Float64Array | Uint8Array, present: Uint8Array | undefined): void {
+    let { min, max, nan } = this;
+    let seen = false;
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i] as number;
+      if (present !== undefined && present[i] === 0) continue;
+      if (value !== value) {
+        nan++;
+        continue;
+      }
+      seen = true;
+      if (value < min) min = value;
+      if (value > max) max = value;
+    }
+    this.hasValue ||= seen;
+    this.min = min;
+    this.max = max;
+    this.nan = nan;
+  }
+
+  private addIntegers(bytes: Uint8Array, present: Uint8Array | undefined, rowCount: number): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let i = 0; i < rowCount; i++) {
+      if (present !== undefined && present[i] === 0) continue;
+      const value = view.getInt32(i * 8 + 4, true) * 2 ** 32 + view.getUint32(i * 8, true);
+      this.hasValue = true;
+      if (value < this.min) this.min = value;
+      if (value > this.max) this.max = value;
+    }
+  }
+
+  private addLengths(column: Column, rowCount: number): void {
+    const offsets = offsetsView(column);
+    const lengths = new Uint8Array(rowCount * 4);
+    const view = new DataView(lengths.buffer);
+    for (let i = 0; i < rowCount; i++) {
+      view.setUint32(i * 4, offsets.getUint32(i * 4 + 4, true) - offsets.getUint32(i * 4, true), true);
+    }
+    this.lengthsCrc = crc32(lengths, this.lengthsCrc);
+  }
+
+  summary(): ColumnSummary {
+    return create(ColumnSummarySchema, {
+      name: this.variable.name,
+      ...(this.hasValue ? { min: this.min, max: this.max } : {}),
+      missingCount: BigInt(this.missing),
+      nanCount: BigInt(this.nan),
+      valuesCrc32: this.valuesCrc,
+      validityCrc32: this.validityCrc,
+      lengthsCrc32: this.lengthsCrc,
+    });
+  }
+}
+
+/** The values as doubles: a view where the bytes are aligned, else a copy. */
+function float64View(bytes: Uint8Array): Float64Array {
+  if (bytes.byteOffset % 8 === 0) return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8);
+  // Not `slice`: of a Buffer that is a view.
+  return new Float64Array(new Uint8Array(bytes).buffer);
+}
+
+let ones = new Uint8Array(4096).fill(1);
+
+function onesOf(count: number): Uint8Array {
+  if (ones.length < count) ones = new Uint8Array(count * 2).fill(1);
+  return ones.subarray(0, count);
+}
