@@ -1,5 +1,13 @@
-import { crc32 } from 'node:zlib';
+import { crc32 as zlibCrc32 } from 'node:zlib';
 import type { Batch } from './batch.js';
+
+/**
+ * CRC-32 (IEEE) of bytes, going on from the checksum of what lies before them.
+ * zlib's own gives 0 for an empty array without memory behind it, whatever came before.
+ */
+export function crc32(bytes: Uint8Array, before = 0): number {
+  return bytes.byteLength === 0 ? before : zlibCrc32(bytes, before);
+}
 
 const POLYNOMIAL = 0xedb88320; // CRC-32 (IEEE), reflected
 

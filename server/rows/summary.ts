@@ -1,11 +1,10 @@
-import { crc32 } from 'node:zlib';
 import { create } from '@bufbuild/protobuf';
 import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { ColumnSummary } from '../../proto/gen/optistore/v1/result_pb.js';
 import { ColumnSummarySchema } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { Batch, Column } from './batch.js';
-import { crc32Combine } from './checksum.js';
+import { crc32, crc32Combine } from './checksum.js';
 import { offsetsView } from './slice.js';
 import { bitsAsBytes } from './validity.js';
 

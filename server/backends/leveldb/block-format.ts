@@ -1,5 +1,5 @@
-import { crc32 } from 'node:zlib';
 import { StorageError } from '../../errors.js';
+import { crc32 } from '../../rows/checksum.js';
 import type { Batch, Column } from '../../rows/batch.js';
 import { columnBuffers } from '../../rows/batch.js';
 

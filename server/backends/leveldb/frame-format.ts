@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../rows/checksum.js';
 import type { Batch, Column, Schema } from '../../rows/batch.js';
 import { bitmapBytes, columnBuffers, valueWidth } from '../../rows/batch.js';
 

@@ -1,9 +1,9 @@
-import { crc32 } from 'node:zlib';
 import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
 import { timestampMs, type Timestamp } from '@bufbuild/protobuf/wkt';
 import { Level } from 'level';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ManifestSchema, RevisionKind, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { crc32 } from '../../rows/checksum.js';
 import { StorageError } from '../../errors.js';
 import type { ListQuery } from '../backend.js';
 import { corrupt } from './block-format.js';
