@@ -1,0 +1,65 @@
+import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { valueAt, type LoadedColumn } from '../typescript/index.js';
+
+/** A value of a table's cell; null is missing. */
+export type Cell = number | bigint | boolean | string | null;
+
+const SPECIAL: Record<string, number> = { nan: NaN, inf: Infinity, infinity: Infinity };
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const INTEGER = /^[+-]?\d+$/;
+const BOOLS: Record<string, boolean> = { true: true, false: false, '1': true, '0': false };
+
+/** A cell's text as a value of the variable; an empty cell is missing unless it was quoted. RangeError that says what was expected. */
+export function parseCell(variable: Variable, text: string, isQuoted: boolean): Cell {
+  if (variable.valueType === ValueType.STRING) return text === '' && !isQuoted ? null : text;
+  const trimmed = text.trim();
+  if (trimmed === '') return null;
+  switch (variable.valueType) {
+    case ValueType.FLOAT64:
+      return parseFloat64(trimmed) ?? refuse(variable, text, 'a number');
+    case ValueType.INT64:
+      return parseInt64(trimmed) ?? refuse(variable, text, 'an integer of 64 bits');
+    case ValueType.BOOL:
+      return BOOLS[trimmed.toLowerCase()] ?? refuse(variable, text, 'true or false');
+    case ValueType.UNSPECIFIED:
+      return refuse(variable, text, 'a variable with a type');
+    default:
+      return variable.valueType satisfies never;
+  }
+}
+
+function refuse(variable: Variable, text: string, expected: string): never {
+  throw new RangeError(`column "${variable.name}" has ${JSON.stringify(text)} where ${expected} was expected`);
+}
+
+/** Text as a double; undefined where it is none. */
+export function parseFloat64(text: string): number | undefined {
+  if (NUMBER.test(text)) return Number(text);
+  const special = SPECIAL[text.replace(/^[+-]/, '').toLowerCase()];
+  return special === undefined ? undefined : text.startsWith('-') ? -special : special;
+}
+
+function parseInt64(text: string): bigint | undefined {
+  if (!INTEGER.test(text)) return undefined;
+  const value = BigInt(text.replace(/^\+/, ''));
+  return BigInt.asIntN(64, value) === value ? value : undefined;
+}
+
+/** A double as text that gives the same double again: the shortest, of at most 17 significant digits. */
+export function formatFloat64(value: number): string {
+  if (Object.is(value, -0)) return '-0';
+  if (value === Infinity) return 'inf';
+  if (value === -Infinity) return '-inf';
+  return String(value);
+}
+
+/** A loaded value as a cell of CSV: bare and empty where it is missing. */
+export function formatCell(column: LoadedColumn, row: number): string {
+  const value = valueAt(column, row);
+  if (value === null) return '';
+  if (typeof value === 'number') return formatFloat64(value);
+  if (typeof value !== 'string') return String(value);
+  // Quoted when empty, to tell it from a missing one, and when CSV needs it.
+  return value === '' || /[",\r\n]|^\s|\s$/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+}

@@ -1,0 +1,97 @@
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fromJson, type JsonValue } from '@bufbuild/protobuf';
+import { ProblemSchema, type Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import type { ColumnInput, ResultWriter } from '../../typescript/index.js';
+import { createClient } from '../../typescript/index.js';
+import type { Cell } from '../cells.js';
+import { InputError, readCsv } from '../csv.js';
+import { readJsonTable } from '../json-table.js';
+import { progressBar } from '../progress.js';
+
+/** Flags of `optistore save`. */
+export interface SaveFlags {
+  readonly server?: string;
+  readonly problem?: string;
+  readonly tag?: Record<string, string>;
+  readonly uploadId?: string;
+  readonly description?: string;
+  readonly expectedRevision?: bigint;
+}
+
+const ROWS_PER_APPEND = 1000;
+/** A running solver's rows wait this long for company at most. */
+const GATHER_MS = 50;
+
+/** Saves a table under a key: FILE.csv, FILE.json, or `-` for CSV from standard input as it is printed. */
+export async function save(key: string, file: string, flags: SaveFlags): Promise<void> {
+  const table = file.endsWith('.json') ? await readJsonTable(file) : undefined;
+  const problem = flags.problem === undefined ? table?.problem : await readProblem(flags.problem);
+  if (problem === undefined) throw new InputError('No problem is given. Name its file with --problem problem.json.');
+  const rows = table?.rows(problem) ?? readCsv(file === '-' ? process.stdin : createReadStream(file), problem);
+  await using client = createClient(flags.server === undefined ? {} : { address: flags.server });
+  const bar = progressBar('saved rows');
+  const writer = await client.save(key, problem, {
+    onAck: (durable) => bar.update(durable),
+    onReconnect: (error) => process.stderr.write(`${error.message} Reconnecting.\n`),
+    ...(flags.tag && { tags: flags.tag }),
+    ...(flags.uploadId !== undefined && { uploadId: flags.uploadId }),
+    ...(flags.description !== undefined && { description: flags.description }),
+    ...(flags.expectedRevision !== undefined && { expectedRevision: flags.expectedRevision }),
+  });
+  try {
+    if (writer.committed === undefined) await appendRows(writer, problem, rows);
+    const result = await writer.commit();
+    bar.stop();
+    process.stdout.write(`${key}: ${result.rowCount} rows, revision ${result.revision}\n`);
+  } catch (error) {
+    bar.stop();
+    await writer.close();
+    process.stderr.write(`${writer.durableRowCount} rows are safe. To go on: the same command with --upload-id ${writer.uploadId}\n`);
+    throw error;
+  }
+}
+
+async function readProblem(path: string): Promise<Problem> {
+  try {
+    return fromJson(ProblemSchema, JSON.parse(await readFile(path, 'utf8')) as JsonValue);
+  } catch (error) {
+    throw new InputError(`${path} is not a problem in protobuf JSON: ${error instanceof Error ? error.message : String(error)}. examples/ has some.`);
+  }
+}
+
+/** Appends rows as they come, several together; skips those that an earlier try has saved. */
+async function appendRows(writer: ResultWriter, problem: Problem, rows: AsyncIterable<Cell[]>): Promise<void> {
+  let skip = writer.nextRow;
+  let waiting: Cell[][] = [];
+  let timer: NodeJS.Timeout | undefined;
+  let appended: Promise<void> = Promise.resolve();
+  const appendWaiting = (): Promise<void> => {
+    clearTimeout(timer);
+    timer = undefined;
+    const taken = waiting;
+    waiting = [];
+    if (taken.length > 0) appended = appended.then(() => writer.append(toColumns(problem, taken)));
+    // Its failure is seen by who awaits it next.
+    appended.catch(() => undefined);
+    return appended;
+  };
+  try {
+    for await (const row of rows) {
+      if (skip > 0) {
+        skip--;
+        continue;
+      }
+      waiting.push(row);
+      if (waiting.length >= ROWS_PER_APPEND) await appendWaiting();
+      else timer ??= setTimeout(() => void appendWaiting(), GATHER_MS);
+    }
+  } finally {
+    await appendWaiting();
+  }
+  if (skip > 0) throw new InputError(`The input has ${skip} rows fewer than upload ${writer.uploadId} already has: it is not the same run.`);
+}
+
+function toColumns(problem: Problem, rows: readonly Cell[][]): Record<string, ColumnInput> {
+  return Object.fromEntries(problem.variables.map((variable, i) => [variable.name, rows.map((row) => row[i] ?? null)]));
+}

@@ -1,0 +1,67 @@
+import { fromBinary, toBinary, type DescMethod, type MessageShape } from '@bufbuild/protobuf';
+import { Client, credentials, type ClientDuplexStream, type ClientReadableStream } from '@grpc/grpc-js';
+import { StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { CONNECTION_WINDOW_BYTES, MESSAGE_BYTES_MAX } from '../../server/limits.js';
+import { toOptistoreError } from './errors.js';
+
+type Methods = (typeof StorageService)['method'];
+type Input<Name extends keyof Methods> = MessageShape<Methods[Name]['input']>;
+type Output<Name extends keyof Methods> = MessageShape<Methods[Name]['output']>;
+
+/** A connection to a daemon, typed by the contract. */
+export class Channel {
+  private readonly client: Client;
+
+  constructor(readonly address: string) {
+    this.client = new Client(address, credentials.createInsecure(), {
+      // Node's own window of 64 KiB caps a load at a quarter of its speed.
+      'grpc-node.flow_control_window': CONNECTION_WINDOW_BYTES,
+      'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 2000,
+    });
+  }
+
+  /** Calls a unary rpc. OptistoreError. */
+  unary<Name extends keyof Methods>(name: Name, request: Input<Name>): Promise<Output<Name>> {
+    const method: DescMethod = StorageService.method[name];
+    return new Promise((resolve, reject) => {
+      this.client.makeUnaryRequest(pathOf(method), serializer(method), parser(method), request, (error, response) => {
+        if (error !== null) reject(toOptistoreError(error, this.address));
+        else resolve(response as Output<Name>);
+      });
+    });
+  }
+
+  /** Begins a load. */
+  load(request: Input<'loadResult'>): ClientReadableStream<Output<'loadResult'>> {
+    const method = StorageService.method.loadResult;
+    return this.client.makeServerStreamRequest(pathOf(method), serializer(method), parser(method) as (bytes: Buffer) => Output<'loadResult'>, request);
+  }
+
+  /** Begins a save. */
+  save(): ClientDuplexStream<Input<'saveResult'>, Output<'saveResult'>> {
+    const method = StorageService.method.saveResult;
+    return this.client.makeBidiStreamRequest(pathOf(method), serializer(method), parser(method) as (bytes: Buffer) => Output<'saveResult'>);
+  }
+
+  close(): void {
+    this.client.close();
+  }
+}
+
+function pathOf(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+function serializer(method: DescMethod) {
+  return (message: unknown): Buffer => {
+    const bytes = toBinary(method.input, message as never);
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  };
+}
+
+function parser(method: DescMethod) {
+  return (bytes: Buffer): unknown => fromBinary(method.output, bytes);
+}

@@ -1,0 +1,141 @@
+import { create } from '@bufbuild/protobuf';
+import { status } from '@grpc/grpc-js';
+import type { RowBatch } from '../../proto/gen/optistore/v1/rows_pb.js';
+import type { LoadHeader, LoadResultRequest, LoadResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { LoadResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { schemaOf, type Column } from '../../server/rows/batch.js';
+import { checkBatch } from '../../server/rows/check.js';
+import { concatColumns, decodeColumn, type LoadedColumn } from '../../server/rows/columns.js';
+import type { Channel } from './channel.js';
+import { OptistoreError, toOptistoreError } from './errors.js';
+import { Backoff } from './retry.js';
+
+/** Consecutive rows. */
+export interface LoadedBatch {
+  /** Number of the first row in the result. */
+  readonly firstRow: number;
+  readonly rowCount: number;
+  /** By name, in the order asked for. */
+  readonly columns: Readonly<Record<string, LoadedColumn>>;
+}
+
+interface RawBatch {
+  readonly firstRow: number;
+  readonly rowCount: number;
+  readonly columns: readonly Column[];
+}
+
+/** A load: iterate it once, batch by batch, or take `toColumns()`. A connection that breaks is made again, and the load goes on where it was. */
+export class ResultReader implements AsyncIterable<LoadedBatch> {
+  private readonly headerKnown: Promise<LoadHeader>;
+  private resolveHeader: (header: LoadHeader) => void = () => undefined;
+  private rejectHeader: (error: unknown) => void = () => undefined;
+  private known: LoadHeader | undefined;
+  private nextRow: bigint | undefined;
+  private end: bigint | undefined;
+
+  constructor(
+    private readonly channel: Channel,
+    private readonly request: LoadResultRequest,
+    private readonly retryMs: number,
+  ) {
+    this.headerKnown = new Promise((resolve, reject) => {
+      this.resolveHeader = resolve;
+      this.rejectHeader = reject;
+    });
+    this.headerKnown.catch(() => undefined);
+  }
+
+  /** The header; known once the iteration has begun. */
+  header(): Promise<LoadHeader> {
+    return this.headerKnown;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<LoadedBatch> {
+    for await (const batch of this.batches()) {
+      const variables = this.known?.variables ?? [];
+      const columns = variables.map((variable, i) => [variable.name, decodeColumn(variable, batch.columns[i] as Column, batch.rowCount)] as const);
+      yield { firstRow: batch.firstRow, rowCount: batch.rowCount, columns: Object.fromEntries(columns) };
+    }
+  }
+
+  /** Loads all rows into one column a variable. */
+  async toColumns(): Promise<{ header: LoadHeader; columns: Record<string, LoadedColumn> }> {
+    const batches: RawBatch[] = [];
+    for await (const batch of this.batches()) batches.push(batch);
+    const header = await this.header();
+    const columns = header.variables.map((variable, i) => {
+      const parts = batches.map((batch) => ({ column: batch.columns[i] as Column, rowCount: batch.rowCount }));
+      return [variable.name, concatColumns(variable, parts)] as const;
+    });
+    return { header, columns: Object.fromEntries(columns) };
+  }
+
+  private async *batches(): AsyncGenerator<RawBatch> {
+    const backoff = new Backoff(this.retryMs);
+    for (;;) {
+      try {
+        for await (const batch of this.stream()) {
+          backoff.succeeded();
+          yield batch;
+        }
+        return;
+      } catch (thrown) {
+        const error = toOptistoreError(thrown, this.channel.address);
+        try {
+          // Before the header nothing is under way: the caller is told at once.
+          if (!error.isRetryable || this.known === undefined) throw error;
+          await backoff.failed(error);
+        } catch (final) {
+          this.rejectHeader(final);
+          throw final;
+        }
+      }
+    }
+  }
+
+  /** One call, from the row where the last one stopped. */
+  private async *stream(): AsyncGenerator<RawBatch> {
+    const call = this.channel.load(this.remaining());
+    let isWhole = false;
+    try {
+      for await (const { message } of call as AsyncIterable<LoadResultResponse>) {
+        if (message.case === 'header') this.begin(message.value);
+        else if (message.case === 'batch') yield this.take(message.value);
+        else if (message.case === 'trailer') isWhole = true;
+      }
+    } finally {
+      call.cancel();
+    }
+    if (!isWhole || this.nextRow !== this.end) {
+      throw new OptistoreError('The load ended before its last row.', status.UNAVAILABLE, undefined, {});
+    }
+  }
+
+  private remaining(): LoadResultRequest {
+    if (this.known === undefined || this.nextRow === undefined || this.end === undefined) return this.request;
+    const revision = this.known.result?.revision;
+    return create(LoadResultRequestSchema, {
+      ...this.request,
+      firstRow: this.nextRow,
+      rowCount: this.end - this.nextRow,
+      ...(revision === undefined ? {} : { revision }),
+    });
+  }
+
+  private begin(header: LoadHeader): void {
+    if (this.known === undefined) {
+      this.nextRow = header.firstRow;
+      this.end = header.firstRow + header.rowCount;
+      this.known = header;
+      this.resolveHeader(header);
+    }
+  }
+
+  private take(wire: RowBatch): RawBatch {
+    if (wire.firstRow !== this.nextRow) throw new OptistoreError(`Row ${wire.firstRow} came where row ${this.nextRow} is next.`, status.DATA_LOSS, undefined, {});
+    const batch = checkBatch(schemaOf(this.known?.variables ?? []), wire);
+    this.nextRow = wire.firstRow + BigInt(wire.rowCount);
+    return batch;
+  }
+}

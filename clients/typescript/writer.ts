@@ -1,0 +1,314 @@
+import { once } from 'node:events';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
+import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { Outcome, type Result } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { SaveOpen, SaveResultRequest, SaveResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { Batch } from '../../server/rows/batch.js';
+import { batchBytes, schemaOf } from '../../server/rows/batch.js';
+import { encodeColumns, type ColumnInput } from '../../server/rows/columns.js';
+import { gatherBatches } from '../../server/rows/gather.js';
+import { sliceBatch } from '../../server/rows/slice.js';
+import { toRowBatch } from '../../server/rows/wire.js';
+import type { Channel } from './channel.js';
+import { OptistoreError, toOptistoreError } from './errors.js';
+import { Backoff } from './retry.js';
+
+/** Bytes of rows that may wait for their ack; `append` waits beyond. */
+const UNACKED_BYTES_MAX = 64 * 1024 * 1024;
+/** Rows are cut and gathered into messages of about this size. */
+const MESSAGE_BYTES = 1024 * 1024;
+
+/** What happens to a writer, for those who want to know. */
+export interface WriterEvents {
+  /** Rows that are durable, whenever the number has grown. */
+  onAck?(durableRowCount: number): void;
+  /** The stream broke and is about to be opened again. */
+  onReconnect?(error: OptistoreError): void;
+}
+
+type Stream = ClientDuplexStream<SaveResultRequest, SaveResultResponse>;
+type Wish = { kind: 'flush' } | { kind: 'commit'; outcome: Outcome };
+
+/**
+ * Saves a run while it is computed. Keeps what is not acked; when the connection or the daemon breaks it
+ * reconnects, opens the upload again, and goes on at the row that the daemon asks for.
+ */
+export class ResultWriter implements AsyncDisposable {
+  /** The result, once committed; set from the beginning when the upload was committed before. */
+  committed: Result | undefined;
+  private unacked: Batch[] = [];
+  private unackedBytes = 0;
+  /** Rows given to the current stream. */
+  private sentRows = 0;
+  private appendedRows = 0;
+  private acked = 0;
+  private wish: Wish | undefined;
+  private failure: OptistoreError | undefined;
+  private closed = false;
+  private readonly backoff: Backoff;
+  private changed: (() => void)[] = [];
+  private running: Promise<void> | undefined;
+  private wakeSender: (() => void) | undefined;
+
+  constructor(
+    private readonly channel: Channel,
+    private readonly open: SaveOpen,
+    private readonly events: WriterEvents,
+    retryMs: number,
+  ) {
+    this.backoff = new Backoff(retryMs);
+  }
+
+  /** The upload's id: with it the run is resumed after a restart of the solver. */
+  get uploadId(): string {
+    return this.open.uploadId;
+  }
+
+  /** The row that the next append begins with; after a resume, the number of durable rows. */
+  get nextRow(): number {
+    return this.appendedRows;
+  }
+
+  /** Rows that survive a crash of everything. */
+  get durableRowCount(): number {
+    return this.acked;
+  }
+
+  /** Opens the stream; for `createClient` only. */
+  async begin(): Promise<this> {
+    this.run();
+    await this.until(() => this.wasOpened);
+    return this;
+  }
+
+  /**
+   * Adds rows: for each variable a column of equal length. Resolves when there is room for more; the rows are
+   * durable by the next ack, flush or commit. RangeError or TypeError where a column does not fit.
+   */
+  async append(columns: Readonly<Record<string, ColumnInput>>): Promise<void> {
+    this.check();
+    if (this.committed !== undefined) throw new OptistoreError(`Upload ${this.uploadId} is committed and takes no more rows.`, status.FAILED_PRECONDITION, 'UPLOAD_COMMITTED', {});
+    const { variables } = this.open.problem as Problem;
+    const { rowCount, columns: encoded } = encodeColumns(variables, columns);
+    if (rowCount === 0) return;
+    const whole = { firstRow: this.appendedRows, rowCount, columns: encoded };
+    const parts = Math.ceil(batchBytes(whole) / MESSAGE_BYTES);
+    const rows = Math.ceil(rowCount / parts);
+    for (let from = 0; from < rowCount; from += rows) {
+      const batch = sliceBatch(schemaOf(variables), whole, from, Math.min(rows, rowCount - from));
+      this.unacked.push(batch);
+      this.unackedBytes += batchBytes(batch);
+    }
+    this.appendedRows += rowCount;
+    this.run();
+    if (this.unackedBytes > UNACKED_BYTES_MAX) await this.until(() => this.unackedBytes <= UNACKED_BYTES_MAX);
+  }
+
+  /** Resolves, with their number, when all rows appended so far are durable. */
+  async flush(): Promise<number> {
+    this.check();
+    const rows = this.appendedRows;
+    if (this.acked < rows) {
+      this.wish ??= { kind: 'flush' };
+      this.run();
+      await this.until(() => this.acked >= rows);
+    }
+    return this.acked;
+  }
+
+  /** Ends the run and makes it a result. Idempotent. */
+  async commit(options: { outcome?: Outcome } = {}): Promise<Result> {
+    this.check();
+    if (this.committed === undefined) {
+      this.wish = { kind: 'commit', outcome: options.outcome ?? Outcome.FINISHED };
+      this.run();
+      await this.until(() => this.committed !== undefined);
+    }
+    return this.committed as unknown as Result;
+  }
+
+  /** Lets go of the upload without committing it: what was appended is made durable, and it can be resumed. */
+  async close(): Promise<void> {
+    if (this.closed) return;
+    if (this.failure === undefined && this.committed === undefined) await this.flush().catch(() => undefined);
+    this.closed = true;
+    this.notify();
+    await this.running;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private check(): void {
+    if (this.failure !== undefined) throw this.failure;
+    if (this.closed) throw new Error('the writer is closed');
+  }
+
+  private async until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) {
+      this.check();
+      await new Promise<void>((resolve) => this.changed.push(resolve));
+    }
+  }
+
+  private notify(): void {
+    for (const wake of this.changed.splice(0)) wake();
+    this.wakeSender?.();
+  }
+
+  private get hasWork(): boolean {
+    return this.wish !== undefined || this.sentRows < this.appendedRows;
+  }
+
+  /** Sees to it that a stream runs. One that ended as idle is opened again only now, when there is something to send. */
+  private run(): void {
+    this.wakeSender?.();
+    this.running ??= this.runStreams()
+      .catch((error: unknown) => {
+        this.failure = toOptistoreError(error, this.channel.address);
+      })
+      .finally(() => {
+        this.running = undefined;
+        this.notify();
+      });
+  }
+
+  private async runStreams(): Promise<void> {
+    for (;;) {
+      try {
+        await this.runStream();
+        return;
+      } catch (thrown) {
+        const error = toOptistoreError(thrown, this.channel.address);
+        // Before the first answer nothing is under way: the caller is told at once.
+        if (!error.isRetryable || this.closed || !this.wasOpened) throw error;
+        this.sentRows = this.acked;
+        this.commitSent = false;
+        if (error.reason === 'STREAM_IDLE' && !this.hasWork && this.unacked.length === 0) return;
+        this.events.onReconnect?.(error);
+        await this.backoff.failed(this.withHint(error));
+      }
+    }
+  }
+
+  private withHint(error: OptistoreError): OptistoreError {
+    const hint = ` ${this.acked} rows are safe; resume with upload id ${this.uploadId}.`;
+    return new OptistoreError(error.message + hint, error.code, error.reason, error.metadata, { cause: error });
+  }
+
+  private async runStream(): Promise<void> {
+    const stream = this.channel.save();
+    // Read from the beginning: an error event without a reader would end the process.
+    const received = this.receive(stream);
+    try {
+      stream.write(request({ case: 'open', value: this.open }));
+      await Promise.race([received, this.send(stream)]);
+      stream.end();
+      await received;
+    } finally {
+      this.wakeSender?.();
+      stream.cancel();
+      await received.catch(() => undefined);
+    }
+  }
+
+  private opened = false;
+  private wasOpened = false;
+
+  private async receive(stream: Stream): Promise<void> {
+    this.opened = false;
+    try {
+      for await (const response of stream as AsyncIterable<SaveResultResponse>) {
+        const { message } = response;
+        if (message.case === 'opened') this.resumeAt(Number(message.value.nextRow), message.value.committed);
+        else if (message.case === 'ack') this.ackTo(Number(message.value.durableRowCount));
+        else if (message.case === 'committed') this.finish(message.value.result);
+      }
+    } finally {
+      this.opened = false;
+    }
+  }
+
+  private resumeAt(nextRow: number, committed: Result | undefined): void {
+    if (nextRow < this.acked) {
+      throw new OptistoreError(`The daemon has ${nextRow} rows of upload ${this.uploadId}, but had acknowledged ${this.acked}: its data was lost or replaced.`, status.DATA_LOSS, undefined, {});
+    }
+    this.backoff.succeeded();
+    this.appendedRows = Math.max(this.appendedRows, nextRow);
+    this.sentRows = nextRow;
+    this.ackTo(nextRow);
+    this.opened = true;
+    this.wasOpened = true;
+    if (committed !== undefined && this.wish?.kind !== 'commit') this.committed = committed;
+    this.notify();
+  }
+
+  private ackTo(rows: number): void {
+    if (rows > this.acked) {
+      this.acked = rows;
+      while (this.unacked[0] !== undefined && this.unacked[0].firstRow + this.unacked[0].rowCount <= rows) {
+        this.unackedBytes -= batchBytes(this.unacked.shift() as Batch);
+      }
+      this.events.onAck?.(rows);
+    }
+    this.notify();
+  }
+
+  private finish(result: Result | undefined): void {
+    this.committed = result;
+    this.wish = undefined;
+    this.ackTo(this.appendedRows);
+  }
+
+  /** Sends what is there, at the pace of the daemon, until the run is committed or closed. */
+  private async send(stream: Stream): Promise<void> {
+    while (this.committed === undefined && !this.closed) {
+      const next = this.opened ? this.nextRequest() : undefined;
+      if (next === undefined) await new Promise<void>((resolve) => (this.wakeSender = resolve));
+      else if (!stream.write(next)) await once(stream, 'drain');
+      if (stream.destroyed) return;
+    }
+  }
+
+  private nextRequest(): SaveResultRequest | undefined {
+    const { variables } = this.open.problem as Problem;
+    const batch = this.nextBatch();
+    if (batch !== undefined) return request({ case: 'batch', value: toRowBatch(batch, variables) });
+    if (this.wish?.kind === 'flush') {
+      this.wish = undefined;
+      return request({ case: 'flush', value: {} });
+    }
+    if (this.wish?.kind === 'commit' && !this.commitSent) {
+      this.commitSent = true;
+      return request({ case: 'commit', value: { rowCount: BigInt(this.appendedRows), outcome: this.wish.outcome } });
+    }
+    return undefined;
+  }
+
+  private commitSent = false;
+
+  /** The rows that come next; small batches that have come to wait go together. */
+  private nextBatch(): Batch | undefined {
+    if (this.sentRows >= this.appendedRows) return undefined;
+    const from = this.unacked.findIndex((batch) => batch.firstRow + batch.rowCount > this.sentRows);
+    const taken: Batch[] = [];
+    let bytes = 0;
+    for (let i = from; i < this.unacked.length && i >= 0; i++) {
+      const batch = this.unacked[i] as Batch;
+      bytes += batchBytes(batch);
+      if (taken.length > 0 && bytes > MESSAGE_BYTES) break;
+      taken.push(batch);
+    }
+    const joined = gatherBatches(schemaOf((this.open.problem as Problem).variables), taken);
+    this.sentRows = joined.firstRow + joined.rowCount;
+    return joined;
+  }
+}
+
+function request(message: MessageInitShape<typeof SaveResultRequestSchema>['message']): SaveResultRequest {
+  return create(SaveResultRequestSchema, { message: message as never });
+}

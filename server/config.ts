@@ -1,0 +1,85 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const duration = z
+  .string()
+  .regex(/^\d+(ms|s|m|h|d)$/, 'a duration such as 10m, 24h or 30d')
+  .transform((text) => Number.parseInt(text, 10) * UNITS_MS[text.replace(/\d+/, '') as keyof typeof UNITS_MS]);
+const hostAndPort = z.string().regex(/^.+:\d{1,5}$/, 'host:port, such as 127.0.0.1:50051');
+
+/** The configuration; names, defaults and meanings are documented in docs/configuration.md. */
+const ConfigSchema = z.strictObject({
+  listen: hostAndPort.default('127.0.0.1:50051'),
+  socket: z.string().min(1).optional(),
+  insecure: z.stringbool().or(z.boolean()).default(false),
+  primary: z
+    .strictObject({ type: z.literal('leveldb').default('leveldb'), path: z.string().min(1).default('./optistore-data') })
+    .prefault({}),
+  upload_ttl: duration.default(30 * UNITS_MS.d),
+  stream_idle_timeout: duration.default(10 * UNITS_MS.m),
+  log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+});
+
+/** What the daemon runs with. */
+export type Config = z.infer<typeof ConfigSchema>;
+
+/** Settings of one source, nested as in the file. */
+export type Settings = { [key: string]: string | boolean | undefined | Settings };
+
+/** Something in the configuration is wrong; the message names the source, the field and what was expected. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+const DEFAULT_FILE = 'optistore.yaml';
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+$/;
+
+/** Reads the configuration: flags beat variables, variables beat the file. ConfigError. */
+export function readConfig(flags: Settings, file: string | undefined, environment: NodeJS.ProcessEnv): Config {
+  const merged = merge(merge(fromFile(file), fromEnvironment(environment)), flags);
+  const parsed = ConfigSchema.safeParse(merged);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'configuration'}: ${issue.message}`);
+    throw new ConfigError(`The configuration is wrong. ${lines.join('; ')}. See docs/configuration.md.`);
+  }
+  const { listen, insecure } = parsed.data;
+  if (!LOOPBACK.test(listen) && !insecure) {
+    throw new ConfigError(`listen is ${listen}, which others can reach, and the traffic is not encrypted. Use 127.0.0.1, or say --insecure if that is meant.`);
+  }
+  return parsed.data;
+}
+
+function fromFile(file: string | undefined): Settings {
+  const path = file ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : undefined);
+  if (path === undefined) return {};
+  try {
+    const settings: unknown = parse(readFileSync(path, 'utf8')) ?? {};
+    if (typeof settings === 'object' && !Array.isArray(settings)) return settings as Settings;
+    throw new Error('it is not a mapping of names to values');
+  } catch (error) {
+    throw new ConfigError(`${path} can't be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+/** `OPTISTORE_PRIMARY_PATH` is `primary.path`: each key of the schema has its variable. */
+function fromEnvironment(environment: NodeJS.ProcessEnv): Settings {
+  const settings: Settings = {};
+  for (const key of Object.keys(ConfigSchema.shape)) {
+    if (key === 'primary') continue;
+    settings[key] = environment[`OPTISTORE_${key.toUpperCase()}`];
+  }
+  settings['primary'] = { type: environment['OPTISTORE_PRIMARY_TYPE'], path: environment['OPTISTORE_PRIMARY_PATH'] };
+  return settings;
+}
+
+function merge(under: Settings, over: Settings): Settings {
+  const merged = { ...under };
+  for (const [key, value] of Object.entries(over)) {
+    if (value === undefined) continue;
+    const below = merged[key];
+    merged[key] = typeof value === 'object' ? merge(typeof below === 'object' ? below : {}, value) : value;
+  }
+  return merged;
+}

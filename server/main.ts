@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { pino } from 'pino';
+import { readConfig, type Settings } from './config.js';
+import { createStorageManager } from './manager/storage-manager.js';
+import { openGrpcDoor } from './rpc/doors/grpc.js';
+import { createStorageService } from './rpc/storage-service.js';
+
+/** The version in package.json, which lies two folders above the built file and one above the source. */
+function packageVersion(): string {
+  for (const path of ['../package.json', '../../package.json']) {
+    try {
+      const { version } = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string };
+      return version;
+    } catch {
+      continue;
+    }
+  }
+  return 'unknown';
+}
+
+/**
+ * Runs the daemon until SIGTERM or SIGINT; resolves when everything is synced and closed. A second signal exits at
+ * once with 1. Fails with ConfigError, or StorageError such as BACKEND_LOCKED.
+ */
+export async function serve(flags: Settings, configFile: string | undefined): Promise<void> {
+  const config = readConfig(flags, configFile, process.env);
+  const log = pino({ level: config.log_level }, pino.destination({ fd: 2, sync: true }));
+  await using manager = await createStorageManager({ primary: config.primary, upload_ttl_ms: config.upload_ttl });
+  const handlers = createStorageService(manager, {
+    version: packageVersion(),
+    startTime: new Date(),
+    streamIdleTimeoutMs: config.stream_idle_timeout,
+  });
+  const { listen, socket } = config;
+  const door = await openGrpcDoor({ handlers, listen, log, ...(socket === undefined ? {} : { socket }) });
+  log.info({ grpc: door.address, socket, store: config.primary }, 'serving');
+
+  const signal = await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+  for (const name of ['SIGTERM', 'SIGINT']) process.once(name, () => process.exit(1));
+  log.info({ signal: String(signal[0]) }, 'draining');
+  await door.drain();
+}

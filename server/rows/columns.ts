@@ -1,0 +1,135 @@
+import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { STRING_BYTES_MAX } from '../limits.js';
+import type { Column } from './batch.js';
+import { bitmapBytes } from './batch.js';
+import { gatherBatches } from './gather.js';
+import { offsetsView } from './slice.js';
+
+/** Values of one column as a program has them. null and undefined are missing; NaN is a value. */
+export type ColumnInput = Float64Array | BigInt64Array | readonly (number | bigint | boolean | string | null | undefined)[];
+
+/** Values of one column as a program gets them. */
+export interface LoadedColumn {
+  readonly variable: Variable;
+  /** Float64Array, BigInt64Array, Uint8Array of 0 and 1 for bool, or strings; a missing one has 0 or "". */
+  readonly values: Float64Array | BigInt64Array | Uint8Array | readonly string[];
+  /** Bitmap of the values that are there, least significant bit first. Undefined: all are. */
+  readonly validity: Uint8Array | undefined;
+}
+
+/** Value `row` of a column; null where it is missing. */
+export function valueAt(column: LoadedColumn, row: number): number | bigint | boolean | string | null {
+  if (column.validity !== undefined && (((column.validity[row >>> 3] ?? 0) >>> (row & 7)) & 1) === 0) return null;
+  const value = column.values[row];
+  if (value === undefined) return null;
+  return column.variable.valueType === ValueType.BOOL ? value === 1 : value;
+}
+
+/** Encodes columns by their variables. RangeError or TypeError that names the column which does not fit. */
+export function encodeColumns(
+  variables: readonly Variable[],
+  columns: Readonly<Record<string, ColumnInput>>,
+): { rowCount: number; columns: Column[] } {
+  const rowCount = Object.values(columns)[0]?.length ?? 0;
+  const names = new Set(variables.map((variable) => variable.name));
+  for (const name of Object.keys(columns)) {
+    if (!names.has(name)) throw new RangeError(`the problem has no variable "${name}"; leave it out, or add it to the problem as an observable`);
+  }
+  const encoded = variables.map((variable) => {
+    const input = columns[variable.name];
+    if (input === undefined) throw new RangeError(`there are no values for the variable "${variable.name}"`);
+    if (input.length !== rowCount) throw new RangeError(`"${variable.name}" has ${input.length} values where the first column has ${rowCount}`);
+    return encodeColumn(variable, input);
+  });
+  return { rowCount, columns: encoded };
+}
+
+function encodeColumn(variable: Variable, input: ColumnInput): Column {
+  const { valueType } = variable;
+  // A copy: the caller may fill the same array with the next rows while these wait for their ack.
+  if (input instanceof Float64Array || input instanceof BigInt64Array) {
+    const fits = valueType === (input instanceof Float64Array ? ValueType.FLOAT64 : ValueType.INT64);
+    if (!fits) throw new TypeError(`"${variable.name}" is ${ValueType[valueType]}, but a ${input.constructor.name} was given`);
+    return { values: new Uint8Array(input.slice().buffer), offsets: undefined, validity: undefined };
+  }
+  const validity = validityOf(input);
+  if (valueType === ValueType.STRING) return { ...encodeStrings(variable, input), validity };
+  const values = new Uint8Array(input.length * (valueType === ValueType.BOOL ? 1 : 8));
+  const view = new DataView(values.buffer);
+  for (const [row, value] of input.entries()) {
+    if (value !== null && value !== undefined) setValue(view, row, variable, value);
+  }
+  return { values, offsets: undefined, validity };
+}
+
+function setValue(view: DataView, row: number, variable: Variable, value: number | bigint | boolean | string): void {
+  const { valueType } = variable;
+  if (valueType === ValueType.FLOAT64 && typeof value === 'number') view.setFloat64(row * 8, value, true);
+  else if (valueType === ValueType.INT64 && isInt64(value)) view.setBigInt64(row * 8, BigInt(value), true);
+  else if (valueType === ValueType.BOOL && typeof value === 'boolean') view.setUint8(row, value ? 1 : 0);
+  else throw new TypeError(`value ${row} of "${variable.name}" is ${String(value)} (${typeof value}); the variable is ${ValueType[valueType]}`);
+}
+
+function isInt64(value: unknown): value is number | bigint {
+  return typeof value === 'bigint' ? BigInt.asIntN(64, value) === value : Number.isSafeInteger(value);
+}
+
+function validityOf(input: readonly unknown[]): Uint8Array | undefined {
+  let bits: Uint8Array | undefined;
+  for (const [row, value] of input.entries()) {
+    if (value !== null && value !== undefined) continue;
+    bits ??= new Uint8Array(bitmapBytes(input.length)).fill(0xff);
+    bits[row >>> 3] = (bits[row >>> 3] ?? 0) & ~(1 << (row & 7));
+  }
+  return bits;
+}
+
+function encodeStrings(variable: Variable, input: readonly unknown[]): { values: Uint8Array; offsets: Uint8Array } {
+  const offsets = new Uint8Array((input.length + 1) * 4);
+  const view = new DataView(offsets.buffer);
+  const parts: Buffer[] = [];
+  let at = 0;
+  for (const [row, value] of input.entries()) {
+    if (value !== null && value !== undefined) {
+      if (typeof value !== 'string') throw new TypeError(`value ${row} of "${variable.name}" is a ${typeof value}; the variable is STRING`);
+      const part = Buffer.from(value, 'utf8');
+      if (part.byteLength > STRING_BYTES_MAX) throw new RangeError(`value ${row} of "${variable.name}" has ${part.byteLength} bytes; a string has at most ${STRING_BYTES_MAX}`);
+      parts.push(part);
+      at += part.byteLength;
+    }
+    view.setUint32((row + 1) * 4, at, true);
+  }
+  return { values: new Uint8Array(Buffer.concat(parts)), offsets };
+}
+
+/** Decodes a column; numbers are copied once, into memory of their own. */
+export function decodeColumn(variable: Variable, column: Column, rowCount: number): LoadedColumn {
+  return { variable, values: decodeValues(variable, column, rowCount), validity: column.validity };
+}
+
+function decodeValues(variable: Variable, column: Column, rowCount: number): LoadedColumn['values'] {
+  const { valueType } = variable;
+  if (valueType === ValueType.STRING) {
+    const offsets = offsetsView(column);
+    const text = Buffer.from(column.values.buffer, column.values.byteOffset, column.values.byteLength);
+    return Array.from({ length: rowCount }, (_, row) => text.toString('utf8', offsets.getUint32(row * 4, true), offsets.getUint32(row * 4 + 4, true)));
+  }
+  const bytes = new Uint8Array(column.values);
+  if (valueType === ValueType.FLOAT64) return new Float64Array(bytes.buffer);
+  if (valueType === ValueType.INT64) return new BigInt64Array(bytes.buffer);
+  return bytes;
+}
+
+/** Joins parts of a column that follow each other. */
+export function concatColumns(variable: Variable, parts: readonly { column: Column; rowCount: number }[]): LoadedColumn {
+  let firstRow = 0;
+  const batches = parts.map(({ column, rowCount }) => {
+    const batch = { firstRow, rowCount, columns: [column] };
+    firstRow += rowCount;
+    return batch;
+  });
+  if (batches.length === 0) return decodeColumn(variable, { values: new Uint8Array(0), offsets: new Uint8Array(4), validity: undefined }, 0);
+  const joined = gatherBatches([variable.valueType], batches);
+  return decodeColumn(variable, joined.columns[0] as Column, joined.rowCount);
+}

@@ -1,0 +1,37 @@
+import { fromBinary, toBinary, type DescFile, type DescService } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
+
+/** A service as grpc-js wants it. Requests stay bytes: the door decodes them, so that it can say what is wrong with them. */
+export function serviceDefinition(service: DescService): ServiceDefinition {
+  const methods = service.methods.map((method): [string, MethodDefinition<unknown, unknown>] => [
+    method.name,
+    {
+      path: `/${service.typeName}/${method.name}`,
+      requestStream: method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming',
+      responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
+      requestSerialize: (message) => Buffer.from(toBinary(method.input, message as never)),
+      requestDeserialize: (bytes) => bytes,
+      responseSerialize: (message) => asBuffer(toBinary(method.output, message as never)),
+      responseDeserialize: (bytes) => fromBinary(method.output, bytes),
+    },
+  ]);
+  return Object.fromEntries(methods);
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** What @grpc/reflection reads of a package: these files and all that they import, as descriptors. */
+export function reflectionPackage(service: DescService, ...more: DescFile[]) {
+  const files = new Map<string, DescFile>();
+  const visit = (file: DescFile): void => {
+    if (files.has(file.name)) return;
+    files.set(file.name, file);
+    file.dependencies.forEach(visit);
+  };
+  [service.file, ...more].forEach(visit);
+  const fileDescriptorProtos = [...files.values()].map((file) => asBuffer(toBinary(FileDescriptorProtoSchema, file.proto)));
+  return { [service.typeName]: { format: 'Protocol Buffer 3 DescriptorProto', type: {}, fileDescriptorProtos } };
+}

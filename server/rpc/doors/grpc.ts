@@ -1,0 +1,175 @@
+import { once, type EventEmitter } from 'node:events';
+import { chmod, stat, unlink } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { fromBinary, type DescMethod, type Message } from '@bufbuild/protobuf';
+import {
+  Server,
+  ServerCredentials,
+  type sendUnaryData,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { ReflectionService } from '@grpc/reflection';
+import { HealthImplementation, protoPath as healthProto } from 'grpc-health-check';
+import type { Logger } from 'pino';
+import { file_google_rpc_error_details } from '../../../proto/gen/google/rpc/error_details_pb.js';
+import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
+import { StorageError, toStorageError } from '../../errors.js';
+import { DRAIN_MS_MAX, LOAD_BATCH_BYTES_MAX, MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX } from '../../limits.js';
+import type { CallContext, StorageServiceHandlers } from '../service.js';
+import { reflectionPackage, serviceDefinition } from './definition.js';
+import { withRaisedWindows } from './http2-windows.js';
+import { toStatus } from './status.js';
+
+/** How the gRPC door is opened. */
+export interface GrpcDoorOptions {
+  readonly handlers: StorageServiceHandlers;
+  /** `host:port`; port 0 takes any that is free. */
+  readonly listen: string;
+  /** Path of a Unix socket, beside TCP. */
+  readonly socket?: string;
+  readonly log: Logger;
+}
+
+/** An open door. */
+export interface Door {
+  /** `host:port` as bound. */
+  readonly address: string;
+  /** Ends: no new calls, streams told where they stopped, then closed within DRAIN_MS_MAX. */
+  drain(): Promise<void>;
+}
+
+type Call = ServerUnaryCall<Buffer, Message> | ServerWritableStream<Buffer, Message> | ServerDuplexStream<Buffer, Message>;
+
+/** Serves gRPC over TCP and a Unix socket, with health and reflection. */
+export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
+  const draining = new AbortController();
+  const server = new Server({
+    // Above our own limit, so that a message somewhat too large is refused with a reason.
+    'grpc.max_receive_message_length': 4 * MESSAGE_BYTES_MAX,
+    'grpc.max_send_message_length': LOAD_BATCH_BYTES_MAX + MESSAGE_BYTES_MAX,
+    'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
+  });
+  server.addService(serviceDefinition(StorageService), implementation(options, draining.signal));
+  const health = new HealthImplementation({ '': 'SERVING', [StorageService.typeName]: 'SERVING' });
+  health.addToServer(server);
+  const described = { ...reflectionPackage(StorageService, file_google_rpc_error_details), ...loadSync(healthProto) };
+  new ReflectionService(described as never).addToServer(server);
+  const port = await bind(server, options.listen);
+  if (options.socket !== undefined) await bindSocket(server, options.socket);
+  return {
+    address: `${options.listen.slice(0, options.listen.lastIndexOf(':'))}:${port}`,
+    async drain() {
+      health.setStatus('', 'NOT_SERVING');
+      health.setStatus(StorageService.typeName, 'NOT_SERVING');
+      draining.abort();
+      // tryShutdown waits for half-read streams for ever (grpc/grpc-node#1458): the timer does not.
+      const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+      const timer = setTimeout(() => server.forceShutdown(), DRAIN_MS_MAX);
+      await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, DRAIN_MS_MAX + 500).unref())]);
+      clearTimeout(timer);
+      if (options.socket !== undefined) await unlink(options.socket).catch(() => undefined);
+    },
+  };
+}
+
+function bind(server: Server, address: string): Promise<number> {
+  return withRaisedWindows(
+    () =>
+      new Promise((resolve, reject) => {
+        server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+          if (error === null) resolve(port);
+          else reject(new StorageError('REQUEST_INVALID', `Can't listen on ${address}: ${error.message}. Is another daemon running there? Choose another with --listen.`, { cause: error }));
+        });
+      }),
+  );
+}
+
+/** Only the user that runs the daemon may connect. */
+async function bindSocket(server: Server, path: string): Promise<void> {
+  if (await stat(path).catch(() => undefined)) {
+    const isServed = await new Promise<boolean>((resolve) => {
+      const probe = connect(path, () => resolve(true)).on('error', () => resolve(false));
+      probe.on('connect', () => probe.destroy());
+    });
+    if (isServed) throw new StorageError('BACKEND_LOCKED', `Another process serves the socket ${path}. Stop it, or choose another with --socket.`);
+    await unlink(path);
+  }
+  const before = process.umask(0o177);
+  try {
+    await bind(server, `unix:${path}`);
+  } finally {
+    process.umask(before);
+  }
+  await chmod(path, 0o600);
+}
+
+function implementation(options: GrpcDoorOptions, draining: AbortSignal): UntypedServiceImplementation {
+  const methods = StorageService.methods.map((method) => {
+    const handler = options.handlers[method.localName as keyof StorageServiceHandlers] as (
+      request: unknown,
+      context: CallContext,
+    ) => Promise<Message> | AsyncIterable<Message>;
+    const serve = (call: Call, callback?: sendUnaryData<Message>) => void serveCall(options.log, method, handler, call, callback, draining);
+    return [method.name, serve];
+  });
+  return Object.fromEntries(methods) as UntypedServiceImplementation;
+}
+
+async function serveCall(
+  log: Logger,
+  method: DescMethod,
+  handler: (request: unknown, context: CallContext) => Promise<Message> | AsyncIterable<Message>,
+  call: Call,
+  callback: sendUnaryData<Message> | undefined,
+  draining: AbortSignal,
+): Promise<void> {
+  const startedMs = performance.now();
+  const gone = new AbortController();
+  (call as EventEmitter).on('cancelled', () => gone.abort());
+  (call as EventEmitter).on('error', () => gone.abort());
+  const context = { signal: gone.signal, draining };
+  let failure: StorageError | undefined;
+  try {
+    if (draining.aborted) throw new StorageError('SHUTTING_DOWN', 'The daemon is stopping. Try again in a moment.');
+    const request = 'request' in call ? decode(method, call.request) : decodeAll(method, call);
+    const answer = handler(request, context);
+    if (callback !== undefined) callback(null, await (answer as Promise<Message>));
+    else await writeAll(call as ServerWritableStream<Buffer, Message>, answer as AsyncIterable<Message>, gone.signal);
+  } catch (error) {
+    failure = toStorageError(error);
+    if (failure.reason === 'INTERNAL') log.error({ err: error }, 'a defect');
+    if (callback !== undefined) callback(toStatus(failure));
+    else call.emit('error', toStatus(failure));
+  }
+  const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
+  log.info({ method: method.name, peer: call.getPeer(), durationMs, ...(failure && { reason: failure.reason, error: failure.message }) }, 'call');
+}
+
+async function* decodeAll(method: DescMethod, call: AsyncIterable<Buffer>): AsyncGenerator<Message> {
+  for await (const bytes of call) yield decode(method, bytes);
+}
+
+function decode(method: DescMethod, bytes: Buffer): Message {
+  if (bytes.byteLength > MESSAGE_BYTES_MAX) {
+    throw new StorageError('MESSAGE_TOO_LARGE', `The message has ${bytes.byteLength} bytes; at most ${MESSAGE_BYTES_MAX} are accepted. Cut the rows into smaller batches.`);
+  }
+  try {
+    return fromBinary(method.input, bytes);
+  } catch (error) {
+    throw new StorageError('REQUEST_INVALID', `The message is not a ${method.input.name}: ${String(error)}.`, { cause: error });
+  }
+}
+
+/** Writes what comes at the pace of the client; ends the source when the client goes away. */
+async function writeAll(call: ServerWritableStream<Buffer, Message>, answers: AsyncIterable<Message>, gone: AbortSignal): Promise<void> {
+  for await (const answer of answers) {
+    if (gone.aborted) return;
+    // A drain never comes when the client is gone: waiting for it alone would leak the handler.
+    if (!call.write(answer)) await once(call, 'drain', { signal: gone }).catch(() => undefined);
+  }
+  if (!gone.aborted) call.end();
+}

@@ -1,0 +1,23 @@
+import type { DescMethod, MessageShape } from '@bufbuild/protobuf';
+import type { StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+
+/** What a call knows of its surroundings. */
+export interface CallContext {
+  /** Aborted when the client goes away or the call is cut. */
+  readonly signal: AbortSignal;
+  /** Aborted when the daemon stops: streams sync, and end with SHUTTING_DOWN by themselves. */
+  readonly draining: AbortSignal;
+}
+
+type Methods = (typeof StorageService)['method'];
+type Request<M extends DescMethod> = MessageShape<M['input']>;
+type Response<M extends DescMethod> = MessageShape<M['output']>;
+
+type Handler<M extends DescMethod> = M['methodKind'] extends 'unary'
+  ? (request: Request<M>, context: CallContext) => Promise<Response<M>>
+  : M['methodKind'] extends 'server_streaming'
+    ? (request: Request<M>, context: CallContext) => AsyncIterable<Response<M>>
+    : (requests: AsyncIterable<Request<M>>, context: CallContext) => AsyncIterable<Response<M>>;
+
+/** The service, written once; each door calls these. They throw StorageErrors. */
+export type StorageServiceHandlers = { [Name in keyof Methods]: Handler<Methods[Name]> };

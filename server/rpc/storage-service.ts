@@ -1,0 +1,132 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { timestampFromDate } from '@bufbuild/protobuf/wkt';
+import { Backend, ResultSchema, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { ListResultsRequest, ListResultsResponse, ListUploadsRequest, ListUploadsResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import {
+  AbortUploadResponseSchema,
+  BackendState,
+  DeleteResultResponseSchema,
+  GetResultResponseSchema,
+  GetStatusResponseSchema,
+  ListResultsResponseSchema,
+  ListUploadsResponseSchema,
+} from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { ListOrder, ListQuery } from '../backends/backend.js';
+import { PAGE_BYTES_MAX } from '../limits.js';
+import { checkedNumber, invalid } from '../manager/validate.js';
+import type { StorageManager } from '../manager/storage-manager.js';
+import { toResult, toUpload } from './convert.js';
+import { loadStream } from './load-stream.js';
+import { pageSizeOf, pageToken, placeOf } from './pages.js';
+import { saveStream, type SaveStreamOptions } from './save-stream.js';
+import type { CallContext, StorageServiceHandlers } from './service.js';
+
+/** What the service is told by the daemon. */
+export interface ServiceOptions extends SaveStreamOptions {
+  readonly version: string;
+  readonly startTime: Date;
+}
+
+/** The service, for any door. */
+export function createStorageService(manager: StorageManager, options: ServiceOptions): StorageServiceHandlers {
+  let streamCount = 0;
+  const counted = async function* <T>(stream: AsyncIterable<T>): AsyncGenerator<T> {
+    streamCount++;
+    try {
+      yield* stream;
+    } finally {
+      streamCount--;
+    }
+  };
+  return {
+    saveResult: (requests, context) => counted(saveStream(manager, requests, context, options)),
+    loadResult: (request, context) => counted(loadStream(manager, request, context)),
+    async getResult(request, { signal }) {
+      const manifest = await manager.stat(request.key, undefined, signal);
+      const view = request.view === ResultView.UNSPECIFIED ? ResultView.FULL : request.view;
+      return create(GetResultResponseSchema, { result: toResult(manifest, view) });
+    },
+    listResults: (request, context) => listResults(manager, request, context),
+    async deleteResult(request, { signal }) {
+      const expected = request.expectedRevision === undefined ? undefined : checkedNumber(request.expectedRevision, 'expected_revision');
+      return create(DeleteResultResponseSchema, { revision: BigInt(await manager.delete(request.key, expected, signal)) });
+    },
+    listUploads: (request, context) => listUploads(manager, request, context),
+    async abortUpload(request, { signal }) {
+      await manager.abortUpload(request.uploadId, signal);
+      return create(AbortUploadResponseSchema);
+    },
+    async getStatus(_, { signal }) {
+      const stats = await manager.stats(signal);
+      return create(GetStatusResponseSchema, {
+        version: options.version,
+        startTime: timestampFromDate(options.startTime),
+        backends: [
+          {
+            role: Backend.PRIMARY,
+            type: stats.type,
+            state: stats.failure === undefined ? BackendState.READY : BackendState.FAILED,
+            message: stats.failure ?? '',
+            sizeBytes: BigInt(stats.sizeBytes),
+            resultCount: BigInt(stats.resultCount),
+          },
+        ],
+        uploadCount: BigInt(stats.uploadCount),
+        streamCount: BigInt(streamCount),
+      });
+    },
+  };
+}
+
+async function listResults(manager: StorageManager, request: ListResultsRequest, context: CallContext): Promise<ListResultsResponse> {
+  const { orderBy, descending } = orderOf(request.orderBy);
+  const pageSize = pageSizeOf(request.pageSize);
+  const view = request.view === ResultView.UNSPECIFIED ? ResultView.BASIC : request.view;
+  const fixed = { prefix: request.prefix, tags: Object.entries(request.tags).sort(), orderBy, descending };
+  const [key, time] = placeOf(fixed, request.pageToken) ?? [];
+  const query: ListQuery = {
+    prefix: request.prefix,
+    tags: request.tags,
+    orderBy,
+    descending,
+    ...(key === undefined ? {} : { after: { key, time: BigInt(time ?? '0') } }),
+  };
+  const response = create(ListResultsResponseSchema);
+  let bytes = 0;
+  let last: string[] = [];
+  for await (const manifest of manager.list(query, context.signal)) {
+    if (response.results.length === pageSize || bytes >= PAGE_BYTES_MAX) {
+      response.nextPageToken = pageToken(fixed, last);
+      break;
+    }
+    const result = toResult(manifest, view);
+    bytes += toBinary(ResultSchema, result).byteLength;
+    response.results.push(result);
+    const at = orderBy === 'commit_time' ? manifest.commitTime : manifest.updateTime;
+    last = [manifest.key, orderBy === 'key' || at === undefined ? '0' : String(at.seconds * 1_000_000_000n + BigInt(at.nanos))];
+  }
+  return response;
+}
+
+function orderOf(text: string): { orderBy: ListOrder; descending: boolean } {
+  const [field = '', direction = 'asc', ...more] = text.trim().split(/\s+/);
+  const orderBy = field === '' ? 'key' : field;
+  const isKnown = orderBy === 'key' || orderBy === 'commit_time' || orderBy === 'update_time';
+  if (isKnown && (direction === 'asc' || direction === 'desc') && more.length === 0) return { orderBy, descending: direction === 'desc' };
+  throw invalid(`order_by is ${JSON.stringify(text)}; key, commit_time or update_time is possible, with " desc" behind it for the reverse`);
+}
+
+async function listUploads(manager: StorageManager, request: ListUploadsRequest, context: CallContext): Promise<ListUploadsResponse> {
+  const pageSize = pageSizeOf(request.pageSize);
+  const fixed = { prefix: request.prefix };
+  const [after] = placeOf(fixed, request.pageToken) ?? [];
+  const response = create(ListUploadsResponseSchema);
+  for await (const state of manager.uploads({ ...fixed, ...(after === undefined ? {} : { after }) }, context.signal)) {
+    if (response.uploads.length === pageSize) {
+      response.nextPageToken = pageToken(fixed, [response.uploads.at(-1)?.uploadId ?? '']);
+      break;
+    }
+    response.uploads.push(toUpload(state));
+  }
+  return response;
+}
