@@ -15,7 +15,10 @@ const ConfigSchema = z.strictObject({
   socket: z.string().min(1).optional(),
   insecure: z.stringbool().or(z.boolean()).default(false),
   primary: z
-    .strictObject({ type: z.literal('leveldb').default('leveldb'), path: z.string().min(1).default('./optistore-data') })
+    .strictObject({
+      type: z.literal('leveldb').default('leveldb'),
+      path: z.string().min(1).default('./optistore-data'),
+    })
     .prefault({}),
   upload_ttl: duration.default(30 * UNITS_MS.d),
   stream_idle_timeout: duration.default(10 * UNITS_MS.m),
@@ -46,7 +49,9 @@ export function readConfig(flags: Settings, file: string | undefined, environmen
   }
   const { listen, insecure } = parsed.data;
   if (!LOOPBACK.test(listen) && !insecure) {
-    throw new ConfigError(`listen is ${listen}, which others can reach, and the traffic is not encrypted. Use 127.0.0.1, or say --insecure if that is meant.`);
+    throw new ConfigError(
+      `listen is ${listen}, which others can reach, and the traffic is not encrypted. Use 127.0.0.1, or say --insecure if that is meant.`,
+    );
   }
   return parsed.data;
 }
@@ -59,7 +64,9 @@ function fromFile(file: string | undefined): Settings {
     if (typeof settings === 'object' && !Array.isArray(settings)) return settings as Settings;
     throw new Error('it is not a mapping of names to values');
   } catch (error) {
-    throw new ConfigError(`${path} can't be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new ConfigError(`${path} can't be used: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
 }
 

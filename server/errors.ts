@@ -97,5 +97,5 @@ export function toStorageError(error: unknown): StorageError {
       });
     }
   }
-  return new StorageError('INTERNAL', 'Internal error. The daemon\'s log has more.', { cause: error });
+  return new StorageError('INTERNAL', "Internal error. The daemon's log has more.", { cause: error });
 }

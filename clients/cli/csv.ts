@@ -18,14 +18,22 @@ interface RawCell {
 export async function* readCsv(input: Readable, problem: Problem): AsyncGenerator<Cell[]> {
   // Of a single column, an empty line is a missing value.
   const parser = input.pipe(
-    parse({ bom: true, cast: (text, { quoting }) => ({ text, isQuoted: quoting }), info: true, skip_empty_lines: problem.variables.length > 1 }),
+    parse({
+      bom: true,
+      cast: (text, { quoting }) => ({ text, isQuoted: quoting }),
+      info: true,
+      skip_empty_lines: problem.variables.length > 1,
+    }),
   );
   input.on('error', (error) => parser.destroy(error));
   let places: number[] | undefined;
   try {
     for await (const { record, info } of parser as AsyncIterable<{ record: RawCell[]; info: { lines: number } }>) {
       if (places === undefined) {
-        places = placesOf(record.map((cell) => cell.text.trim()), problem.variables);
+        places = placesOf(
+          record.map((cell) => cell.text.trim()),
+          problem.variables,
+        );
         continue;
       }
       yield problem.variables.map((variable, i) => cellAt(variable, record[places?.[i] ?? -1], info.lines));
@@ -49,7 +57,9 @@ function placesOf(names: readonly string[], variables: readonly Variable[]): num
   const known = new Set(variables.map((variable) => variable.name));
   const extra = names.filter((name) => !known.has(name));
   if (extra.length > 0) {
-    throw new InputError(`The CSV has the column "${extra[0]}", which the problem has not. Add it there as a variable with VARIABLE_ROLE_OBSERVABLE, or take it out.`);
+    throw new InputError(
+      `The CSV has the column "${extra[0]}", which the problem has not. Add it there as a variable with VARIABLE_ROLE_OBSERVABLE, or take it out.`,
+    );
   }
   if (new Set(names).size !== names.length) throw new InputError('The CSV names a column twice.');
   return variables.map((variable) => {

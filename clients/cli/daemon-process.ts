@@ -14,7 +14,10 @@ export class DaemonProcess implements AsyncDisposable {
   ) {}
 
   /** Starts the built `optistore serve`; resolves when it serves. */
-  static async start(flags: readonly string[], main = fileURLToPath(new URL('./main.js', import.meta.url))): Promise<DaemonProcess> {
+  static async start(
+    flags: readonly string[],
+    main = fileURLToPath(new URL('./main.js', import.meta.url)),
+  ): Promise<DaemonProcess> {
     const child = spawn(process.execPath, [main, 'serve', ...flags], { stdio: ['ignore', 'ignore', 'pipe'] });
     const log: string[] = [];
     const address = await new Promise<string>((resolve, reject) => {

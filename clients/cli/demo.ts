@@ -15,7 +15,10 @@ const say = (text: string) => process.stdout.write(`${text}\n`);
 
 /** Streams a real run into a daemon, kills it half-way, goes on, and compares what comes back bit for bit. */
 async function demo(folder: string): Promise<void> {
-  const problem = fromJson(ProblemSchema, JSON.parse(await readFile('examples/welded_beam.problem.json', 'utf8')) as JsonValue);
+  const problem = fromJson(
+    ProblemSchema,
+    JSON.parse(await readFile('examples/welded_beam.problem.json', 'utf8')) as JsonValue,
+  );
   const rows: Cell[][] = [];
   for await (const row of readCsv(createReadStream('examples/welded_beam.csv'), problem)) rows.push(row);
   const address = `127.0.0.1:${await freePort()}`;
@@ -38,7 +41,9 @@ async function demo(folder: string): Promise<void> {
       await writer.append(toColumns(problem, rows.slice(from, from + ROWS_PER_APPEND)));
     }
     const result = await writer.commit();
-    say(`4. Resumed by itself (${resumes} tries to reconnect) and committed ${result.rowCount} rows as revision ${result.revision}.`);
+    say(
+      `4. Resumed by itself (${resumes} tries to reconnect) and committed ${result.rowCount} rows as revision ${result.revision}.`,
+    );
     const { columns } = await client.load('demo/welded-beam').toColumns();
     compare(problem, rows, columns);
     say(`5. Loaded back: all ${rows.length * problem.variables.length} values equal, bit for bit.`);
@@ -56,17 +61,21 @@ function toColumns(problem: Problem, rows: readonly Cell[][]) {
 function compare(problem: Problem, rows: readonly Cell[][], columns: Readonly<Record<string, LoadedColumn>>): void {
   for (const [i, { name }] of problem.variables.entries()) {
     const column = columns[name];
-    if (column?.values.length !== rows.length) throw new Error(`"${name}" has ${column?.values.length} rows, not ${rows.length}`);
+    if (column?.values.length !== rows.length)
+      throw new Error(`"${name}" has ${column?.values.length} rows, not ${rows.length}`);
     for (const [row, cells] of rows.entries()) {
       // Object.is tells -0 from 0, and doubles that are neither 0 nor NaN are the same when their bits are.
-      if (!Object.is(valueAt(column, row), cells[i])) throw new Error(`row ${row} of "${name}" differs: ${String(valueAt(column, row))}, not ${String(cells[i])}`);
+      if (!Object.is(valueAt(column, row), cells[i]))
+        throw new Error(`row ${row} of "${name}" differs: ${String(valueAt(column, row))}, not ${String(cells[i])}`);
     }
   }
 }
 
 function showFront(columns: Readonly<Record<string, LoadedColumn>>, rowCount: number): void {
   const value = (name: string, row: number) => Number(columns[name]?.values[row]);
-  const feasible = Array.from({ length: rowCount }, (_, row) => row).filter((row) => ['g1', 'g2', 'g3', 'g4'].every((name) => value(name, row) <= 0));
+  const feasible = Array.from({ length: rowCount }, (_, row) => row).filter((row) =>
+    ['g1', 'g2', 'g3', 'g4'].every((name) => value(name, row) <= 0),
+  );
   const front = paretoFront(feasible.map((row) => ({ x: value('f1', row), y: value('f2', row) })));
   say(`6. Its Pareto front: ${front.length} of ${feasible.length} feasible designs.\n`);
   say(scatterPlot(front, { x: 'cost f1', y: 'deflection f2, in' }));

@@ -14,7 +14,10 @@ export interface JsonTable {
 /** Reads a table. InputError. */
 export async function readJsonTable(path: string): Promise<JsonTable> {
   try {
-    const document = JSON.parse(await readFile(path, 'utf8')) as { problem?: JsonValue; columns?: Record<string, unknown[]> };
+    const document = JSON.parse(await readFile(path, 'utf8')) as {
+      problem?: JsonValue;
+      columns?: Record<string, unknown[]>;
+    };
     const problem = document.problem === undefined ? undefined : fromJson(ProblemSchema, document.problem);
     return { problem, rows: (of) => rowsOf(document.columns ?? {}, of) };
   } catch (error) {
@@ -29,7 +32,8 @@ async function* rowsOf(columns: Record<string, unknown[]>, problem: Problem): As
   if (extra !== undefined) throw new InputError(`The table has the column "${extra}", which the problem has not.`);
   const lengths = variables.map((variable) => {
     const length = columns[variable.name]?.length;
-    if (length === undefined) throw new InputError(`The table has no column "${variable.name}", which the problem has.`);
+    if (length === undefined)
+      throw new InputError(`The table has no column "${variable.name}", which the problem has.`);
     return length;
   });
   if (new Set(lengths).size > 1) throw new InputError('The columns of the table have different lengths.');
@@ -48,7 +52,9 @@ function fromJsonValue(variable: Variable, value: unknown, row: number): Cell {
   if (typeof value === 'string' && valueType === ValueType.INT64 && /^-?\d+$/.test(value)) return BigInt(value);
   const special = typeof value === 'string' && valueType === ValueType.FLOAT64 ? parseFloat64(value) : undefined;
   if (special !== undefined) return special;
-  throw new InputError(`Row ${row} of "${variable.name}" is ${JSON.stringify(value)}; the variable is ${ValueType[valueType]}.`);
+  throw new InputError(
+    `Row ${row} of "${variable.name}" is ${JSON.stringify(value)}; the variable is ${ValueType[valueType]}.`,
+  );
 }
 
 /** The problem of a table as JSON text. */

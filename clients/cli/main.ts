@@ -11,7 +11,8 @@ import { InputError } from './csv.js';
 
 function tag(text: string, before: Record<string, string> = {}): Record<string, string> {
   const [name, ...value] = text.split('=');
-  if (name === undefined || name === '' || value.length === 0) throw new InvalidArgumentError('name=value was expected.');
+  if (name === undefined || name === '' || value.length === 0)
+    throw new InvalidArgumentError('name=value was expected.');
   return { ...before, [name]: value.join('=') };
 }
 
@@ -26,7 +27,10 @@ function revision(text: string): bigint {
   return BigInt(text);
 }
 
-const SERVER = ['--server <address>', 'daemon: host:port or unix:PATH (default: OPTISTORE_SERVER, else 127.0.0.1:50051)'] as const;
+const SERVER = [
+  '--server <address>',
+  'daemon: host:port or unix:PATH (default: OPTISTORE_SERVER, else 127.0.0.1:50051)',
+] as const;
 const JSON_FLAG = ['--json', 'print protobuf JSON'] as const;
 const TAG = ['--tag <name=value>', 'a tag; may be repeated', tag] as const;
 
@@ -66,14 +70,28 @@ function program(): Command {
     .option(...JSON_FLAG)
     .option(...SERVER)
     .action((prefix: string | undefined, flags: CommonFlags) => list(prefix ?? '', flags));
-  add('show <key>', 'show what is known of a result').option(...JSON_FLAG).option(...SERVER).action(show);
+  add('show <key>', 'show what is known of a result')
+    .option(...JSON_FLAG)
+    .option(...SERVER)
+    .action(show);
   add('delete <key>', 'delete a result')
     .option('--expected-revision <n>', 'delete this revision only', revision)
     .option(...SERVER)
     .action(remove);
-  const inProgress = add('uploads', 'list saves in progress').option(...JSON_FLAG).option(...SERVER).action(uploads);
-  inProgress.command('abort <id>').description('give up an upload and remove its rows').option(...SERVER).exitOverride().action(abortUpload);
-  add('status', 'tell how the daemon is').option(...JSON_FLAG).option(...SERVER).action(status);
+  const inProgress = add('uploads', 'list saves in progress')
+    .option(...JSON_FLAG)
+    .option(...SERVER)
+    .action(uploads);
+  inProgress
+    .command('abort <id>')
+    .description('give up an upload and remove its rows')
+    .option(...SERVER)
+    .exitOverride()
+    .action(abortUpload);
+  add('status', 'tell how the daemon is')
+    .option(...JSON_FLAG)
+    .option(...SERVER)
+    .action(status);
   return cli;
 }
 
@@ -93,7 +111,8 @@ async function main(): Promise<void> {
 }
 
 function explain(error: unknown): string {
-  if (error instanceof OptistoreError || error instanceof StorageError) return error.reason === undefined ? error.message : `${error.message} [${error.reason}]`;
+  if (error instanceof OptistoreError || error instanceof StorageError)
+    return error.reason === undefined ? error.message : `${error.message} [${error.reason}]`;
   if (error instanceof InputError || error instanceof ConfigError) return error.message;
   if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);

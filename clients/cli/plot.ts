@@ -24,7 +24,12 @@ export function paretoFront(points: readonly Point[]): Point[] {
 }
 
 /** Draws points with Braille dots, 2 × 4 to a character, with their ranges at the axes. */
-export function scatterPlot(points: readonly Point[], labels: { x: string; y: string }, columns = 64, lines = 16): string {
+export function scatterPlot(
+  points: readonly Point[],
+  labels: { x: string; y: string },
+  columns = 64,
+  lines = 16,
+): string {
   const xs = range(points.map((point) => point.x));
   const ys = range(points.map((point) => point.y));
   const cells = Array.from({ length: lines }, () => new Uint8Array(columns));
@@ -36,7 +41,9 @@ export function scatterPlot(points: readonly Point[], labels: { x: string; y: st
   }
   const rows = cells.map((line) => ` │${Array.from(line, (dots) => String.fromCharCode(0x2800 + dots)).join('')}`);
   const axis = `${short(xs.min)}${labels.x.padStart(columns / 2)}${short(xs.max).padStart(columns / 2 - short(xs.min).length)}`;
-  return [` ${labels.y} (${short(ys.min)} to ${short(ys.max)})`, ...rows, ` └${'─'.repeat(columns)}`, `  ${axis}`].join('\n');
+  return [` ${labels.y} (${short(ys.min)} to ${short(ys.max)})`, ...rows, ` └${'─'.repeat(columns)}`, `  ${axis}`].join(
+    '\n',
+  );
 }
 
 function range(values: readonly number[]): { min: number; max: number; span: number } {

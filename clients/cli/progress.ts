@@ -9,8 +9,12 @@ export interface Progress {
 /** Shows how far long work is. `total`: undefined while it is not known. */
 export function progressBar(what: string, total?: number): Progress {
   if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
-  const format = total === undefined ? `${what}: {value}` : `${what} {bar} {percentage}% · {value}/{total} · {eta_formatted}`;
-  const bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, clearOnComplete: true }, Presets.shades_classic);
+  const format =
+    total === undefined ? `${what}: {value}` : `${what} {bar} {percentage}% · {value}/{total} · {eta_formatted}`;
+  const bar = new SingleBar(
+    { format, stream: process.stderr, hideCursor: true, clearOnComplete: true },
+    Presets.shades_classic,
+  );
   bar.start(total ?? Number.MAX_SAFE_INTEGER, 0);
   return { update: (value) => bar.update(value), stop: () => bar.stop() };
 }

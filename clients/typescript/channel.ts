@@ -37,13 +37,22 @@ export class Channel {
   /** Begins a load. */
   load(request: Input<'loadResult'>): ClientReadableStream<Output<'loadResult'>> {
     const method = StorageService.method.loadResult;
-    return this.client.makeServerStreamRequest(pathOf(method), serializer(method), parser(method) as (bytes: Buffer) => Output<'loadResult'>, request);
+    return this.client.makeServerStreamRequest(
+      pathOf(method),
+      serializer(method),
+      parser(method) as (bytes: Buffer) => Output<'loadResult'>,
+      request,
+    );
   }
 
   /** Begins a save. */
   save(): ClientDuplexStream<Input<'saveResult'>, Output<'saveResult'>> {
     const method = StorageService.method.saveResult;
-    return this.client.makeBidiStreamRequest(pathOf(method), serializer(method), parser(method) as (bytes: Buffer) => Output<'saveResult'>);
+    return this.client.makeBidiStreamRequest(
+      pathOf(method),
+      serializer(method),
+      parser(method) as (bytes: Buffer) => Output<'saveResult'>,
+    );
   }
 
   close(): void {

@@ -25,7 +25,10 @@ export class OptistoreError extends Error {
   get isRetryable(): boolean {
     if (this.code === status.UNAVAILABLE) return true;
     // What a broken connection gives depends on where it broke; the daemon itself always says a reason.
-    return this.reason === undefined && (this.code === status.INTERNAL || this.code === status.UNKNOWN || this.code === status.CANCELLED);
+    return (
+      this.reason === undefined &&
+      (this.code === status.INTERNAL || this.code === status.UNKNOWN || this.code === status.CANCELLED)
+    );
   }
 }
 
@@ -38,7 +41,9 @@ export function toOptistoreError(error: unknown, address: string): OptistoreErro
   const details = 'details' in error && typeof error.details === 'string' ? error.details : error.message;
   if (info !== undefined) return new OptistoreError(details, code, info.reason, info.metadata, { cause: error });
   const isAway = code === status.UNAVAILABLE;
-  const message = isAway ? `No daemon answers at ${address} (${details}). Start one with \`optistore serve\`, or name another with --server or OPTISTORE_SERVER.` : details;
+  const message = isAway
+    ? `No daemon answers at ${address} (${details}). Start one with \`optistore serve\`, or name another with --server or OPTISTORE_SERVER.`
+    : details;
   return new OptistoreError(message, code, undefined, {}, { cause: error });
 }
 

@@ -1,7 +1,11 @@
 import { create } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import type { RowBatch } from '../../proto/gen/optistore/v1/rows_pb.js';
-import type { LoadHeader, LoadResultRequest, LoadResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type {
+  LoadHeader,
+  LoadResultRequest,
+  LoadResultResponse,
+} from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { LoadResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { schemaOf, type Column } from '../../server/rows/batch.js';
 import { checkBatch } from '../../server/rows/check.js';
@@ -54,7 +58,9 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
   async *[Symbol.asyncIterator](): AsyncGenerator<LoadedBatch> {
     for await (const batch of this.batches()) {
       const variables = this.known?.variables ?? [];
-      const columns = variables.map((variable, i) => [variable.name, decodeColumn(variable, batch.columns[i] as Column, batch.rowCount)] as const);
+      const columns = variables.map(
+        (variable, i) => [variable.name, decodeColumn(variable, batch.columns[i] as Column, batch.rowCount)] as const,
+      );
       yield { firstRow: batch.firstRow, rowCount: batch.rowCount, columns: Object.fromEntries(columns) };
     }
   }
@@ -133,7 +139,13 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
   }
 
   private take(wire: RowBatch): RawBatch {
-    if (wire.firstRow !== this.nextRow) throw new OptistoreError(`Row ${wire.firstRow} came where row ${this.nextRow} is next.`, status.DATA_LOSS, undefined, {});
+    if (wire.firstRow !== this.nextRow)
+      throw new OptistoreError(
+        `Row ${wire.firstRow} came where row ${this.nextRow} is next.`,
+        status.DATA_LOSS,
+        undefined,
+        {},
+      );
     const batch = checkBatch(schemaOf(this.known?.variables ?? []), wire);
     this.nextRow = wire.firstRow + BigInt(wire.rowCount);
     return batch;

@@ -4,7 +4,11 @@ import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
 import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { Outcome, type Result } from '../../proto/gen/optistore/v1/result_pb.js';
-import type { SaveOpen, SaveResultRequest, SaveResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type {
+  SaveOpen,
+  SaveResultRequest,
+  SaveResultResponse,
+} from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { Batch } from '../../server/rows/batch.js';
 import { batchBytes, schemaOf } from '../../server/rows/batch.js';
@@ -90,7 +94,13 @@ export class ResultWriter implements AsyncDisposable {
    */
   async append(columns: Readonly<Record<string, ColumnInput>>): Promise<void> {
     this.check();
-    if (this.committed !== undefined) throw new OptistoreError(`Upload ${this.uploadId} is committed and takes no more rows.`, status.FAILED_PRECONDITION, 'UPLOAD_COMMITTED', {});
+    if (this.committed !== undefined)
+      throw new OptistoreError(
+        `Upload ${this.uploadId} is committed and takes no more rows.`,
+        status.FAILED_PRECONDITION,
+        'UPLOAD_COMMITTED',
+        {},
+      );
     const { variables } = this.open.problem as Problem;
     const { rowCount, columns: encoded } = encodeColumns(variables, columns);
     if (rowCount === 0) return;
@@ -207,6 +217,8 @@ export class ResultWriter implements AsyncDisposable {
     try {
       stream.write(request({ case: 'open', value: this.open }));
       await Promise.race([received, this.send(stream)]);
+      // Closed without a commit: all that was flushed is durable, and the daemon keeps the upload open.
+      if (this.closed && this.committed === undefined) return;
       stream.end();
       await received;
     } finally {
@@ -235,7 +247,12 @@ export class ResultWriter implements AsyncDisposable {
 
   private resumeAt(nextRow: number, committed: Result | undefined): void {
     if (nextRow < this.acked) {
-      throw new OptistoreError(`The daemon has ${nextRow} rows of upload ${this.uploadId}, but had acknowledged ${this.acked}: its data was lost or replaced.`, status.DATA_LOSS, undefined, {});
+      throw new OptistoreError(
+        `The daemon has ${nextRow} rows of upload ${this.uploadId}, but had acknowledged ${this.acked}: its data was lost or replaced.`,
+        status.DATA_LOSS,
+        undefined,
+        {},
+      );
     }
     this.backoff.succeeded();
     this.appendedRows = Math.max(this.appendedRows, nextRow);

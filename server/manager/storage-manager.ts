@@ -1,7 +1,15 @@
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { openBackend, type BackendConfig } from '../backends/open-backend.js';
-import type { BackendStats, ListQuery, Selection, StorageBackend, Upload, UploadSpec, UploadState } from '../backends/backend.js';
+import type {
+  BackendStats,
+  ListQuery,
+  Selection,
+  StorageBackend,
+  Upload,
+  UploadSpec,
+  UploadState,
+} from '../backends/backend.js';
 import { StorageError } from '../errors.js';
 import type { Batch } from '../rows/batch.js';
 import { checkKey, checkMetadata, checkProblem, checkUploadId } from './validate.js';

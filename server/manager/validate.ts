@@ -44,42 +44,60 @@ function keyFault(key: string): string | undefined {
 /** Refuses an upload id that breaks the rules at SaveOpen.upload_id: REQUEST_INVALID. */
 export function checkUploadId(uploadId: string): void {
   if (UPLOAD_ID_PATTERN.test(uploadId)) return;
-  throw invalid(`upload_id ${JSON.stringify(uploadId.slice(0, 80))} is not 1 to 128 of the characters A-Z a-z 0-9 . _ : -`);
+  throw invalid(
+    `upload_id ${JSON.stringify(uploadId.slice(0, 80))} is not 1 to 128 of the characters A-Z a-z 0-9 . _ : -`,
+  );
 }
 
 /** Refuses tags, a description or attributes that are too large: REQUEST_INVALID. */
-export function checkMetadata(tags: Readonly<Record<string, string>>, description: string, attributes: JsonObject | undefined): void {
+export function checkMetadata(
+  tags: Readonly<Record<string, string>>,
+  description: string,
+  attributes: JsonObject | undefined,
+): void {
   const names = Object.keys(tags);
   if (names.length > TAG_COUNT_MAX) throw invalid(`there are ${names.length} tags; at most ${TAG_COUNT_MAX} are kept`);
   for (const name of names) {
     if (name === '' || bytesOf(name) > TAG_NAME_BYTES_MAX || CONTROL.test(name)) {
-      throw invalid(`the tag name ${JSON.stringify(name.slice(0, 80))} is not 1 to ${TAG_NAME_BYTES_MAX} bytes of text`);
+      throw invalid(
+        `the tag name ${JSON.stringify(name.slice(0, 80))} is not 1 to ${TAG_NAME_BYTES_MAX} bytes of text`,
+      );
     }
-    if (bytesOf(tags[name] ?? '') > TAG_VALUE_BYTES_MAX) throw invalid(`the value of tag "${name}" is over ${TAG_VALUE_BYTES_MAX} bytes`);
+    if (bytesOf(tags[name] ?? '') > TAG_VALUE_BYTES_MAX)
+      throw invalid(`the value of tag "${name}" is over ${TAG_VALUE_BYTES_MAX} bytes`);
   }
-  if (bytesOf(description) > DESCRIPTION_BYTES_MAX) throw invalid(`the description is over ${DESCRIPTION_BYTES_MAX} bytes`);
+  if (bytesOf(description) > DESCRIPTION_BYTES_MAX)
+    throw invalid(`the description is over ${DESCRIPTION_BYTES_MAX} bytes`);
   if (attributes !== undefined) checkAttributes(attributes);
 }
 
 function checkAttributes(attributes: JsonObject): void {
   const json = JSON.stringify(attributes, (_, value: unknown) => {
-    if (typeof value === 'number' && !Number.isFinite(value)) throw invalid('the attributes hold NaN or an infinite number, which JSON has not; store it as text');
+    if (typeof value === 'number' && !Number.isFinite(value))
+      throw invalid('the attributes hold NaN or an infinite number, which JSON has not; store it as text');
     return value;
   });
-  if (bytesOf(json) > ATTRIBUTES_BYTES_MAX) throw invalid(`the attributes are over ${ATTRIBUTES_BYTES_MAX} bytes as JSON`);
+  if (bytesOf(json) > ATTRIBUTES_BYTES_MAX)
+    throw invalid(`the attributes are over ${ATTRIBUTES_BYTES_MAX} bytes as JSON`);
 }
 
 /** Refuses a problem that breaks the rules at Problem and Variable: PROBLEM_INVALID, TOO_MANY_COLUMNS. */
 export function checkProblem(problem: Problem): void {
   const { variables } = problem;
   if (variables.length > VARIABLE_COUNT_MAX) {
-    throw new StorageError('TOO_MANY_COLUMNS', `The problem has ${variables.length} variables; at most ${VARIABLE_COUNT_MAX} are kept. Split it into several results.`);
+    throw new StorageError(
+      'TOO_MANY_COLUMNS',
+      `The problem has ${variables.length} variables; at most ${VARIABLE_COUNT_MAX} are kept. Split it into several results.`,
+    );
   }
   const seen = new Set<string>();
   for (const [i, variable] of variables.entries()) {
     const wrong = variableFault(variable) ?? (seen.has(variable.name) ? 'has the name of an earlier one' : undefined);
     if (wrong !== undefined) {
-      throw new StorageError('PROBLEM_INVALID', `Variable ${i} (${JSON.stringify(variable.name.slice(0, 80))}) ${wrong}.`);
+      throw new StorageError(
+        'PROBLEM_INVALID',
+        `Variable ${i} (${JSON.stringify(variable.name.slice(0, 80))}) ${wrong}.`,
+      );
     }
     seen.add(variable.name);
   }
@@ -91,13 +109,17 @@ function variableFault(variable: Variable): string | undefined {
   if (bytesOf(name) > VARIABLE_NAME_BYTES_MAX) return `has a name of over ${VARIABLE_NAME_BYTES_MAX} bytes`;
   if (CONTROL.test(name)) return 'has a control character in its name';
   if (role === VariableRole.UNSPECIFIED || VariableRole[role] === undefined) return 'has no role that is known';
-  if (valueType === ValueType.UNSPECIFIED || ValueType[valueType] === undefined) return 'has no value_type that is known';
+  if (valueType === ValueType.UNSPECIFIED || ValueType[valueType] === undefined)
+    return 'has no value_type that is known';
   const isObjective = role === VariableRole.OBJECTIVE;
   if (isObjective !== (direction === Direction.MINIMIZE || direction === Direction.MAXIMIZE)) {
-    return isObjective ? 'is an objective and needs a direction: minimize or maximize' : 'has a direction, but is no objective';
+    return isObjective
+      ? 'is an objective and needs a direction: minimize or maximize'
+      : 'has a direction, but is no objective';
   }
   if (Number.isNaN(lowerBound) || Number.isNaN(upperBound)) return 'has NaN for a bound; leave it out if there is none';
-  if (lowerBound !== undefined && upperBound !== undefined && lowerBound > upperBound) return 'has its lower bound above its upper bound';
+  if (lowerBound !== undefined && upperBound !== undefined && lowerBound > upperBound)
+    return 'has its lower bound above its upper bound';
   if (tolerance !== undefined && !(tolerance >= 0)) return 'has a negative tolerance';
   return undefined;
 }
@@ -112,4 +134,3 @@ export function checkedNumber(value: bigint, field: string): number {
 export function invalid(what: string): StorageError {
   return new StorageError('REQUEST_INVALID', `${what[0]?.toUpperCase() ?? ''}${what.slice(1)}.`);
 }
-

@@ -57,12 +57,16 @@ function takeColumn(type: ValueType, wire: WireColumn, rowCount: number, i: numb
   }
   const validity = wire.validity.byteLength === 0 ? undefined : wire.validity;
   if (validity !== undefined && validity.byteLength !== bitmapBytes(rowCount)) {
-    throw mismatch(`the validity of column ${i} has ${validity.byteLength} bytes; ${rowCount} rows need ${bitmapBytes(rowCount)}`);
+    throw mismatch(
+      `the validity of column ${i} has ${validity.byteLength} bytes; ${rowCount} rows need ${bitmapBytes(rowCount)}`,
+    );
   }
   if (values.case === 'stringValues') {
     const { offsets, utf8 } = values.value;
     if (offsets.byteLength !== (rowCount + 1) * 4) {
-      throw mismatch(`column ${i} has ${offsets.byteLength} bytes of offsets; ${rowCount} rows need ${(rowCount + 1) * 4}`);
+      throw mismatch(
+        `column ${i} has ${offsets.byteLength} bytes of offsets; ${rowCount} rows need ${(rowCount + 1) * 4}`,
+      );
     }
     return { values: utf8, offsets, validity };
   }
@@ -70,7 +74,9 @@ function takeColumn(type: ValueType, wire: WireColumn, rowCount: number, i: numb
   if (values.value.byteLength !== rowCount * width) {
     throw mismatch(`column ${i} has ${values.value.byteLength} bytes; ${rowCount} rows need ${rowCount * width}`);
   }
-  if (width === 1) for (const byte of values.value) if (byte > 1) throw mismatch(`column ${i} has ${byte} for a bool; 0 or 1 is possible`);
+  if (width === 1)
+    for (const byte of values.value)
+      if (byte > 1) throw mismatch(`column ${i} has ${byte} for a bool; 0 or 1 is possible`);
   return { values: values.value, offsets: undefined, validity };
 }
 
@@ -85,15 +91,22 @@ function checkStrings(schema: Schema, batch: Batch): void {
     let start = 0;
     for (let row = 0; row < batch.rowCount; row++) {
       const end = offsets.getUint32((row + 1) * 4, true);
-      if (end < start || end > column.values.byteLength) throw mismatch(`offset ${row + 1} of column ${i} is out of order`);
-      if (end - start > STRING_BYTES_MAX) throw mismatch(`row ${batch.firstRow + row} has a string of ${end - start} bytes in column ${i}; at most ${STRING_BYTES_MAX} are kept`);
+      if (end < start || end > column.values.byteLength)
+        throw mismatch(`offset ${row + 1} of column ${i} is out of order`);
+      if (end - start > STRING_BYTES_MAX)
+        throw mismatch(
+          `row ${batch.firstRow + row} has a string of ${end - start} bytes in column ${i}; at most ${STRING_BYTES_MAX} are kept`,
+        );
       // A string begins where a character does, or its neighbour would be cut in two.
-      if (end > start && ((column.values[start] ?? 0) & 0xc0) === 0x80) throw mismatch(`offset ${row} of column ${i} is inside a character`);
+      if (end > start && ((column.values[start] ?? 0) & 0xc0) === 0x80)
+        throw mismatch(`offset ${row} of column ${i} is inside a character`);
       rowBytes[row] = (rowBytes[row] ?? 0) + end - start;
-      if ((rowBytes[row] ?? 0) > ROW_STRING_BYTES_MAX) throw mismatch(`the strings of row ${batch.firstRow + row} are over ${ROW_STRING_BYTES_MAX} bytes together`);
+      if ((rowBytes[row] ?? 0) > ROW_STRING_BYTES_MAX)
+        throw mismatch(`the strings of row ${batch.firstRow + row} are over ${ROW_STRING_BYTES_MAX} bytes together`);
       start = end;
     }
-    if (start !== column.values.byteLength) throw mismatch(`the last offset of column ${i} is not the length of its text`);
+    if (start !== column.values.byteLength)
+      throw mismatch(`the last offset of column ${i} is not the length of its text`);
     if (!isUtf8(column.values)) throw mismatch(`column ${i} is not UTF-8`);
   }
 }

@@ -7,7 +7,8 @@ import { gatherBatches } from './gather.js';
 import { offsetsView } from './slice.js';
 
 /** Values of one column as a program has them. null and undefined are missing; NaN is a value. */
-export type ColumnInput = Float64Array | BigInt64Array | readonly (number | bigint | boolean | string | null | undefined)[];
+export type ColumnInput =
+  Float64Array | BigInt64Array | readonly (number | bigint | boolean | string | null | undefined)[];
 
 /** Values of one column as a program gets them. */
 export interface LoadedColumn {
@@ -34,12 +35,16 @@ export function encodeColumns(
   const rowCount = Object.values(columns)[0]?.length ?? 0;
   const names = new Set(variables.map((variable) => variable.name));
   for (const name of Object.keys(columns)) {
-    if (!names.has(name)) throw new RangeError(`the problem has no variable "${name}"; leave it out, or add it to the problem as an observable`);
+    if (!names.has(name))
+      throw new RangeError(
+        `the problem has no variable "${name}"; leave it out, or add it to the problem as an observable`,
+      );
   }
   const encoded = variables.map((variable) => {
     const input = columns[variable.name];
     if (input === undefined) throw new RangeError(`there are no values for the variable "${variable.name}"`);
-    if (input.length !== rowCount) throw new RangeError(`"${variable.name}" has ${input.length} values where the first column has ${rowCount}`);
+    if (input.length !== rowCount)
+      throw new RangeError(`"${variable.name}" has ${input.length} values where the first column has ${rowCount}`);
     return encodeColumn(variable, input);
   });
   return { rowCount, columns: encoded };
@@ -50,7 +55,8 @@ function encodeColumn(variable: Variable, input: ColumnInput): Column {
   // A copy: the caller may fill the same array with the next rows while these wait for their ack.
   if (input instanceof Float64Array || input instanceof BigInt64Array) {
     const fits = valueType === (input instanceof Float64Array ? ValueType.FLOAT64 : ValueType.INT64);
-    if (!fits) throw new TypeError(`"${variable.name}" is ${ValueType[valueType]}, but a ${input.constructor.name} was given`);
+    if (!fits)
+      throw new TypeError(`"${variable.name}" is ${ValueType[valueType]}, but a ${input.constructor.name} was given`);
     return { values: new Uint8Array(input.slice().buffer), offsets: undefined, validity: undefined };
   }
   const validity = validityOf(input);
@@ -68,7 +74,10 @@ function setValue(view: DataView, row: number, variable: Variable, value: number
   if (valueType === ValueType.FLOAT64 && typeof value === 'number') view.setFloat64(row * 8, value, true);
   else if (valueType === ValueType.INT64 && isInt64(value)) view.setBigInt64(row * 8, BigInt(value), true);
   else if (valueType === ValueType.BOOL && typeof value === 'boolean') view.setUint8(row, value ? 1 : 0);
-  else throw new TypeError(`value ${row} of "${variable.name}" is ${String(value)} (${typeof value}); the variable is ${ValueType[valueType]}`);
+  else
+    throw new TypeError(
+      `value ${row} of "${variable.name}" is ${String(value)} (${typeof value}); the variable is ${ValueType[valueType]}`,
+    );
 }
 
 function isInt64(value: unknown): value is number | bigint {
@@ -92,9 +101,13 @@ function encodeStrings(variable: Variable, input: readonly unknown[]): { values:
   let at = 0;
   for (const [row, value] of input.entries()) {
     if (value !== null && value !== undefined) {
-      if (typeof value !== 'string') throw new TypeError(`value ${row} of "${variable.name}" is a ${typeof value}; the variable is STRING`);
+      if (typeof value !== 'string')
+        throw new TypeError(`value ${row} of "${variable.name}" is a ${typeof value}; the variable is STRING`);
       const part = Buffer.from(value, 'utf8');
-      if (part.byteLength > STRING_BYTES_MAX) throw new RangeError(`value ${row} of "${variable.name}" has ${part.byteLength} bytes; a string has at most ${STRING_BYTES_MAX}`);
+      if (part.byteLength > STRING_BYTES_MAX)
+        throw new RangeError(
+          `value ${row} of "${variable.name}" has ${part.byteLength} bytes; a string has at most ${STRING_BYTES_MAX}`,
+        );
       parts.push(part);
       at += part.byteLength;
     }
@@ -113,7 +126,9 @@ function decodeValues(variable: Variable, column: Column, rowCount: number): Loa
   if (valueType === ValueType.STRING) {
     const offsets = offsetsView(column);
     const text = Buffer.from(column.values.buffer, column.values.byteOffset, column.values.byteLength);
-    return Array.from({ length: rowCount }, (_, row) => text.toString('utf8', offsets.getUint32(row * 4, true), offsets.getUint32(row * 4 + 4, true)));
+    return Array.from({ length: rowCount }, (_, row) =>
+      text.toString('utf8', offsets.getUint32(row * 4, true), offsets.getUint32(row * 4 + 4, true)),
+    );
   }
   const bytes = new Uint8Array(column.values);
   if (valueType === ValueType.FLOAT64) return new Float64Array(bytes.buffer);
@@ -122,14 +137,18 @@ function decodeValues(variable: Variable, column: Column, rowCount: number): Loa
 }
 
 /** Joins parts of a column that follow each other. */
-export function concatColumns(variable: Variable, parts: readonly { column: Column; rowCount: number }[]): LoadedColumn {
+export function concatColumns(
+  variable: Variable,
+  parts: readonly { column: Column; rowCount: number }[],
+): LoadedColumn {
   let firstRow = 0;
   const batches = parts.map(({ column, rowCount }) => {
     const batch = { firstRow, rowCount, columns: [column] };
     firstRow += rowCount;
     return batch;
   });
-  if (batches.length === 0) return decodeColumn(variable, { values: new Uint8Array(0), offsets: new Uint8Array(4), validity: undefined }, 0);
+  if (batches.length === 0)
+    return decodeColumn(variable, { values: new Uint8Array(0), offsets: new Uint8Array(4), validity: undefined }, 0);
   const joined = gatherBatches([variable.valueType], batches);
   return decodeColumn(variable, joined.columns[0] as Column, joined.rowCount);
 }

@@ -65,9 +65,7 @@ class ColumnState {
     this.valuesCrc = crc32Combine(this.valuesCrc, valuesCrc, column.values.byteLength);
     const present = column.validity === undefined ? undefined : bitsAsBytes(column.validity, rowCount);
     this.validityCrc =
-      present === undefined
-        ? crc32Combine(this.validityCrc, onesCrc, rowCount)
-        : crc32(present, this.validityCrc);
+      present === undefined ? crc32Combine(this.validityCrc, onesCrc, rowCount) : crc32(present, this.validityCrc);
     if (present !== undefined) for (const bit of present) this.missing += 1 - bit;
     switch (this.variable.valueType) {
       case ValueType.FLOAT64:

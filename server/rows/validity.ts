@@ -18,7 +18,7 @@ export function copyBits(source: Uint8Array, from: number, target: Uint8Array, t
 
 /** Sets `count` bits of a bitmap. */
 export function setBits(target: Uint8Array, to: number, count: number): void {
-  for (let i = to; i < to + count; ) {
+  for (let i = to; i < to + count;) {
     if ((i & 7) === 0 && to + count - i >= 8) {
       target[i >>> 3] = 0xff;
       i += 8;

@@ -62,7 +62,10 @@ function selectionOf(request: LoadResultRequest, manifest: Manifest): Selection 
   const stored = Number(manifest.rowCount);
   const firstRow = checkedNumber(request.firstRow ?? 0n, 'first_row');
   if (firstRow > stored) {
-    throw new StorageError('ROW_RANGE_INVALID', `first_row is ${firstRow}, but "${request.key}" has ${stored} rows. Ask for 0 to ${stored}.`);
+    throw new StorageError(
+      'ROW_RANGE_INVALID',
+      `first_row is ${firstRow}, but "${request.key}" has ${stored} rows. Ask for 0 to ${stored}.`,
+    );
   }
   const asked = request.rowCount === undefined ? stored : checkedNumber(request.rowCount, 'row_count');
   return { columns: columnsOf(request, manifest), firstRow, rowCount: Math.min(asked, stored - firstRow) };
@@ -77,7 +80,10 @@ function columnsOf(request: LoadResultRequest, manifest: Manifest): number[] {
     const index = indexOf.get(name);
     if (index !== undefined) return index;
     const has = variables.slice(0, 20).map((variable) => variable.name);
-    throw new StorageError('COLUMN_NOT_FOUND', `"${request.key}" has no column ${JSON.stringify(name)}. It has ${has.join(', ')}${variables.length > 20 ? ', …' : ''}.`);
+    throw new StorageError(
+      'COLUMN_NOT_FOUND',
+      `"${request.key}" has no column ${JSON.stringify(name)}. It has ${has.join(', ')}${variables.length > 20 ? ', …' : ''}.`,
+    );
   });
 }
 

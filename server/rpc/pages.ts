@@ -26,7 +26,10 @@ export function placeOf(query: unknown, token: string): string[] | undefined {
   } catch {
     // Not a token of ours: as any other that is wrong.
   }
-  throw new StorageError('PAGE_TOKEN_INVALID', 'The page_token is not one that this list gave. Repeat the query of the page that gave it, or begin with an empty one.');
+  throw new StorageError(
+    'PAGE_TOKEN_INVALID',
+    'The page_token is not one that this list gave. Repeat the query of the page that gave it, or begin with an empty one.',
+  );
 }
 
 function fingerprint(query: unknown): string {

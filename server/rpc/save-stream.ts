@@ -2,7 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { RowBatch } from '../../proto/gen/optistore/v1/rows_pb.js';
-import type { SaveCommit, SaveOpen, SaveResultRequest, SaveResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type {
+  SaveCommit,
+  SaveOpen,
+  SaveResultRequest,
+  SaveResultResponse,
+} from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { SaveResultResponseSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { Upload } from '../backends/backend.js';
 import { StorageError, toStorageError } from '../errors.js';
@@ -61,7 +66,9 @@ class SaveStream {
   /** Serves to the end, whichever; never rejects. */
   async serve(): Promise<void> {
     const stopDrain = onAbort(this.context.draining, () => this.stop(shuttingDown()));
-    const stopGone = onAbort(this.context.signal, () => this.stop(new StorageError('CANCELLED', 'The client went away.')));
+    const stopGone = onAbort(this.context.signal, () =>
+      this.stop(new StorageError('CANCELLED', 'The client went away.')),
+    );
     try {
       await this.serveRequests();
       this.responses.end();
@@ -85,7 +92,8 @@ class SaveStream {
   private async serveRequests(): Promise<void> {
     const first = await this.requests.next();
     if (first === undefined) return;
-    if (first.message.case !== 'open') throw outOfOrder(`the first message is ${first.message.case ?? 'empty'}; it has to be \`open\``);
+    if (first.message.case !== 'open')
+      throw outOfOrder(`the first message is ${first.message.case ?? 'empty'}; it has to be \`open\``);
     await this.open(first.message.value);
     for (;;) {
       const request = await this.requests.next();
@@ -118,7 +126,8 @@ class SaveStream {
       tags: open.tags,
       attributes: open.attributes,
       description: open.description,
-      expectedRevision: open.expectedRevision === undefined ? undefined : checkedNumber(open.expectedRevision, 'expected_revision'),
+      expectedRevision:
+        open.expectedRevision === undefined ? undefined : checkedNumber(open.expectedRevision, 'expected_revision'),
     };
     const upload = await this.manager.openUpload(spec, this.context.signal);
     this.upload = upload;
@@ -138,12 +147,18 @@ class SaveStream {
   private async append(wire: RowBatch): Promise<void> {
     const upload = this.upload as Upload;
     if (upload.committed !== undefined) {
-      throw new StorageError('UPLOAD_COMMITTED', `Upload ${upload.uploadId} is committed and takes no more rows. Open a new upload.`);
+      throw new StorageError(
+        'UPLOAD_COMMITTED',
+        `Upload ${upload.uploadId} is committed and takes no more rows. Open a new upload.`,
+      );
     }
     const batch = checkBatch(this.schema, wire);
     const known = upload.nextRow - batch.firstRow;
     if (known < 0) {
-      throw new StorageError('ROW_GAP', `The batch starts at row ${batch.firstRow}, but row ${upload.nextRow} is next. Send from there on.`);
+      throw new StorageError(
+        'ROW_GAP',
+        `The batch starts at row ${batch.firstRow}, but row ${upload.nextRow} is next. Send from there on.`,
+      );
     }
     if (known >= batch.rowCount) return;
     const fresh = sliceBatch(this.schema, batch, known, batch.rowCount - known);
@@ -208,9 +223,16 @@ function onAbort(signal: AbortSignal, act: () => void): () => void {
 
 /** The error for streams that are open when the daemon stops. */
 export function shuttingDown(metadata: Record<string, string> = {}): StorageError {
-  return new StorageError('SHUTTING_DOWN', 'The daemon is stopping. Nothing acknowledged is lost: reconnect and go on at next_row.', { metadata });
+  return new StorageError(
+    'SHUTTING_DOWN',
+    'The daemon is stopping. Nothing acknowledged is lost: reconnect and go on at next_row.',
+    { metadata },
+  );
 }
 
 function outOfOrder(what: string): StorageError {
-  return new StorageError('PROTOCOL_VIOLATION', `SaveResult takes \`open\`, then \`batch\` and \`flush\`, then \`commit\`: ${what}.`);
+  return new StorageError(
+    'PROTOCOL_VIOLATION',
+    `SaveResult takes \`open\`, then \`batch\` and \`flush\`, then \`commit\`: ${what}.`,
+  );
 }

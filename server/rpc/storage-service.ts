@@ -1,7 +1,12 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { Backend, ResultSchema, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
-import type { ListResultsRequest, ListResultsResponse, ListUploadsRequest, ListUploadsResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type {
+  ListResultsRequest,
+  ListResultsResponse,
+  ListUploadsRequest,
+  ListUploadsResponse,
+} from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
   AbortUploadResponseSchema,
   BackendState,
@@ -48,8 +53,13 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
     },
     listResults: (request, context) => listResults(manager, request, context),
     async deleteResult(request, { signal }) {
-      const expected = request.expectedRevision === undefined ? undefined : checkedNumber(request.expectedRevision, 'expected_revision');
-      return create(DeleteResultResponseSchema, { revision: BigInt(await manager.delete(request.key, expected, signal)) });
+      const expected =
+        request.expectedRevision === undefined
+          ? undefined
+          : checkedNumber(request.expectedRevision, 'expected_revision');
+      return create(DeleteResultResponseSchema, {
+        revision: BigInt(await manager.delete(request.key, expected, signal)),
+      });
     },
     listUploads: (request, context) => listUploads(manager, request, context),
     async abortUpload(request, { signal }) {
@@ -78,7 +88,11 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
   };
 }
 
-async function listResults(manager: StorageManager, request: ListResultsRequest, context: CallContext): Promise<ListResultsResponse> {
+async function listResults(
+  manager: StorageManager,
+  request: ListResultsRequest,
+  context: CallContext,
+): Promise<ListResultsResponse> {
   const { orderBy, descending } = orderOf(request.orderBy);
   const pageSize = pageSizeOf(request.pageSize);
   const view = request.view === ResultView.UNSPECIFIED ? ResultView.BASIC : request.view;
@@ -103,7 +117,10 @@ async function listResults(manager: StorageManager, request: ListResultsRequest,
     bytes += toBinary(ResultSchema, result).byteLength;
     response.results.push(result);
     const at = orderBy === 'commit_time' ? manifest.commitTime : manifest.updateTime;
-    last = [manifest.key, orderBy === 'key' || at === undefined ? '0' : String(at.seconds * 1_000_000_000n + BigInt(at.nanos))];
+    last = [
+      manifest.key,
+      orderBy === 'key' || at === undefined ? '0' : String(at.seconds * 1_000_000_000n + BigInt(at.nanos)),
+    ];
   }
   return response;
 }
@@ -112,11 +129,18 @@ function orderOf(text: string): { orderBy: ListOrder; descending: boolean } {
   const [field = '', direction = 'asc', ...more] = text.trim().split(/\s+/);
   const orderBy = field === '' ? 'key' : field;
   const isKnown = orderBy === 'key' || orderBy === 'commit_time' || orderBy === 'update_time';
-  if (isKnown && (direction === 'asc' || direction === 'desc') && more.length === 0) return { orderBy, descending: direction === 'desc' };
-  throw invalid(`order_by is ${JSON.stringify(text)}; key, commit_time or update_time is possible, with " desc" behind it for the reverse`);
+  if (isKnown && (direction === 'asc' || direction === 'desc') && more.length === 0)
+    return { orderBy, descending: direction === 'desc' };
+  throw invalid(
+    `order_by is ${JSON.stringify(text)}; key, commit_time or update_time is possible, with " desc" behind it for the reverse`,
+  );
 }
 
-async function listUploads(manager: StorageManager, request: ListUploadsRequest, context: CallContext): Promise<ListUploadsResponse> {
+async function listUploads(
+  manager: StorageManager,
+  request: ListUploadsRequest,
+  context: CallContext,
+): Promise<ListUploadsResponse> {
   const pageSize = pageSizeOf(request.pageSize);
   const fixed = { prefix: request.prefix };
   const [after] = placeOf(fixed, request.pageToken) ?? [];

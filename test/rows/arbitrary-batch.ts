@@ -40,7 +40,10 @@ export function anyCuts(rowCount: number): fc.Arbitrary<number[]> {
 function anyColumn(type: ValueType, rowCount: number): fc.Arbitrary<Column> {
   const present = fc.option(fc.array(fc.boolean(), { minLength: rowCount, maxLength: rowCount }), { nil: undefined });
   if (type === ValueType.STRING) {
-    const strings = fc.array(fc.string({ unit: 'grapheme', maxLength: 5 }), { minLength: rowCount, maxLength: rowCount });
+    const strings = fc.array(fc.string({ unit: 'grapheme', maxLength: 5 }), {
+      minLength: rowCount,
+      maxLength: rowCount,
+    });
     return fc.tuple(strings, present).map(([texts, there]) => stringColumn(texts, there));
   }
   const width = type === ValueType.BOOL ? 1 : 8;
@@ -56,7 +59,11 @@ function stringColumn(texts: readonly string[], there: readonly boolean[] | unde
   const encoded = texts.map((text, i) => (there?.[i] === false ? Buffer.alloc(0) : Buffer.from(text)));
   const offsets = new Uint32Array(texts.length + 1);
   for (const [i, part] of encoded.entries()) offsets[i + 1] = (offsets[i] ?? 0) + part.byteLength;
-  return { values: new Uint8Array(Buffer.concat(encoded)), offsets: new Uint8Array(offsets.buffer), validity: bitmap(there) };
+  return {
+    values: new Uint8Array(Buffer.concat(encoded)),
+    offsets: new Uint8Array(offsets.buffer),
+    validity: bitmap(there),
+  };
 }
 
 /** All there is the same as no bitmap: a checked batch has none then. */

@@ -13,7 +13,11 @@ const anyCutRun = anyVariablesAndRun.chain(({ variables, run }) =>
   anyCuts(run.rowCount).map((cuts) => ({ variables, run, cuts })),
 );
 
-function cutAt<T extends Parameters<typeof sliceBatch>[1]>(schema: Parameters<typeof sliceBatch>[0], run: T, cuts: number[]) {
+function cutAt<T extends Parameters<typeof sliceBatch>[1]>(
+  schema: Parameters<typeof sliceBatch>[0],
+  run: T,
+  cuts: number[],
+) {
   return cuts.slice(1).map((end, i) => sliceBatch(schema, run, cuts[i] ?? 0, end - (cuts[i] ?? 0)));
 }
 
@@ -75,6 +79,10 @@ test('a summary of an unaligned view of a Buffer is of that view alone', () => {
   buffer.writeDoubleLE(3, 9);
   buffer.writeDoubleLE(5, 17);
   const summary = new RunSummary([create(VariableSchema, { name: 'x', valueType: ValueType.FLOAT64 })]);
-  summary.add({ firstRow: 0, rowCount: 2, columns: [{ values: buffer.subarray(9, 25), offsets: undefined, validity: undefined }] });
+  summary.add({
+    firstRow: 0,
+    rowCount: 2,
+    columns: [{ values: buffer.subarray(9, 25), offsets: undefined, validity: undefined }],
+  });
   expect(summary.summaries()[0]).toMatchObject({ min: 3, max: 5, nanCount: 0n, missingCount: 0n });
 });

@@ -1,7 +1,11 @@
 import { toJson } from '@bufbuild/protobuf';
 import { timestampDate, type Timestamp } from '@bufbuild/protobuf/wkt';
 import { ResultSchema } from '../../../proto/gen/optistore/v1/result_pb.js';
-import { BackendState, GetStatusResponseSchema, UploadSchema } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
+import {
+  BackendState,
+  GetStatusResponseSchema,
+  UploadSchema,
+} from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { createClient, ValueType, VariableRole } from '../../typescript/index.js';
 
 /** Flags that every command has. */
@@ -13,16 +17,33 @@ export interface CommonFlags {
 const connect = (flags: CommonFlags) => createClient(flags.server === undefined ? {} : { address: flags.server });
 const print = (text: string) => process.stdout.write(`${text}\n`);
 const printJson = (value: unknown) => print(JSON.stringify(value, undefined, 2));
-const time = (at: Timestamp | undefined) => (at === undefined ? '-' : timestampDate(at).toISOString().slice(0, 19).replace('T', ' '));
+const time = (at: Timestamp | undefined) =>
+  at === undefined ? '-' : timestampDate(at).toISOString().slice(0, 19).replace('T', ' ');
 
 /** `optistore list` */
-export async function list(prefix: string, flags: CommonFlags & { tag?: Record<string, string>; orderBy?: string }): Promise<void> {
+export async function list(
+  prefix: string,
+  flags: CommonFlags & { tag?: Record<string, string>; orderBy?: string },
+): Promise<void> {
   await using client = connect(flags);
   const results = [];
-  const query = { prefix, ...(flags.tag && { tags: flags.tag }), ...(flags.orderBy !== undefined && { orderBy: flags.orderBy }) };
+  const query = {
+    prefix,
+    ...(flags.tag && { tags: flags.tag }),
+    ...(flags.orderBy !== undefined && { orderBy: flags.orderBy }),
+  };
   for await (const result of client.listResults(query)) {
     if (flags.json) results.push(toJson(ResultSchema, result));
-    else print([result.key, `${result.rowCount} rows`, megabytes(result.sizeBytes), `revision ${result.revision}`, time(result.commitTime)].join('\t'));
+    else
+      print(
+        [
+          result.key,
+          `${result.rowCount} rows`,
+          megabytes(result.sizeBytes),
+          `revision ${result.revision}`,
+          time(result.commitTime),
+        ].join('\t'),
+      );
   }
   if (flags.json) printJson({ results });
 }
@@ -32,7 +53,9 @@ export async function show(key: string, flags: CommonFlags): Promise<void> {
   await using client = connect(flags);
   const result = await client.getResult(key);
   if (flags.json) return void printJson(toJson(ResultSchema, result));
-  print(`${result.key}  revision ${result.revision}, ${result.rowCount} rows, ${megabytes(result.sizeBytes)}, committed ${time(result.commitTime)}`);
+  print(
+    `${result.key}  revision ${result.revision}, ${result.rowCount} rows, ${megabytes(result.sizeBytes)}, committed ${time(result.commitTime)}`,
+  );
   print(`problem: ${result.problem?.name ?? ''}   solver: ${result.problem?.solver ?? ''}`);
   for (const [name, value] of Object.entries(result.tags)) print(`tag: ${name}=${value}`);
   for (const [i, variable] of (result.problem?.variables ?? []).entries()) {
@@ -40,7 +63,11 @@ export async function show(key: string, flags: CommonFlags): Promise<void> {
     const role = VariableRole[variable.role].toLowerCase().replaceAll('_', ' ');
     const range = column?.min === undefined ? '' : `${column.min} … ${column.max}`;
     const missing = column?.missingCount ? `${column.missingCount} missing` : '';
-    print([`  ${variable.name}`, role, ValueType[variable.valueType].toLowerCase(), variable.unit, range, missing].join('\t'));
+    print(
+      [`  ${variable.name}`, role, ValueType[variable.valueType].toLowerCase(), variable.unit, range, missing].join(
+        '\t',
+      ),
+    );
   }
 }
 
@@ -58,7 +85,15 @@ export async function uploads(flags: CommonFlags): Promise<void> {
   const found = [];
   for await (const upload of client.listUploads()) {
     if (flags.json) found.push(toJson(UploadSchema, upload));
-    else print([upload.uploadId, upload.key, `${upload.durableRowCount} rows`, upload.hasStream ? 'connected' : `expires ${time(upload.expireTime)}`].join('\t'));
+    else
+      print(
+        [
+          upload.uploadId,
+          upload.key,
+          `${upload.durableRowCount} rows`,
+          upload.hasStream ? 'connected' : `expires ${time(upload.expireTime)}`,
+        ].join('\t'),
+      );
   }
   if (flags.json) printJson({ uploads: found });
 }
@@ -77,7 +112,9 @@ export async function status(flags: CommonFlags): Promise<void> {
   if (flags.json) return void printJson(toJson(GetStatusResponseSchema, answer));
   print(`optistore ${answer.version}, since ${time(answer.startTime)}`);
   for (const backend of answer.backends) {
-    print(`primary: ${backend.type}, ${BackendState[backend.state].toLowerCase()}, ${backend.resultCount} results, ${megabytes(backend.sizeBytes)} ${backend.message}`);
+    print(
+      `primary: ${backend.type}, ${BackendState[backend.state].toLowerCase()}, ${backend.resultCount} results, ${megabytes(backend.sizeBytes)} ${backend.message}`,
+    );
   }
   print(`${answer.uploadCount} uploads in progress, ${answer.streamCount} streams`);
 }

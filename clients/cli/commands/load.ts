@@ -58,7 +58,8 @@ async function writeCsv(reader: ResultReader, output: Writable): Promise<void> {
       await print(output, csvRows(batch));
       bar.update(batch.firstRow + batch.rowCount);
     }
-    if (bar === undefined) await print(output, csvHead((await reader.header()).variables.map((variable) => variable.name)));
+    if (bar === undefined)
+      await print(output, csvHead((await reader.header()).variables.map((variable) => variable.name)));
   } finally {
     bar?.stop();
   }

@@ -47,7 +47,9 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
   } catch (error) {
     bar.stop();
     await writer.close();
-    process.stderr.write(`${writer.durableRowCount} rows are safe. To go on: the same command with --upload-id ${writer.uploadId}\n`);
+    process.stderr.write(
+      `${writer.durableRowCount} rows are safe. To go on: the same command with --upload-id ${writer.uploadId}\n`,
+    );
     throw error;
   }
 }
@@ -56,7 +58,9 @@ async function readProblem(path: string): Promise<Problem> {
   try {
     return fromJson(ProblemSchema, JSON.parse(await readFile(path, 'utf8')) as JsonValue);
   } catch (error) {
-    throw new InputError(`${path} is not a problem in protobuf JSON: ${error instanceof Error ? error.message : String(error)}. examples/ has some.`);
+    throw new InputError(
+      `${path} is not a problem in protobuf JSON: ${error instanceof Error ? error.message : String(error)}. examples/ has some.`,
+    );
   }
 }
 
@@ -89,7 +93,10 @@ async function appendRows(writer: ResultWriter, problem: Problem, rows: AsyncIte
   } finally {
     await appendWaiting();
   }
-  if (skip > 0) throw new InputError(`The input has ${skip} rows fewer than upload ${writer.uploadId} already has: it is not the same run.`);
+  if (skip > 0)
+    throw new InputError(
+      `The input has ${skip} rows fewer than upload ${writer.uploadId} already has: it is not the same run.`,
+    );
 }
 
 function toColumns(problem: Problem, rows: readonly Cell[][]): Record<string, ColumnInput> {

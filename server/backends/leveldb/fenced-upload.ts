@@ -93,7 +93,10 @@ export class CommittedUpload implements Upload {
 
   append(): Promise<void> {
     return Promise.reject(
-      new StorageError('UPLOAD_COMMITTED', `Upload ${this.uploadId} is committed and takes no more rows. Open a new upload.`),
+      new StorageError(
+        'UPLOAD_COMMITTED',
+        `Upload ${this.uploadId} is committed and takes no more rows. Open a new upload.`,
+      ),
     );
   }
 

@@ -65,7 +65,9 @@ export function decodeFrame(bytes: Buffer, schema: Schema): Batch {
     const width = valueWidth(type);
     const offsets = width === undefined ? take((rowCount + 1) * 4) : undefined;
     const valuesBytes =
-      offsets === undefined ? rowCount * (width ?? 0) : Buffer.from(offsets.buffer, offsets.byteOffset, offsets.byteLength).readUInt32LE(rowCount * 4);
+      offsets === undefined
+        ? rowCount * (width ?? 0)
+        : Buffer.from(offsets.buffer, offsets.byteOffset, offsets.byteLength).readUInt32LE(rowCount * 4);
     const values = take(valuesBytes);
     const hasValidity = ((bytes[FRAME_HEADER_BYTES + (i >>> 3)] ?? 0) >>> (i & 7)) & 1;
     return { values, offsets, validity: hasValidity === 1 ? take(bitmapBytes(rowCount)) : undefined };

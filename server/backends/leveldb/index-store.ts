@@ -2,7 +2,11 @@ import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufb
 import { timestampMs, type Timestamp } from '@bufbuild/protobuf/wkt';
 import { Level } from 'level';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { ManifestSchema, RevisionKind, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import {
+  ManifestSchema,
+  RevisionKind,
+  UploadRecordSchema,
+} from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { crc32 } from '../../rows/checksum.js';
 import { StorageError } from '../../errors.js';
 import type { ListQuery } from '../backend.js';
@@ -18,7 +22,8 @@ const currentKey = (key: string) => `current\0${key}`;
 const olderKey = (key: string, revision: number) => `older\0${key}\0${digits(revision)}`;
 const uploadKey = (uploadId: string) => `upload\0${uploadId}`;
 const inlineKey = (name: string) => `rows\0${name}`;
-const timeKey = (order: string, time: Timestamp | undefined, key: string) => `time\0${order}\0${digits(nanoseconds(time))}\0${key}`;
+const timeKey = (order: string, time: Timestamp | undefined, key: string) =>
+  `time\0${order}\0${digits(nanoseconds(time))}\0${key}`;
 const META_NUMBER = 'meta\0next-upload-number';
 const META_FORMAT = 'meta\0format';
 const digits = (value: number | bigint) => String(value).padStart(20, '0');
@@ -51,9 +56,13 @@ export class IndexStore implements AsyncDisposable {
           { cause: error },
         );
       }
-      throw new StorageError('BACKEND_UNAVAILABLE', `The index at ${path} can't be opened: ${String(cause ?? error)}.`, {
-        cause: error,
-      });
+      throw new StorageError(
+        'BACKEND_UNAVAILABLE',
+        `The index at ${path} can't be opened: ${String(cause ?? error)}.`,
+        {
+          cause: error,
+        },
+      );
     }
     const index = new IndexStore(level);
     const isNew = (await level.get(META_FORMAT)) === undefined;
@@ -116,7 +125,9 @@ export class IndexStore implements AsyncDisposable {
   replaceCurrent(next: Manifest, before: Manifest | undefined): Change[] {
     const changes: Change[] = [put(currentKey(next.key), ManifestSchema, next)];
     if (before?.kind === RevisionKind.COMMITTED) {
-      changes.push(put(olderKey(before.key, Number(before.revision)), ManifestSchema, { ...before, updateTime: next.updateTime }));
+      changes.push(
+        put(olderKey(before.key, Number(before.revision)), ManifestSchema, { ...before, updateTime: next.updateTime }),
+      );
     }
     if (before !== undefined) for (const key of timeKeys(before)) changes.push({ type: 'del', key });
     if (next.kind === RevisionKind.COMMITTED) {
@@ -203,7 +214,8 @@ function put<Desc extends DescMessage>(key: string, schema: Desc, message: Messa
 function decode<Desc extends DescMessage>(schema: Desc, value: Uint8Array | undefined): MessageShape<Desc> | undefined {
   if (value === undefined) return undefined;
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  if (bytes.byteLength < 4 || crc32(bytes.subarray(4)) !== bytes.readUInt32LE(0)) throw corrupt('an entry of the index');
+  if (bytes.byteLength < 4 || crc32(bytes.subarray(4)) !== bytes.readUInt32LE(0))
+    throw corrupt('an entry of the index');
   return fromBinary(schema, bytes.subarray(4));
 }
 

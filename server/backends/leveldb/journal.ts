@@ -73,7 +73,7 @@ export class Journal implements AsyncDisposable {
     await using file = await open(path, 'r');
     const bytes = await readAt(file, 0, (await file.stat()).size);
     let damaged = 0;
-    for (let at = HEAD.byteLength; at < bytes.byteLength; ) {
+    for (let at = HEAD.byteLength; at < bytes.byteLength;) {
       const header = parseFrame(bytes.subarray(at));
       if (header === undefined) {
         // A torn end has no whole frame behind it; where one is found, the middle was damaged.

@@ -9,7 +9,15 @@ import { StorageError, toStorageError } from '../../errors.js';
 import { REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { Batch } from '../../rows/batch.js';
 import { schemaOf } from '../../rows/batch.js';
-import type { BackendStats, ListQuery, Selection, StorageBackend, Upload, UploadSpec, UploadState } from '../backend.js';
+import type {
+  BackendStats,
+  ListQuery,
+  Selection,
+  StorageBackend,
+  Upload,
+  UploadSpec,
+  UploadState,
+} from '../backend.js';
 import { revisionMismatch } from './fenced-upload.js';
 import type { Change } from './index-store.js';
 import { IndexStore, milliseconds } from './index-store.js';
@@ -43,7 +51,9 @@ export async function openLeveldbBackend(options: LeveldbOptions): Promise<Level
   try {
     await mkdir(segments, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new StorageError('BACKEND_UNAVAILABLE', `The store's folder ${path} can't be made: ${String(error)}.`, { cause: error });
+    throw new StorageError('BACKEND_UNAVAILABLE', `The store's folder ${path} can't be made: ${String(error)}.`, {
+      cause: error,
+    });
   }
   const { index, isNew } = await IndexStore.open(join(path, 'index'));
   try {
@@ -78,7 +88,12 @@ export class LeveldbBackend implements StorageBackend {
     private readonly retentionMs: number,
   ) {}
 
-  static async recover(options: LeveldbOptions, index: IndexStore, path: string, segments: string): Promise<LeveldbBackend> {
+  static async recover(
+    options: LeveldbOptions,
+    index: IndexStore,
+    path: string,
+    segments: string,
+  ): Promise<LeveldbBackend> {
     const records: UploadRecord[] = [];
     for await (const record of index.uploads()) {
       if (record.outcome === UploadOutcome.UNSPECIFIED) records.push(record);
@@ -103,7 +118,8 @@ export class LeveldbBackend implements StorageBackend {
       this.count(manifest, 1);
       for (const segment of manifest.segments) names.add(segment.name);
     }
-    for await (const manifest of this.index.olderRevisions()) for (const segment of manifest.segments) names.add(segment.name);
+    for await (const manifest of this.index.olderRevisions())
+      for (const segment of manifest.segments) names.add(segment.name);
     for (const name of await readdir(this.segments)) {
       if (!names.has(name) && !openNumbers.has(Number.parseInt(name, 10))) await unlink(join(this.segments, name));
     }
@@ -247,5 +263,8 @@ function framesByUpload(frames: readonly Frame[]): Map<number, Frame[]> {
 }
 
 function notFound(key: string): StorageError {
-  return new StorageError('RESULT_NOT_FOUND', `Nothing is stored under "${key}". Check the key; \`optistore list\` shows what there is.`);
+  return new StorageError(
+    'RESULT_NOT_FOUND',
+    `Nothing is stored under "${key}". Check the key; \`optistore list\` shows what there is.`,
+  );
 }

@@ -60,7 +60,8 @@ async function scanSegment(
     const header = await readHeader(file, at);
     if (header === undefined) break;
     const { entry } = header;
-    if (entry.firstRow !== nextRow || nextRow + entry.rowCount > rowsMax || header.columns.length !== columns.length) break;
+    if (entry.firstRow !== nextRow || nextRow + entry.rowCount > rowsMax || header.columns.length !== columns.length)
+      break;
     if (at + entry.blockBytes > trustedBytes && !(await addBlock(file, header, columns, summary))) break;
     blocks.push(entry);
     at += entry.blockBytes;
@@ -75,7 +76,12 @@ async function readHeader(file: FileHandle, at: number): Promise<BlockHeader | u
 }
 
 /** Reads a block and counts its rows; false where it does not check. */
-async function addBlock(file: FileHandle, header: BlockHeader, columns: number[], summary: RunSummary): Promise<boolean> {
+async function addBlock(
+  file: FileHandle,
+  header: BlockHeader,
+  columns: number[],
+  summary: RunSummary,
+): Promise<boolean> {
   const bytes = await readAt(file, header.entry.offset, header.entry.blockBytes);
   if (bytes.byteLength < header.entry.blockBytes) return false;
   try {

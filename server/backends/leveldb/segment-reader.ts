@@ -114,7 +114,9 @@ async function readBlock(
   const header = headerOf(await source.read(entry.offset, entry.headerBytes), entry);
   const pieces = await readPieces(source, header, columns);
   return decodeColumns(header, columns, (at, byteLength) => {
-    const piece = pieces.find((candidate) => candidate.at <= at && at + byteLength <= candidate.at + candidate.bytes.byteLength);
+    const piece = pieces.find(
+      (candidate) => candidate.at <= at && at + byteLength <= candidate.at + candidate.bytes.byteLength,
+    );
     return piece === undefined ? new Uint8Array(0) : piece.bytes.subarray(at - piece.at, at - piece.at + byteLength);
   });
 }

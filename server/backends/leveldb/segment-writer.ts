@@ -82,7 +82,10 @@ export class SegmentWriter implements AsyncDisposable {
 }
 
 /** A segment small enough to be a value of the index: the same bytes as a file would have. */
-export function inlineSegment(name: string, batch: Batch): { segment: Segment; image: Buffer; valuesCrcs: readonly number[] } {
+export function inlineSegment(
+  name: string,
+  batch: Batch,
+): { segment: Segment; image: Buffer; valuesCrcs: readonly number[] } {
   const block = encodeBlock(batch);
   const offset = SEGMENT_HEAD.byteLength;
   const { headerBytes, blockBytes, valuesCrcs } = block;

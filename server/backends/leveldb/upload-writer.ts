@@ -126,11 +126,7 @@ export class UploadWriter {
       const { segment, frames } = this;
       const segmentBytes = segment?.sizeBytes ?? 0;
       const covered = segment?.blocks.at(-1);
-      await Promise.all([
-        segment?.sync(),
-        frames.length > 0 ? this.places.journal.sync() : undefined,
-        this.persist(),
-      ]);
+      await Promise.all([segment?.sync(), frames.length > 0 ? this.places.journal.sync() : undefined, this.persist()]);
       this.check();
       this.durableRowCount = Math.max(this.durableRowCount, rows);
       this.updateTimeMs = Date.now();
@@ -225,7 +221,10 @@ export class UploadWriter {
     this.releasable.push(...this.frames);
     this.frames = [];
     this.frameBytes = 0;
-    this.wrote(group.batches.reduce((rows, { rowCount }) => rows + rowCount, 0), group.byteLength);
+    this.wrote(
+      group.batches.reduce((rows, { rowCount }) => rows + rowCount, 0),
+      group.byteLength,
+    );
   }
 
   private wrote(rowCount: number, byteLength: number): void {
@@ -249,7 +248,8 @@ export class UploadWriter {
     try {
       return await this.serial.run(async () => {
         const taken: Group = { batches: this.received, byteLength: this.receivedBytes };
-        if (this.segment === undefined && this.frameBytes + taken.byteLength <= INLINE_BYTES_MAX) return await this.finishInline(taken);
+        if (this.segment === undefined && this.frameBytes + taken.byteLength <= INLINE_BYTES_MAX)
+          return await this.finishInline(taken);
         this.received = [];
         this.receivedBytes = 0;
         const rest = await this.writeBlocks(taken.batches);

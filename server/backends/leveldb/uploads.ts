@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { ManifestSchema, RevisionKind, UploadOutcome, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import {
+  ManifestSchema,
+  RevisionKind,
+  UploadOutcome,
+  UploadRecordSchema,
+} from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { StorageError } from '../../errors.js';
 import { OPEN_UPLOADS_MAX, UPLOAD_MEMORY_MS } from '../../limits.js';
@@ -72,10 +77,16 @@ export class Uploads {
 
   private async begin(spec: UploadSpec, results: Results): Promise<Upload> {
     if (spec.problem === undefined) {
-      throw new StorageError('UPLOAD_NOT_FOUND', `There is no upload ${spec.uploadId} to resume, and a new one needs a problem.`);
+      throw new StorageError(
+        'UPLOAD_NOT_FOUND',
+        `There is no upload ${spec.uploadId} to resume, and a new one needs a problem.`,
+      );
     }
     if (this.entries.size >= OPEN_UPLOADS_MAX) {
-      throw new StorageError('TOO_MANY_UPLOADS', `${OPEN_UPLOADS_MAX} uploads are open. Commit or abort some; \`optistore uploads\` lists them.`);
+      throw new StorageError(
+        'TOO_MANY_UPLOADS',
+        `${OPEN_UPLOADS_MAX} uploads are open. Commit or abort some; \`optistore uploads\` lists them.`,
+      );
     }
     const revision = await results.revisionOf(spec.key);
     if (spec.expectedRevision !== undefined && spec.expectedRevision !== revision) {
@@ -101,7 +112,10 @@ export class Uploads {
     const { record } = entry.writer;
     checkSame(record, spec);
     entry.holder?.fence(
-      new StorageError('UPLOAD_TAKEN_OVER', `Upload ${spec.uploadId} was opened by another stream. Do not reconnect: one stream at a time saves an upload.`),
+      new StorageError(
+        'UPLOAD_TAKEN_OVER',
+        `Upload ${spec.uploadId} was opened by another stream. Do not reconnect: one stream at a time saves an upload.`,
+      ),
     );
     let current = entry;
     try {
@@ -129,7 +143,12 @@ export class Uploads {
     const { writer } = entry;
     await writer.sync().catch(() => undefined);
     // Of an upload without rows nobody was told anything: it need not be remembered.
-    if (entry.holder === undefined && writer.nextRow === 0 && !writer.isPersisted && this.entries.get(writer.record.uploadId) === entry) {
+    if (
+      entry.holder === undefined &&
+      writer.nextRow === 0 &&
+      !writer.isPersisted &&
+      this.entries.get(writer.record.uploadId) === entry
+    ) {
       this.entries.delete(writer.record.uploadId);
     }
   }
@@ -210,7 +229,8 @@ export class Uploads {
   /** Ends uploads whose time is over, and forgets those that ended long ago. */
   async expire(nowMs: number): Promise<void> {
     for (const [uploadId, { writer, holder }] of this.entries) {
-      if (holder === undefined && nowMs - writer.updateTimeMs > this.ttlMs) await this.end(uploadId, UploadOutcome.EXPIRED);
+      if (holder === undefined && nowMs - writer.updateTimeMs > this.ttlMs)
+        await this.end(uploadId, UploadOutcome.EXPIRED);
     }
     for await (const record of this.places.index.uploads()) {
       const isOver = record.outcome === UploadOutcome.ABORTED || record.outcome === UploadOutcome.EXPIRED;
@@ -258,14 +278,22 @@ export class Uploads {
 
 function checkSame(record: Pick<UploadRecord, 'key' | 'uploadId' | 'problem'>, spec: UploadSpec): void {
   if (record.key !== spec.key) {
-    throw new StorageError('UPLOAD_CONFLICT', `Upload ${spec.uploadId} saves "${record.key}", not "${spec.key}". Use another upload id.`);
+    throw new StorageError(
+      'UPLOAD_CONFLICT',
+      `Upload ${spec.uploadId} saves "${record.key}", not "${spec.key}". Use another upload id.`,
+    );
   }
   const has = record.problem?.variables ?? [];
   const asked = spec.problem?.variables ?? has;
-  const differs = asked.length !== has.length ? Math.min(asked.length, has.length) : asked.findIndex((variable, i) => {
-    const other = has[i];
-    return variable.name !== other?.name || variable.valueType !== other.valueType || variable.role !== other.role;
-  });
+  const differs =
+    asked.length !== has.length
+      ? Math.min(asked.length, has.length)
+      : asked.findIndex((variable, i) => {
+          const other = has[i];
+          return (
+            variable.name !== other?.name || variable.valueType !== other.valueType || variable.role !== other.role
+          );
+        });
   if (differs >= 0) {
     throw new StorageError(
       'UPLOAD_CONFLICT',
@@ -284,11 +312,20 @@ function reopenEnded(record: UploadRecord, spec: UploadSpec): Upload {
 function endedError(record: UploadRecord): StorageError {
   switch (record.outcome) {
     case UploadOutcome.ABORTED:
-      return new StorageError('UPLOAD_ABORTED', `Upload ${record.uploadId} was aborted; its rows are gone. Start a new upload.`);
+      return new StorageError(
+        'UPLOAD_ABORTED',
+        `Upload ${record.uploadId} was aborted; its rows are gone. Start a new upload.`,
+      );
     case UploadOutcome.EXPIRED:
-      return new StorageError('UPLOAD_EXPIRED', `Upload ${record.uploadId} expired; its rows are gone. Start a new upload, and raise upload_ttl if runs pause for longer.`);
+      return new StorageError(
+        'UPLOAD_EXPIRED',
+        `Upload ${record.uploadId} expired; its rows are gone. Start a new upload, and raise upload_ttl if runs pause for longer.`,
+      );
     case UploadOutcome.COMMITTED:
-      return new StorageError('UPLOAD_COMMITTED', `Upload ${record.uploadId} is committed. Delete the result "${record.key}" instead.`);
+      return new StorageError(
+        'UPLOAD_COMMITTED',
+        `Upload ${record.uploadId} is committed. Delete the result "${record.key}" instead.`,
+      );
     case UploadOutcome.UNSPECIFIED:
       return unknownUpload(record.uploadId);
     default:
@@ -297,5 +334,8 @@ function endedError(record: UploadRecord): StorageError {
 }
 
 function unknownUpload(uploadId: string): StorageError {
-  return new StorageError('UPLOAD_NOT_FOUND', `There is no upload ${uploadId}. \`optistore uploads\` lists those in progress.`);
+  return new StorageError(
+    'UPLOAD_NOT_FOUND',
+    `There is no upload ${uploadId}. \`optistore uploads\` lists those in progress.`,
+  );
 }

@@ -32,6 +32,8 @@ export function reflectionPackage(service: DescService, ...more: DescFile[]) {
     file.dependencies.forEach(visit);
   };
   [service.file, ...more].forEach(visit);
-  const fileDescriptorProtos = [...files.values()].map((file) => asBuffer(toBinary(FileDescriptorProtoSchema, file.proto)));
+  const fileDescriptorProtos = [...files.values()].map((file) =>
+    asBuffer(toBinary(FileDescriptorProtoSchema, file.proto)),
+  );
   return { [service.typeName]: { format: 'Protocol Buffer 3 DescriptorProto', type: {}, fileDescriptorProtos } };
 }

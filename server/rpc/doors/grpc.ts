@@ -42,7 +42,8 @@ export interface Door {
   drain(): Promise<void>;
 }
 
-type Call = ServerUnaryCall<Buffer, Message> | ServerWritableStream<Buffer, Message> | ServerDuplexStream<Buffer, Message>;
+type Call =
+  ServerUnaryCall<Buffer, Message> | ServerWritableStream<Buffer, Message> | ServerDuplexStream<Buffer, Message>;
 
 /** Serves gRPC over TCP and a Unix socket, with health and reflection. */
 export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
@@ -82,7 +83,14 @@ function bind(server: Server, address: string): Promise<number> {
       new Promise((resolve, reject) => {
         server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
           if (error === null) resolve(port);
-          else reject(new StorageError('REQUEST_INVALID', `Can't listen on ${address}: ${error.message}. Is another daemon running there? Choose another with --listen.`, { cause: error }));
+          else
+            reject(
+              new StorageError(
+                'REQUEST_INVALID',
+                `Can't listen on ${address}: ${error.message}. Is another daemon running there? Choose another with --listen.`,
+                { cause: error },
+              ),
+            );
         });
       }),
   );
@@ -95,7 +103,11 @@ async function bindSocket(server: Server, path: string): Promise<void> {
       const probe = connect(path, () => resolve(true)).on('error', () => resolve(false));
       probe.on('connect', () => probe.destroy());
     });
-    if (isServed) throw new StorageError('BACKEND_LOCKED', `Another process serves the socket ${path}. Stop it, or choose another with --socket.`);
+    if (isServed)
+      throw new StorageError(
+        'BACKEND_LOCKED',
+        `Another process serves the socket ${path}. Stop it, or choose another with --socket.`,
+      );
     await unlink(path);
   }
   const before = process.umask(0o177);
@@ -113,7 +125,8 @@ function implementation(options: GrpcDoorOptions, draining: AbortSignal): Untype
       request: unknown,
       context: CallContext,
     ) => Promise<Message> | AsyncIterable<Message>;
-    const serve = (call: Call, callback?: sendUnaryData<Message>) => void serveCall(options.log, method, handler, call, callback, draining);
+    const serve = (call: Call, callback?: sendUnaryData<Message>) =>
+      void serveCall(options.log, method, handler, call, callback, draining);
     return [method.name, serve];
   });
   return Object.fromEntries(methods) as UntypedServiceImplementation;
@@ -146,7 +159,15 @@ async function serveCall(
     else call.emit('error', toStatus(failure));
   }
   const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
-  log.info({ method: method.name, peer: call.getPeer(), durationMs, ...(failure && { reason: failure.reason, error: failure.message }) }, 'call');
+  log.info(
+    {
+      method: method.name,
+      peer: call.getPeer(),
+      durationMs,
+      ...(failure && { reason: failure.reason, error: failure.message }),
+    },
+    'call',
+  );
 }
 
 async function* decodeAll(method: DescMethod, call: AsyncIterable<Buffer>): AsyncGenerator<Message> {
@@ -155,17 +176,26 @@ async function* decodeAll(method: DescMethod, call: AsyncIterable<Buffer>): Asyn
 
 function decode(method: DescMethod, bytes: Buffer): Message {
   if (bytes.byteLength > MESSAGE_BYTES_MAX) {
-    throw new StorageError('MESSAGE_TOO_LARGE', `The message has ${bytes.byteLength} bytes; at most ${MESSAGE_BYTES_MAX} are accepted. Cut the rows into smaller batches.`);
+    throw new StorageError(
+      'MESSAGE_TOO_LARGE',
+      `The message has ${bytes.byteLength} bytes; at most ${MESSAGE_BYTES_MAX} are accepted. Cut the rows into smaller batches.`,
+    );
   }
   try {
     return fromBinary(method.input, bytes);
   } catch (error) {
-    throw new StorageError('REQUEST_INVALID', `The message is not a ${method.input.name}: ${String(error)}.`, { cause: error });
+    throw new StorageError('REQUEST_INVALID', `The message is not a ${method.input.name}: ${String(error)}.`, {
+      cause: error,
+    });
   }
 }
 
 /** Writes what comes at the pace of the client; ends the source when the client goes away. */
-async function writeAll(call: ServerWritableStream<Buffer, Message>, answers: AsyncIterable<Message>, gone: AbortSignal): Promise<void> {
+async function writeAll(
+  call: ServerWritableStream<Buffer, Message>,
+  answers: AsyncIterable<Message>,
+  gone: AbortSignal,
+): Promise<void> {
   for await (const answer of answers) {
     if (gone.aborted) return;
     // A drain never comes when the client is gone: waiting for it alone would leak the handler.

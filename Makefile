@@ -1,0 +1,43 @@
+# Everything a contributor needs; `make help` lists it.
+.DEFAULT_GOAL := help
+BUILT := dist/.built
+SOURCES := $(shell find proto server clients -type f \( -name '*.ts' -o -name '*.proto' \) -not -path 'proto/gen/*') \
+	buf.gen.yaml tsconfig.json tsconfig.build.json package.json
+
+.PHONY: help install build demo run test check format bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+install: node_modules/.installed ## install the packages
+
+$(BUILT): $(SOURCES) node_modules/.installed
+	npm run --silent build
+	@touch $@
+
+build: $(BUILT) ## generate code from proto/ and compile to dist/
+
+demo: build ## stream a run, kill the daemon half-way, get every row back
+	node dist/clients/cli/demo.js
+
+run: build ## serve until Ctrl-C
+	node dist/clients/cli/main.js serve
+
+test: build ## all tests, against real daemons
+	npx vitest run
+
+check: build ## format, types, contract
+	npx prettier --check .
+	npx tsc --noEmit
+	npx buf lint
+	npx buf breaking --against proto/released/v1.binpb
+
+format: install ## bring all files into form
+	npx prettier --write --log-level warn .
+
+clean: ## remove what was built
+	rm -rf dist proto/gen node_modules .venv .tools

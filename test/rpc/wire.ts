@@ -1,0 +1,126 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
+import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
+import type { SaveResultRequest, SaveResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { Channel } from '../../clients/typescript/channel.js';
+import { toOptistoreError, type OptistoreError } from '../../clients/typescript/errors.js';
+import { DaemonProcess } from '../../clients/cli/daemon-process.js';
+
+export const MAIN = resolve('dist/clients/cli/main.js');
+
+/** A daemon on a folder of its own, both gone at the end. */
+export class TestDaemon implements AsyncDisposable {
+  private constructor(
+    readonly folder: string,
+    public process: DaemonProcess,
+  ) {}
+
+  static async start(...flags: string[]): Promise<TestDaemon> {
+    const folder = await mkdtemp(join(tmpdir(), 'optistore-test-'));
+    return new TestDaemon(folder, await start(folder, '127.0.0.1:0', flags));
+  }
+
+  get address(): string {
+    return this.process.address;
+  }
+
+  /** Starts it again on the same data and address. */
+  async restart(...flags: string[]): Promise<void> {
+    this.process = await start(this.folder, this.address, flags);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.process.stop('SIGKILL');
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+function start(folder: string, listen: string, flags: readonly string[]): Promise<DaemonProcess> {
+  return DaemonProcess.start(['--path', join(folder, 'data'), '--listen', listen, ...flags], MAIN);
+}
+
+/** Two columns: x, a float64, and label, a string. */
+export const PROBLEM = create(ProblemSchema, {
+  name: 'test',
+  variables: [
+    { name: 'x', role: VariableRole.DESIGN_VARIABLE, valueType: ValueType.FLOAT64 },
+    { name: 'label', role: VariableRole.OBSERVABLE, valueType: ValueType.STRING },
+  ],
+});
+
+type Message = MessageInitShape<typeof SaveResultRequestSchema>['message'];
+
+/** A raw SaveResult stream, to say what no client would. */
+export class RawSave {
+  private readonly stream: ClientDuplexStream<SaveResultRequest, SaveResultResponse>;
+  private readonly answers: AsyncIterator<SaveResultResponse>;
+  private readonly channel: Channel;
+
+  constructor(private readonly address: string) {
+    this.channel = new Channel(address);
+    this.stream = this.channel.save();
+    this.stream.on('error', () => undefined);
+    this.answers = (this.stream as AsyncIterable<SaveResultResponse>)[Symbol.asyncIterator]();
+  }
+
+  send(message: Message): this {
+    this.stream.write(create(SaveResultRequestSchema, { message: message as never }));
+    return this;
+  }
+
+  /** The next answer of a kind; others before it are passed over. */
+  async answer<Case extends NonNullable<SaveResultResponse['message']['case']>>(
+    wanted: Case,
+  ): Promise<Extract<SaveResultResponse['message'], { case: Case }>['value']> {
+    for (;;) {
+      const next = await this.answers.next();
+      if (next.done === true) throw new Error(`the stream ended without ${wanted}`);
+      if (next.value.message.case === wanted) return next.value.message.value as never;
+    }
+  }
+
+  /** The error that the stream ends with. */
+  async error(): Promise<OptistoreError> {
+    try {
+      for (;;) if ((await this.answers.next()).done === true) break;
+    } catch (error) {
+      return toOptistoreError(error, this.address);
+    } finally {
+      this.channel.close();
+    }
+    throw new Error('the stream ended without an error');
+  }
+
+  end(): void {
+    this.stream.end();
+  }
+
+  cancel(): void {
+    this.stream.cancel();
+    this.channel.close();
+  }
+}
+
+/** Rows for PROBLEM, from a row on: x is the row's number. */
+export function rowsFrom(firstRow: number, rowCount: number) {
+  const x = Float64Array.from({ length: rowCount }, (_, i) => firstRow + i);
+  const offsets = Uint32Array.from({ length: rowCount + 1 }, (_, i) => i);
+  return {
+    firstRow: BigInt(firstRow),
+    rowCount,
+    columns: [
+      { values: { case: 'float64Values' as const, value: new Uint8Array(x.buffer) } },
+      {
+        values: {
+          case: 'stringValues' as const,
+          value: { offsets: new Uint8Array(offsets.buffer), utf8: new Uint8Array(rowCount).fill(97) },
+        },
+      },
+    ],
+  };
+}
