@@ -1,6 +1,7 @@
 import { once, type EventEmitter } from 'node:events';
 import { chmod, stat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
+import type { Readable } from 'node:stream';
 import { fromBinary, type DescMethod, type Message } from '@bufbuild/protobuf';
 import {
   Server,
@@ -170,8 +171,10 @@ async function serveCall(
   );
 }
 
-async function* decodeAll(method: DescMethod, call: AsyncIterable<Buffer>): AsyncGenerator<Message> {
-  for await (const bytes of call) yield decode(method, bytes);
+async function* decodeAll(method: DescMethod, call: Readable): AsyncGenerator<Message> {
+  // A loop that breaks would destroy the call, and with it the way back for the error.
+  const requests = call.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  for await (const bytes of requests) yield decode(method, bytes);
 }
 
 function decode(method: DescMethod, bytes: Buffer): Message {
