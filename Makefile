@@ -30,8 +30,9 @@ run: build ## serve until Ctrl-C
 test: build ## all tests, against real daemons
 	npx vitest run
 
-check: build ## format, types, contract
+check: build ## format, lint, types, contract
 	npx prettier --check .
+	npx eslint .
 	npx tsc --noEmit
 	npx buf lint
 	npx buf breaking --against proto/released/v1.binpb

@@ -1,4 +1,4 @@
-import { ErrorReason } from '../proto/gen/optistore/v1/errors_pb.js';
+import { type ErrorReason } from '../proto/gen/optistore/v1/errors_pb.js';
 
 /** Why something failed: the names of `ErrorReason` in the contract. Stable; documented there. */
 export type Reason = Exclude<keyof typeof ErrorReason, 'UNSPECIFIED'>;

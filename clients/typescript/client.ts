@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
 import { ProblemSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
-import { ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import { type ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { GetStatusResponse, Upload } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
   AbortUploadRequestSchema,

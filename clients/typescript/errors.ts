@@ -11,7 +11,7 @@ export class OptistoreError extends Error {
   constructor(
     message: string,
     /** gRPC status code. */
-    readonly code: number,
+    readonly code: status,
     /** Name of an ErrorReason of the contract, such as `KEY_INVALID`; undefined when the daemon did not answer. */
     readonly reason: string | undefined,
     /** Facts of the error, such as `next_row`. */
@@ -36,7 +36,7 @@ export class OptistoreError extends Error {
 export function toOptistoreError(error: unknown, address: string): OptistoreError {
   if (error instanceof OptistoreError) return error;
   if (!(error instanceof Error)) return new OptistoreError(String(error), status.UNKNOWN, undefined, {});
-  const code = 'code' in error && typeof error.code === 'number' ? error.code : status.UNKNOWN;
+  const code = 'code' in error && typeof error.code === 'number' ? (error.code as status) : status.UNKNOWN;
   const info = 'metadata' in error && error.metadata instanceof Metadata ? errorInfo(error.metadata) : undefined;
   const details = 'details' in error && typeof error.details === 'string' ? error.details : error.message;
   if (info !== undefined) return new OptistoreError(details, code, info.reason, info.metadata, { cause: error });

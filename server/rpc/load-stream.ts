@@ -91,7 +91,10 @@ function columnsOf(request: LoadResultRequest, manifest: Manifest): number[] {
 function* cut(batch: Batch, variables: readonly Variable[], bytesMax: number): Generator<Batch> {
   const bytes = batchBytes(batch);
   // Some slack, so that a stored block a little over the limit is not sent as one large and one tiny batch.
-  if (bytes <= bytesMax * 1.1 || batch.rowCount === 1) return yield batch;
+  if (bytes <= bytesMax * 1.1 || batch.rowCount === 1) {
+    yield batch;
+    return;
+  }
   const schema = schemaOf(variables);
   const middle = Math.ceil(bytes / bytesMax);
   const rows = Math.max(1, Math.floor(batch.rowCount / middle));

@@ -292,7 +292,7 @@ describe('what SaveResult refuses', () => {
     ['an empty message', [{ case: 'open' as const, value: open }, { case: undefined }]],
   ])('%s', async (_, messages) => {
     const save = new RawSave(daemon.address);
-    for (const message of messages) save.send(message as never);
+    for (const message of messages) save.send(message);
     expect(await save.error()).toMatchObject({ reason: 'PROTOCOL_VIOLATION', code: 9 });
   });
 });

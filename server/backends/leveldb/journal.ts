@@ -120,7 +120,9 @@ export class Journal implements AsyncDisposable {
           this.check();
           return this.file.datasync();
         })
-        .catch((error: unknown) => this.fail(error));
+        .catch((error: unknown) => {
+          throw this.fail(error);
+        });
       return this.running;
     });
     return this.waiting;
@@ -167,13 +169,13 @@ export class Journal implements AsyncDisposable {
   }
 
   /** After a failed write or fsync nobody knows what the file holds: nothing is acked on it any more. */
-  private fail(error: unknown): never {
+  private fail(error: unknown): StorageError {
     this.failure ??= new StorageError(
       'BACKEND_UNAVAILABLE',
       'The journal could not be written. Acknowledged rows are safe; mend the disk and restart the daemon.',
       { cause: error },
     );
-    throw this.failure;
+    return this.failure;
   }
 
   private check(): void {
