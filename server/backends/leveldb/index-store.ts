@@ -1,5 +1,5 @@
 import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
-import { timestampMs, type Timestamp } from '@bufbuild/protobuf/wkt';
+import type { Timestamp } from '@bufbuild/protobuf/wkt';
 import { Level } from 'level';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import {
@@ -10,6 +10,7 @@ import {
 import { crc32 } from '../../rows/checksum.js';
 import { StorageError } from '../../errors.js';
 import type { ListQuery } from '../backend.js';
+import { nanoseconds } from '../times.js';
 import { corrupt } from './block-format.js';
 
 type Put = { type: 'put'; key: string; value: Uint8Array };
@@ -29,11 +30,6 @@ const META_FORMAT = 'meta\0format';
 const digits = (value: number | bigint) => String(value).padStart(20, '0');
 /** Sorts behind every key that begins as given. */
 const endOf = (prefix: string) => `${prefix}\u{10ffff}`;
-
-/** A time as nanoseconds since 1970. */
-export function nanoseconds(time: Timestamp | undefined): bigint {
-  return time === undefined ? 0n : time.seconds * 1_000_000_000n + BigInt(time.nanos);
-}
 
 /**
  * The index: manifests by key and by time, older revisions, uploads and small results, in LevelDB. Values
@@ -217,9 +213,4 @@ function decode<Desc extends DescMessage>(schema: Desc, value: Uint8Array | unde
   if (bytes.byteLength < 4 || crc32(bytes.subarray(4)) !== bytes.readUInt32LE(0))
     throw corrupt('an entry of the index');
   return fromBinary(schema, bytes.subarray(4));
-}
-
-/** A time as milliseconds since 1970. */
-export function milliseconds(time: Timestamp | undefined): number {
-  return time === undefined ? 0 : timestampMs(time);
 }

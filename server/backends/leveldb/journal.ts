@@ -6,7 +6,7 @@ import type { Batch, Schema } from '../../rows/batch.js';
 import { readAt, syncDirectoryOf, writeFully } from './files.js';
 import type { FrameHeader } from './frame-format.js';
 import { decodeFrame, encodeFrame, parseFrame } from './frame-format.js';
-import { Serial } from './serial.js';
+import { Serial } from '../serial.js';
 
 const HEAD = Buffer.alloc(64);
 HEAD.write('OPTISTORE JOURNAL 1\n', 'latin1');

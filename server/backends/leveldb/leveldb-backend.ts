@@ -18,15 +18,20 @@ import type {
   UploadSpec,
   UploadState,
 } from '../backend.js';
-import { revisionMismatch } from './fenced-upload.js';
+import { resultNotFound, revisionNotFound } from '../result-errors.js';
+import { SerialByName } from '../serial.js';
+import { milliseconds } from '../times.js';
+import { revisionMismatch } from '../uploads/upload-errors.js';
+import type { Results } from '../uploads/upload-store.js';
+import { Uploads } from '../uploads/uploads.js';
 import type { Change } from './index-store.js';
-import { IndexStore, milliseconds } from './index-store.js';
+import { IndexStore } from './index-store.js';
 import { IngestBudget } from './ingest-budget.js';
 import type { Frame } from './journal.js';
 import { Journal } from './journal.js';
+import { LeveldbUploads } from './leveldb-uploads.js';
 import { SegmentReader } from './segment-reader.js';
-import { SerialByName } from './serial.js';
-import { Uploads } from './uploads.js';
+import type { Places, UploadWriter } from './upload-writer.js';
 
 /** How a leveldb store is opened. */
 export interface LeveldbOptions {
@@ -75,18 +80,28 @@ export class LeveldbBackend implements StorageBackend {
   readonly capabilities = { durable: true };
   private readonly keys = new SerialByName();
   private readonly reading = new Map<string, number>();
+  private readonly reader: SegmentReader;
+  private readonly uploadsInProgress: Uploads<UploadWriter, Change>;
+  private readonly index: IndexStore;
   private sweeper: NodeJS.Timeout | undefined;
   private sizeBytes = 0;
   private resultCount = 0;
 
   private constructor(
-    private readonly index: IndexStore,
-    private readonly journal: Journal,
-    private readonly uploadsInProgress: Uploads,
-    private readonly segments: string,
-    private readonly reader: SegmentReader,
+    private readonly places: Places,
+    uploads: LeveldbUploads,
+    nextUploadNumber: number,
+    uploadTtlMs: number,
     private readonly retentionMs: number,
-  ) {}
+  ) {
+    this.index = places.index;
+    this.reader = new SegmentReader(places.segments, places.index);
+    const results: Results<Change> = {
+      revisionOf: async (key) => currentRevision(await places.index.current(key)),
+      publish: (manifest, expected, complete) => this.publish(manifest, expected, complete),
+    };
+    this.uploadsInProgress = new Uploads(uploads, results, nextUploadNumber, uploadTtlMs);
+  }
 
   static async recover(
     options: LeveldbOptions,
@@ -101,11 +116,17 @@ export class LeveldbBackend implements StorageBackend {
     const numbers = new Set(records.map((record) => record.number));
     const { journal, frames } = await Journal.open(join(path, 'journal'), (frame) => numbers.has(frame.uploadNumber));
     const places = { index, journal, budget: new IngestBudget(), segments };
-    const uploads = new Uploads(places, await index.nextUploadNumber(), options.upload_ttl_ms ?? UPLOAD_MEMORY_MS);
-    await uploads.recover(records, framesByUpload(frames));
-    const reader = new SegmentReader(segments, index);
-    const retentionMs = options.revision_retention_ms ?? REVISION_RETENTION_MS;
-    const backend = new LeveldbBackend(index, journal, uploads, segments, reader, retentionMs);
+    const uploads = new LeveldbUploads(places);
+    const backend = new LeveldbBackend(
+      places,
+      uploads,
+      await index.nextUploadNumber(),
+      options.upload_ttl_ms ?? UPLOAD_MEMORY_MS,
+      options.revision_retention_ms ?? REVISION_RETENTION_MS,
+    );
+    const framesOf = framesByUpload(frames);
+    for (const record of records)
+      backend.uploadsInProgress.takeUp(await uploads.bringBack(record, framesOf.get(record.number) ?? []));
     await backend.countAndTidy(numbers);
     backend.sweeper = setInterval(() => void backend.sweep().catch(() => undefined), SWEEP_MS).unref();
     return backend;
@@ -120,8 +141,9 @@ export class LeveldbBackend implements StorageBackend {
     }
     for await (const manifest of this.index.olderRevisions())
       for (const segment of manifest.segments) names.add(segment.name);
-    for (const name of await readdir(this.segments)) {
-      if (!names.has(name) && !openNumbers.has(Number.parseInt(name, 10))) await unlink(join(this.segments, name));
+    for (const name of await readdir(this.places.segments)) {
+      if (!names.has(name) && !openNumbers.has(Number.parseInt(name, 10)))
+        await unlink(join(this.places.segments, name));
     }
   }
 
@@ -132,10 +154,7 @@ export class LeveldbBackend implements StorageBackend {
   }
 
   async openUpload(spec: UploadSpec): Promise<Upload> {
-    return this.uploadsInProgress.open(spec, {
-      revisionOf: async (key) => Number((await this.index.current(key))?.revision ?? 0n),
-      publish: (manifest, expected, changes) => this.publish(manifest, expected, changes),
-    });
+    return this.uploadsInProgress.open(spec);
   }
 
   /** Makes a manifest its key's newest revision, together with other changes of the index. */
@@ -168,14 +187,11 @@ export class LeveldbBackend implements StorageBackend {
 
   async stat(key: string, revision?: number): Promise<Manifest> {
     const current = await this.index.current(key);
-    if (current === undefined) throw notFound(key);
+    if (current === undefined) throw resultNotFound(key);
     if (revision === undefined || BigInt(revision) === current.revision) return current;
     const older = await this.index.older(key, revision);
     if (older !== undefined) return older;
-    throw new StorageError(
-      'REVISION_NOT_FOUND',
-      `"${key}" has no revision ${revision}, or no longer; its newest is ${current.revision}. Load that one.`,
-    );
+    throw revisionNotFound(key, revision, current.revision);
   }
 
   async *read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncGenerator<Batch> {
@@ -206,7 +222,7 @@ export class LeveldbBackend implements StorageBackend {
   async delete(key: string, expectedRevision: number | undefined): Promise<number> {
     const marker = create(ManifestSchema, { key, kind: RevisionKind.DELETED, uploadId: randomUUID() });
     const deleted = await this.publish(marker, expectedRevision, async () => {
-      if ((await this.index.current(key))?.kind !== RevisionKind.COMMITTED) throw notFound(key);
+      if ((await this.index.current(key))?.kind !== RevisionKind.COMMITTED) throw resultNotFound(key);
       return [];
     });
     return Number(deleted.revision);
@@ -216,7 +232,7 @@ export class LeveldbBackend implements StorageBackend {
     const { sizeBytes, uploadCount } = this.uploadsInProgress.totals();
     return Promise.resolve({
       type: 'leveldb',
-      failure: this.journal.failed?.message,
+      failure: this.places.journal.failed?.message,
       sizeBytes: this.sizeBytes + sizeBytes,
       resultCount: this.resultCount,
       uploadCount,
@@ -235,7 +251,7 @@ export class LeveldbBackend implements StorageBackend {
         ...inline.map((segment) => this.index.removeInline(segment.name)),
       ]);
       for (const segment of manifest.segments) {
-        if (!segment.inline) await unlink(join(this.segments, segment.name));
+        if (!segment.inline) await unlink(join(this.places.segments, segment.name));
       }
     }
   }
@@ -243,7 +259,7 @@ export class LeveldbBackend implements StorageBackend {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.sweeper);
     await this.uploadsInProgress.suspend();
-    await this.journal[Symbol.asyncDispose]();
+    await this.places.journal[Symbol.asyncDispose]();
     await this.index[Symbol.asyncDispose]();
   }
 }
@@ -260,11 +276,4 @@ function framesByUpload(frames: readonly Frame[]): Map<number, Frame[]> {
     else own.push(frame);
   }
   return byUpload;
-}
-
-function notFound(key: string): StorageError {
-  return new StorageError(
-    'RESULT_NOT_FOUND',
-    `Nothing is stored under "${key}". Check the key; \`optistore list\` shows what there is.`,
-  );
 }

@@ -1,10 +1,10 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Manifest, Segment } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { StorageError } from '../../errors.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { sliceBatch } from '../../rows/slice.js';
 import type { Selection } from '../backend.js';
+import { revisionGone } from '../result-errors.js';
 import type { BlockEntry, BlockHeader } from './block-format.js';
 import { corrupt, decodeColumns, decodeDirectory, parseHeader } from './block-format.js';
 import { readAt } from './files.js';
@@ -40,7 +40,7 @@ export class SegmentReader {
   private async open(manifest: Manifest, segment: Segment): Promise<Source> {
     if (segment.inline) {
       const image = await this.index.inline(segment.name);
-      if (image === undefined) throw gone(manifest);
+      if (image === undefined) throw revisionGone(manifest.key, manifest.revision);
       return memorySource(image);
     }
     try {
@@ -50,7 +50,8 @@ export class SegmentReader {
         [Symbol.asyncDispose]: () => file.close(),
       };
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') throw gone(manifest);
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
+        throw revisionGone(manifest.key, manifest.revision);
       throw error;
     }
   }
@@ -61,13 +62,6 @@ function memorySource(image: Buffer): Source {
     read: (position, byteLength) => Promise.resolve(image.subarray(position, position + byteLength)),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
-}
-
-function gone(manifest: Manifest): StorageError {
-  return new StorageError(
-    'REVISION_NOT_FOUND',
-    `The rows of "${manifest.key}" at revision ${manifest.revision} are no longer kept. Load the newest revision.`,
-  );
 }
 
 function blocksOf(directory: BlockEntry[], selection: Selection): BlockEntry[] {

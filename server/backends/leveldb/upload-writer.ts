@@ -18,12 +18,13 @@ import type { Batch, Schema } from '../../rows/batch.js';
 import { batchBytes, schemaOf } from '../../rows/batch.js';
 import { gatherBatches } from '../../rows/gather.js';
 import { RunSummary } from '../../rows/summary.js';
+import type { UploadRows } from '../uploads/upload-store.js';
 import { encodeBlock } from './block-format.js';
 import type { IndexStore } from './index-store.js';
 import type { IngestBudget } from './ingest-budget.js';
 import type { Frame, Journal } from './journal.js';
 import { inlineSegment, SegmentWriter } from './segment-writer.js';
-import { Serial } from './serial.js';
+import { Serial } from '../serial.js';
 
 /** What an upload needs of its store. */
 export interface Places {
@@ -50,7 +51,7 @@ type Group = { readonly batches: Batch[]; readonly byteLength: number };
  * The rows of one upload on their way to disk. Small batches become one journal frame a sync; when the frames
  * and what is received make a block, they are gathered into the segment. Large batches are a block at once.
  */
-export class UploadWriter {
+export class UploadWriter implements UploadRows {
   readonly schema: Schema;
   private readonly blockBytes: number;
   private readonly serial = new Serial();

@@ -28,12 +28,10 @@ function copyBatch(batch: Batch, byteLength: number): Batch {
     at += buffer.byteLength;
     return memory.subarray(at - buffer.byteLength, at);
   };
-  const columns = batch.columns.map(
-    (column): Column => ({
-      values: copy(column.values),
-      offsets: column.offsets && copy(column.offsets),
-      validity: column.validity && copy(column.validity),
-    }),
-  );
+  const columns = batch.columns.map((column): Column => ({
+    values: copy(column.values),
+    offsets: column.offsets && copy(column.offsets),
+    validity: column.validity && copy(column.validity),
+  }));
   return { firstRow: batch.firstRow, rowCount: batch.rowCount, columns };
 }

@@ -2,6 +2,7 @@ import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCK_BYTES_PER_COLUMN, GATHER_BYTES_
 import type { Batch, Schema } from '../../rows/batch.js';
 import { batchBytes } from '../../rows/batch.js';
 import { gatherBatches } from '../../rows/gather.js';
+import type { RunSummary } from '../../rows/summary.js';
 import { compactBatch, heldBytes } from './held-bytes.js';
 import type { MemoryBudget } from './memory-budget.js';
 
@@ -26,6 +27,7 @@ export class RowBlocks {
   constructor(
     private readonly schema: Schema,
     private readonly budget: MemoryBudget,
+    private readonly summary: RunSummary,
   ) {
     this.blockBytes = Math.min(Math.max(schema.length * BLOCK_BYTES_PER_COLUMN, BLOCK_BYTES_MIN), BLOCK_BYTES_MAX);
   }
@@ -55,7 +57,10 @@ export class RowBlocks {
     this.parts = [];
     this.waiting = [];
     this.looseBytes = 0;
-    if (loose.length > 0) this.blocks.push(this.join(loose));
+    if (loose.length === 0) return;
+    const block = this.join(loose);
+    this.blocks.push(block);
+    this.summary.add(block);
   }
 
   private join(batches: readonly Batch[]): Batch {

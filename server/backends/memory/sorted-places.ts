@@ -25,7 +25,11 @@ export class SortedPlaces {
   private readonly places: ListPosition[] = [];
 
   add(place: ListPosition): void {
-    this.places.splice(this.firstIndex((other) => comparePlaces(other, place) >= 0), 0, place);
+    this.places.splice(
+      this.firstIndex((other) => comparePlaces(other, place) >= 0),
+      0,
+      place,
+    );
   }
 
   remove(place: ListPosition): void {

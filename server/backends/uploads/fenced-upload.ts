@@ -3,7 +3,8 @@ import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { StorageError } from '../../errors.js';
 import type { Batch } from '../../rows/batch.js';
 import type { CommitSpec, Upload } from '../backend.js';
-import type { UploadWriter } from './upload-writer.js';
+import { rowCountMismatch } from './upload-errors.js';
+import type { UploadRows } from './upload-store.js';
 
 /** One stream's hold on an upload. Only the newest is obeyed; an older one fails with the reason why it was fenced. */
 export class FencedUpload implements Upload {
@@ -12,26 +13,26 @@ export class FencedUpload implements Upload {
   readonly committed = undefined;
 
   constructor(
-    private readonly writer: UploadWriter,
+    private readonly rows: UploadRows,
     readonly problem: Problem,
-    private readonly commitWriter: (spec: CommitSpec) => Promise<Manifest>,
+    private readonly commitRows: (spec: CommitSpec) => Promise<Manifest>,
     private readonly released: (handle: FencedUpload) => Promise<void>,
   ) {}
 
   get uploadId(): string {
-    return this.writer.record.uploadId;
+    return this.rows.record.uploadId;
   }
 
   get key(): string {
-    return this.writer.record.key;
+    return this.rows.record.key;
   }
 
   get nextRow(): number {
-    return this.writer.nextRow;
+    return this.rows.nextRow;
   }
 
   get durableRowCount(): number {
-    return this.writer.durableRowCount;
+    return this.rows.durableRowCount;
   }
 
   async append(batch: Batch): Promise<void> {
@@ -39,19 +40,19 @@ export class FencedUpload implements Upload {
     if (batch.firstRow !== this.nextRow) {
       throw new StorageError('INTERNAL', `row ${batch.firstRow} appended where row ${this.nextRow} is next`);
     }
-    await this.writer.append(batch);
+    await this.rows.append(batch);
   }
 
   async sync(): Promise<number> {
     this.check();
-    const rows = await this.writer.sync();
+    const durable = await this.rows.sync();
     this.check();
-    return rows;
+    return durable;
   }
 
   async commit(spec: CommitSpec): Promise<Manifest> {
     this.check();
-    return this.commitWriter(spec);
+    return this.commitRows(spec);
   }
 
   /** Ends this hold: every later call fails with the reason. */
@@ -111,23 +112,4 @@ export class CommittedUpload implements Upload {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
-}
-
-/** The error for a commit that names another row count than is stored. */
-export function rowCountMismatch(named: number, stored: number): StorageError {
-  return new StorageError(
-    'ROW_COUNT_MISMATCH',
-    `The commit names ${named} rows, but ${stored} are stored. Send what is missing from row ${stored} on, or open a new upload.`,
-    { metadata: { next_row: String(stored) } },
-  );
-}
-
-/** The error for an expected revision that is no longer true. */
-export function revisionMismatch(key: string, expected: number, actual: number): StorageError {
-  const is = actual === 0 ? 'does not exist' : `is at revision ${actual}`;
-  return new StorageError(
-    'REVISION_MISMATCH',
-    `"${key}" ${is}, but ${expected === 0 ? 'it must not exist' : `revision ${expected} was expected`}. Someone changed it: look at it, then try again with its revision.`,
-    { metadata: { revision: String(actual) } },
-  );
 }

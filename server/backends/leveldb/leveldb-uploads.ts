@@ -1,0 +1,72 @@
+import { unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
+import { timestampNow } from '@bufbuild/protobuf/wkt';
+import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { UploadOutcome, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { milliseconds } from '../times.js';
+import type { UploadStore } from '../uploads/upload-store.js';
+import type { Change } from './index-store.js';
+import type { Frame } from './journal.js';
+import { recoverUpload } from './recovery.js';
+import type { Places } from './upload-writer.js';
+import { UploadWriter } from './upload-writer.js';
+
+/** Uploads in journal, segments and index. */
+export class LeveldbUploads implements UploadStore<UploadWriter, Change> {
+  constructor(private readonly places: Places) {}
+
+  ended(uploadId: string): Promise<UploadRecord | undefined> {
+    return this.places.index.upload(uploadId);
+  }
+
+  begin(record: UploadRecord): UploadWriter {
+    return new UploadWriter(this.places, record);
+  }
+
+  async mend(rows: UploadWriter): Promise<UploadWriter> {
+    const { frames, durableRowCount } = await rows.giveUp();
+    return this.bringBack(rows.record, frames, durableRowCount);
+  }
+
+  /** What is on disk of an upload. `rowsMax`: rows beyond are not trusted. */
+  async bringBack(record: UploadRecord, frames: readonly Frame[], rowsMax?: number): Promise<UploadWriter> {
+    const { segmentName } = new UploadWriter(this.places, record);
+    const { recovered, unneeded } = await recoverUpload(this.places.segments, segmentName, record, frames, rowsMax);
+    this.places.journal.release(unneeded);
+    return new UploadWriter(this.places, record, recovered);
+  }
+
+  async complete(rows: UploadWriter, manifest: Manifest): Promise<Change[]> {
+    const { segment, image, columns } = await rows.finish();
+    manifest.columns = columns;
+    manifest.segments = segment === undefined ? [] : [segment];
+    manifest.sizeBytes = segment?.sizeBytes ?? 0n;
+    const { index } = this.places;
+    const record = create(UploadRecordSchema, {
+      uploadId: rows.record.uploadId,
+      number: rows.record.number,
+      key: manifest.key,
+      outcome: UploadOutcome.COMMITTED,
+      committed: manifest,
+      updateTime: timestampNow(),
+    });
+    const inline = segment !== undefined && image !== undefined ? [index.putInline(segment.name, image)] : [];
+    return [...index.putUpload(record), ...inline];
+  }
+
+  async end(rows: UploadWriter, record: UploadRecord): Promise<void> {
+    await this.places.index.write(this.places.index.putUpload(record));
+    const hadSegment = rows.hasSegment;
+    await rows.close();
+    if (hadSegment) await unlink(join(this.places.segments, rows.segmentName));
+  }
+
+  async forget(endedBeforeMs: number): Promise<void> {
+    for await (const record of this.places.index.uploads()) {
+      const isOver = record.outcome === UploadOutcome.ABORTED || record.outcome === UploadOutcome.EXPIRED;
+      if (isOver && milliseconds(record.updateTime) < endedBeforeMs)
+        await this.places.index.write([this.places.index.removeUpload(record.uploadId)]);
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import { StorageError } from '../errors.js';
+
+/** The error for a key that nothing is stored under. */
+export function resultNotFound(key: string): StorageError {
+  return new StorageError(
+    'RESULT_NOT_FOUND',
+    `Nothing is stored under "${key}". Check the key; \`optistore list\` shows what there is.`,
+  );
+}
+
+/** The error for a revision that a key never had, or has no longer. */
+export function revisionNotFound(key: string, revision: number, newest: bigint): StorageError {
+  return new StorageError(
+    'REVISION_NOT_FOUND',
+    `"${key}" has no revision ${revision}, or no longer; its newest is ${newest}. Load that one.`,
+  );
+}
+
+/** The error for rows that were removed after their revision was looked up. */
+export function revisionGone(key: string, revision: bigint): StorageError {
+  return new StorageError(
+    'REVISION_NOT_FOUND',
+    `The rows of "${key}" at revision ${revision} are no longer kept. Load the newest revision.`,
+  );
+}

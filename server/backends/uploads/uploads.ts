@@ -1,0 +1,232 @@
+import { create } from '@bufbuild/protobuf';
+import { timestampNow } from '@bufbuild/protobuf/wkt';
+import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import {
+  ManifestSchema,
+  RevisionKind,
+  UploadOutcome,
+  UploadRecordSchema,
+} from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import { StorageError } from '../../errors.js';
+import { OPEN_UPLOADS_MAX, UPLOAD_MEMORY_MS } from '../../limits.js';
+import type { CommitSpec, Upload, UploadSpec, UploadState } from '../backend.js';
+import { SerialByName } from '../serial.js';
+import { milliseconds } from '../times.js';
+import { CommittedUpload, FencedUpload } from './fenced-upload.js';
+import { checkSame, endedError, revisionMismatch, rowCountMismatch, unknownUpload } from './upload-errors.js';
+import type { Results, UploadRows, UploadStore } from './upload-store.js';
+
+interface Entry<Rows> {
+  rows: Rows;
+  holder: FencedUpload | undefined;
+}
+
+/** The uploads of a store that are not committed: who holds them, how they end. Where the rows lie, the store knows. */
+export class Uploads<Rows extends UploadRows, Change> {
+  private readonly entries = new Map<string, Entry<Rows>>();
+  private readonly ids = new SerialByName();
+
+  constructor(
+    private readonly store: UploadStore<Rows, Change>,
+    private readonly results: Results<Change>,
+    private nextNumber: number,
+    private readonly ttlMs: number,
+  ) {}
+
+  /** Takes an upload up that was open when the store was last used. */
+  takeUp(rows: Rows): void {
+    this.entries.set(rows.record.uploadId, { rows, holder: undefined });
+  }
+
+  /** Opens or resumes an upload; whoever held it before is fenced. */
+  open(spec: UploadSpec): Promise<Upload> {
+    return this.ids.run(spec.uploadId, async () => {
+      const entry = this.entries.get(spec.uploadId);
+      if (entry !== undefined) return this.resume(entry, spec);
+      const record = await this.store.ended(spec.uploadId);
+      if (record !== undefined) return reopenEnded(record, spec);
+      return this.begin(spec);
+    });
+  }
+
+  private async begin(spec: UploadSpec): Promise<Upload> {
+    if (spec.problem === undefined) {
+      throw new StorageError(
+        'UPLOAD_NOT_FOUND',
+        `There is no upload ${spec.uploadId} to resume, and a new one needs a problem.`,
+      );
+    }
+    if (this.entries.size >= OPEN_UPLOADS_MAX) {
+      throw new StorageError(
+        'TOO_MANY_UPLOADS',
+        `${OPEN_UPLOADS_MAX} uploads are open. Commit or abort some; \`optistore uploads\` lists them.`,
+      );
+    }
+    const revision = await this.results.revisionOf(spec.key);
+    if (spec.expectedRevision !== undefined && spec.expectedRevision !== revision) {
+      throw revisionMismatch(spec.key, spec.expectedRevision, revision);
+    }
+    const record = create(UploadRecordSchema, {
+      uploadId: spec.uploadId,
+      number: this.nextNumber++,
+      key: spec.key,
+      problem: spec.problem,
+      tags: { ...spec.tags },
+      description: spec.description,
+      createTime: timestampNow(),
+      ...(spec.attributes === undefined ? {} : { attributes: spec.attributes }),
+      ...(spec.expectedRevision === undefined ? {} : { expectedRevision: BigInt(spec.expectedRevision) }),
+    });
+    const entry: Entry<Rows> = { rows: this.store.begin(record), holder: undefined };
+    this.entries.set(spec.uploadId, entry);
+    return this.hold(entry, spec.problem);
+  }
+
+  private async resume(entry: Entry<Rows>, spec: UploadSpec): Promise<Upload> {
+    const { record } = entry.rows;
+    checkSame(record, spec);
+    entry.holder?.fence(
+      new StorageError(
+        'UPLOAD_TAKEN_OVER',
+        `Upload ${spec.uploadId} was opened by another stream. Do not reconnect: one stream at a time saves an upload.`,
+      ),
+    );
+    let current = entry;
+    try {
+      await entry.rows.sync();
+    } catch {
+      current = { rows: await this.store.mend(entry.rows), holder: undefined };
+      this.entries.set(spec.uploadId, current);
+    }
+    return this.hold(current, record.problem as Problem);
+  }
+
+  private hold(entry: Entry<Rows>, problem: Problem): FencedUpload {
+    entry.holder = new FencedUpload(
+      entry.rows,
+      problem,
+      (spec) => this.ids.run(entry.rows.record.uploadId, () => this.commit(entry, spec)),
+      (handle) => this.release(entry, handle),
+    );
+    return entry.holder;
+  }
+
+  private async release(entry: Entry<Rows>, handle: FencedUpload): Promise<void> {
+    if (entry.holder !== handle) return;
+    entry.holder = undefined;
+    const { rows } = entry;
+    await rows.sync().catch(() => undefined);
+    // Of an upload without rows nobody was told anything: it need not be remembered.
+    if (
+      entry.holder === undefined &&
+      rows.nextRow === 0 &&
+      !rows.isPersisted &&
+      this.entries.get(rows.record.uploadId) === entry
+    ) {
+      this.entries.delete(rows.record.uploadId);
+    }
+  }
+
+  private async commit(entry: Entry<Rows>, spec: CommitSpec): Promise<Manifest> {
+    const { rows } = entry;
+    const { record } = rows;
+    if (this.entries.get(record.uploadId) !== entry) {
+      const committed = (await this.store.ended(record.uploadId))?.committed;
+      if (committed !== undefined) return committed;
+    }
+    if (spec.rowCount !== rows.nextRow) throw rowCountMismatch(spec.rowCount, rows.nextRow);
+    const manifest = create(ManifestSchema, {
+      key: record.key,
+      kind: RevisionKind.COMMITTED,
+      tags: record.tags,
+      description: record.description,
+      rowCount: BigInt(spec.rowCount),
+      commitTime: timestampNow(),
+      uploadId: record.uploadId,
+      outcome: spec.outcome,
+      ...(record.problem === undefined ? {} : { problem: record.problem }),
+      ...(record.attributes === undefined ? {} : { attributes: record.attributes }),
+      ...(record.createTime === undefined ? {} : { createTime: record.createTime }),
+    });
+    const expected = record.expectedRevision === undefined ? undefined : Number(record.expectedRevision);
+    const committed = await this.results.publish(manifest, expected, (whole) => this.store.complete(rows, whole));
+    this.entries.delete(record.uploadId);
+    await rows.close();
+    return committed;
+  }
+
+  /** Ends an upload without a result and removes its rows. */
+  end(uploadId: string, outcome: UploadOutcome.ABORTED | UploadOutcome.EXPIRED): Promise<void> {
+    return this.ids.run(uploadId, async () => {
+      const entry = this.entries.get(uploadId);
+      if (entry === undefined) {
+        const record = await this.store.ended(uploadId);
+        if (record?.outcome === UploadOutcome.ABORTED) return;
+        throw record === undefined ? unknownUpload(uploadId) : endedError(record);
+      }
+      const record = create(UploadRecordSchema, {
+        uploadId,
+        number: entry.rows.record.number,
+        key: entry.rows.record.key,
+        outcome,
+        updateTime: timestampNow(),
+      });
+      // Whoever still sends is stopped first; a store that can't remember the end leaves the upload as it is.
+      entry.holder?.fence(endedError(record));
+      await this.store.end(entry.rows, record);
+      this.entries.delete(uploadId);
+    });
+  }
+
+  /** Ends uploads whose time is over, and forgets those that ended long ago. */
+  async expire(nowMs: number): Promise<void> {
+    for (const [uploadId, { rows, holder }] of this.entries) {
+      if (holder === undefined && nowMs - rows.updateTimeMs > this.ttlMs)
+        await this.end(uploadId, UploadOutcome.EXPIRED);
+    }
+    await this.store.forget(nowMs - UPLOAD_MEMORY_MS);
+  }
+
+  /** Uploads in order of id. */
+  async *list(query: { prefix: string; after?: string }): AsyncGenerator<UploadState> {
+    for (const uploadId of [...this.entries.keys()].sort()) {
+      const entry = this.entries.get(uploadId);
+      if (entry === undefined || (query.after !== undefined && uploadId <= query.after)) continue;
+      const { rows, holder } = entry;
+      if (!rows.record.key.startsWith(query.prefix)) continue;
+      yield {
+        uploadId,
+        key: rows.record.key,
+        durableRowCount: rows.durableRowCount,
+        createTimeMs: milliseconds(rows.record.createTime),
+        updateTimeMs: rows.updateTimeMs,
+        expireTimeMs: holder === undefined ? rows.updateTimeMs + this.ttlMs : undefined,
+        hasStream: holder !== undefined,
+      };
+    }
+  }
+
+  /** Bytes on disk and number of uploads. */
+  totals(): { sizeBytes: number; uploadCount: number } {
+    let sizeBytes = 0;
+    for (const { rows } of this.entries.values()) sizeBytes += rows.sizeBytes;
+    return { sizeBytes, uploadCount: this.entries.size };
+  }
+
+  /** Syncs all and closes the files; the uploads go on when the store is opened again. */
+  async suspend(): Promise<void> {
+    for (const { rows, holder } of this.entries.values()) {
+      holder?.fence(new StorageError('SHUTTING_DOWN', 'The store is closing. Reconnect, and resume the upload.'));
+      await rows.suspend();
+    }
+    this.entries.clear();
+  }
+}
+
+function reopenEnded(record: UploadRecord, spec: UploadSpec): Upload {
+  if (record.committed === undefined) throw endedError(record);
+  const { problem } = record.committed;
+  checkSame({ key: record.key, uploadId: record.uploadId, ...(problem === undefined ? {} : { problem }) }, spec);
+  return new CommittedUpload(record.uploadId, problem as Problem, record.committed);
+}
