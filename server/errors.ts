@@ -74,6 +74,13 @@ export class StorageError extends Error {
   }
 }
 
+/** Fails with the signal's StorageError, else CANCELLED, where it is aborted. */
+export function throwIfCancelled(signal: AbortSignal): void {
+  if (!signal.aborted) return;
+  const reason: unknown = signal.reason;
+  throw reason instanceof StorageError ? reason : toStorageError(reason);
+}
+
 /** Makes a StorageError of anything thrown: itself, an abort, a system error, or a defect (INTERNAL). */
 export function toStorageError(error: unknown): StorageError {
   if (error instanceof StorageError) return error;

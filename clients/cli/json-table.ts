@@ -25,7 +25,6 @@ export async function readJsonTable(path: string): Promise<JsonTable> {
   }
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await -- one kind of source among others, which do wait
 async function* rowsOf(columns: Record<string, unknown[]>, problem: Problem): AsyncGenerator<Cell[]> {
   const { variables } = problem;
   const extra = Object.keys(columns).find((name) => !variables.some((variable) => variable.name === name));

@@ -5,7 +5,7 @@ import { create } from '@bufbuild/protobuf';
 import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ManifestSchema, RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { StorageError, toStorageError } from '../../errors.js';
+import { StorageError, throwIfCancelled, toStorageError } from '../../errors.js';
 import { REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { Batch } from '../../rows/batch.js';
 import { schemaOf } from '../../rows/batch.js';
@@ -213,7 +213,7 @@ export class LeveldbBackend implements StorageBackend {
   async *list(query: ListQuery, signal: AbortSignal): AsyncGenerator<Manifest> {
     const tags = Object.entries(query.tags);
     for await (const manifest of this.index.list(query)) {
-      signal.throwIfAborted();
+      throwIfCancelled(signal);
       if (manifest.kind !== RevisionKind.COMMITTED) continue;
       if (tags.every(([name, value]) => manifest.tags[name] === value)) yield manifest;
     }

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Manifest, Segment } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { throwIfCancelled } from '../../errors.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { sliceBatch } from '../../rows/slice.js';
 import type { Selection } from '../backend.js';
@@ -65,6 +66,7 @@ function memorySource(image: Buffer): Source {
 }
 
 function blocksOf(directory: BlockEntry[], selection: Selection): BlockEntry[] {
+  if (selection.rowCount === 0) return [];
   const end = selection.firstRow + selection.rowCount;
   return directory.filter((block) => block.firstRow < end && block.firstRow + block.rowCount > selection.firstRow);
 }
@@ -80,7 +82,7 @@ async function* readBlocks(
   let ahead: Promise<Batch> | undefined;
   try {
     for (const [i, block] of blocks.entries()) {
-      signal.throwIfAborted();
+      throwIfCancelled(signal);
       const batch = await (ahead ?? readBlock(source, block, selection.columns, schema.length));
       const next = blocks[i + 1];
       ahead = next === undefined ? undefined : readBlock(source, next, selection.columns, schema.length);

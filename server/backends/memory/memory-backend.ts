@@ -4,6 +4,7 @@ import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ManifestSchema, RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
+import { throwIfCancelled } from '../../errors.js';
 import type { Batch } from '../../rows/batch.js';
 import { schemaOf } from '../../rows/batch.js';
 import type {
@@ -147,7 +148,7 @@ export class MemoryBackend implements StorageBackend {
     found.readerCount++;
     try {
       for (const block of found.rows.all()) {
-        signal.throwIfAborted();
+        throwIfCancelled(signal);
         const batch = selectRows(schema, block, selection);
         if (batch !== undefined) yield batch;
       }
@@ -161,7 +162,7 @@ export class MemoryBackend implements StorageBackend {
     const tags = Object.entries(query.tags);
     let at = places.next(query.after, query.descending);
     for (; at !== undefined; at = places.next(at, query.descending)) {
-      signal.throwIfAborted();
+      throwIfCancelled(signal);
       const manifest = this.current.get(at.key)?.manifest;
       if (manifest === undefined || !manifest.key.startsWith(query.prefix)) continue;
       if (tags.every(([name, value]) => manifest.tags[name] === value)) yield manifest;

@@ -1,0 +1,30 @@
+import { describe } from 'vitest';
+import type { StorageBackend } from '../../server/backends/backend.js';
+import { deletionPromises, listPromises, revisionPromises } from './suite-results.js';
+import { rowPromises } from './suite-rows.js';
+import { durabilityPromises, uploadPromises } from './suite-uploads.js';
+
+/** A backend under test, as its own tests open it. */
+export interface OpenedBackend extends AsyncDisposable {
+  readonly backend: StorageBackend;
+  /** Does the housekeeping that is due at a time. */
+  sweep(nowMs: number): Promise<void>;
+  /** Closes it and opens it again on the same data. Only a durable one is asked. */
+  reopen(): Promise<void>;
+}
+
+/** Opens an empty backend whose uploads expire and whose old revisions go after these times. */
+export type OpenBackend = (times?: {
+  upload_ttl_ms?: number;
+  revision_retention_ms?: number;
+}) => Promise<OpenedBackend>;
+
+/** What every backend promises. A new one is done when it passes. */
+export function backendSuite(name: string, open: OpenBackend, promises: { durable: boolean }): void {
+  describe(`${name}: rows`, () => rowPromises(open));
+  describe(`${name}: uploads`, () => uploadPromises(open));
+  describe(`${name}: revisions`, () => revisionPromises(open));
+  describe(`${name}: deletion`, () => deletionPromises(open));
+  describe(`${name}: lists`, () => listPromises(open));
+  if (promises.durable) describe(`${name}: durability`, () => durabilityPromises(open));
+}
