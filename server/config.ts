@@ -7,19 +7,23 @@ const duration = z
   .string()
   .regex(/^\d+(ms|s|m|h|d)$/, 'a duration such as 10m, 24h or 30d')
   .transform((text) => Number.parseInt(text, 10) * UNITS_MS[text.replace(/\d+/, '') as keyof typeof UNITS_MS]);
+const megabytes = z.coerce.number().positive('a number of MiB above 0');
+const flag = z.stringbool().or(z.boolean());
 const hostAndPort = z.string().regex(/^.+:\d{1,5}$/, 'host:port, such as 127.0.0.1:50051');
 
 /** The configuration; names, defaults and meanings are documented in docs/configuration.md. */
 const ConfigSchema = z.strictObject({
   listen: hostAndPort.default('127.0.0.1:50051'),
   socket: z.string().min(1).optional(),
-  insecure: z.stringbool().or(z.boolean()).default(false),
+  insecure: flag.default(false),
   primary: z
-    .strictObject({
-      type: z.literal('leveldb').default('leveldb'),
-      path: z.string().min(1).default('./optistore-data'),
-    })
-    .prefault({}),
+    .discriminatedUnion('type', [
+      z.strictObject({ type: z.literal('leveldb'), path: z.string().min(1).default('./optistore-data') }),
+      z.strictObject({ type: z.literal('memory'), max_memory_mb: megabytes.default(1024) }),
+    ])
+    .prefault({ type: 'leveldb' }),
+  use_cache: flag.default(true),
+  cache_size_mb: megabytes.default(100),
   upload_ttl: duration.default(30 * UNITS_MS.d),
   stream_idle_timeout: duration.default(10 * UNITS_MS.m),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -36,12 +40,14 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+/** Without a type, a store is LevelDB. */
+const DEFAULTS: Settings = { primary: { type: 'leveldb' } };
 const DEFAULT_FILE = 'optistore.yaml';
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+$/;
 
 /** Reads the configuration: flags beat variables, variables beat the file. ConfigError. */
 export function readConfig(flags: Settings, file: string | undefined, environment: NodeJS.ProcessEnv): Config {
-  const merged = merge(merge(fromFile(file), fromEnvironment(environment)), flags);
+  const merged = merge(merge(merge(DEFAULTS, fromFile(file)), fromEnvironment(environment)), flags);
   const parsed = ConfigSchema.safeParse(merged);
   if (!parsed.success) {
     const lines = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'configuration'}: ${issue.message}`);
@@ -77,7 +83,11 @@ function fromEnvironment(environment: NodeJS.ProcessEnv): Settings {
     if (key === 'primary') continue;
     settings[key] = environment[`OPTISTORE_${key.toUpperCase()}`];
   }
-  settings['primary'] = { type: environment['OPTISTORE_PRIMARY_TYPE'], path: environment['OPTISTORE_PRIMARY_PATH'] };
+  settings['primary'] = {
+    type: environment['OPTISTORE_PRIMARY_TYPE'],
+    path: environment['OPTISTORE_PRIMARY_PATH'],
+    max_memory_mb: environment['OPTISTORE_PRIMARY_MAX_MEMORY_MB'],
+  };
   return settings;
 }
 

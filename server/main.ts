@@ -26,7 +26,7 @@ function packageVersion(): string {
 export async function serve(flags: Settings, configFile: string | undefined): Promise<void> {
   const config = readConfig(flags, configFile, process.env);
   const log = pino({ level: config.log_level }, pino.destination({ fd: 2, sync: true }));
-  await using manager = await createStorageManager({ primary: config.primary, upload_ttl_ms: config.upload_ttl });
+  await using manager = await createStorageManager({ ...config, upload_ttl_ms: config.upload_ttl });
   const handlers = createStorageService(manager, {
     version: packageVersion(),
     startTime: new Date(),

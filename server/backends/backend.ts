@@ -3,6 +3,7 @@ import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.
 import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Outcome } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { Batch } from '../rows/batch.js';
+import type { Selection } from '../rows/select.js';
 
 /**
  * A place that holds results by itself, complete: its directory, database or memory alone is enough to get
@@ -96,15 +97,6 @@ export interface UploadSpec {
 export interface CommitSpec {
   readonly rowCount: number;
   readonly outcome: Outcome;
-}
-
-/** Which rows and columns to read. */
-export interface Selection {
-  /** Indices into the problem's variables, in the order wanted. */
-  readonly columns: readonly number[];
-  readonly firstRow: number;
-  /** firstRow + rowCount is at most the result's row count. */
-  readonly rowCount: number;
 }
 
 /** Which results to list. */

@@ -1,17 +1,33 @@
 import type { StorageBackend } from './backend.js';
 import { openLeveldbBackend } from './leveldb/leveldb-backend.js';
+import { MemoryBackend } from './memory/memory-backend.js';
 
 /** Which store to open; the names are those of the configuration file. */
-export interface BackendConfig {
-  readonly type: 'leveldb';
-  /** Folder of the store; made when absent. */
-  readonly path: string;
-}
+export type BackendConfig =
+  | {
+      readonly type: 'leveldb';
+      /** Folder of the store; made when absent. */
+      readonly path: string;
+    }
+  | {
+      /** Volatile: gone with the process. */
+      readonly type: 'memory';
+      /** What its rows may take, in MiB. */
+      readonly max_memory_mb: number;
+    };
 
 /** Opens a store: the only place that knows the types. */
-export function openBackend(config: BackendConfig, options: { upload_ttl_ms?: number }): Promise<StorageBackend> {
-  return openLeveldbBackend({
-    path: config.path,
-    ...(options.upload_ttl_ms === undefined ? {} : { upload_ttl_ms: options.upload_ttl_ms }),
-  });
+export async function openBackend(
+  config: BackendConfig,
+  { upload_ttl_ms }: { upload_ttl_ms?: number },
+): Promise<StorageBackend> {
+  const options = upload_ttl_ms === undefined ? {} : { upload_ttl_ms };
+  switch (config.type) {
+    case 'leveldb':
+      return openLeveldbBackend({ path: config.path, ...options });
+    case 'memory':
+      return new MemoryBackend({ max_memory_mb: config.max_memory_mb, ...options });
+    default:
+      return config satisfies never;
+  }
 }

@@ -1,39 +1,67 @@
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { openBackend, type BackendConfig } from '../backends/open-backend.js';
-import type {
-  BackendStats,
-  ListQuery,
-  Selection,
-  StorageBackend,
-  Upload,
-  UploadSpec,
-  UploadState,
-} from '../backends/backend.js';
+import type { BackendStats, ListQuery, Upload, UploadSpec, UploadState } from '../backends/backend.js';
 import { StorageError } from '../errors.js';
-import type { Batch } from '../rows/batch.js';
+import type { Selection } from '../rows/select.js';
+import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
+import { cached } from './cache/cached.js';
+import { ResultCache, type CacheStats } from './cache/result-cache.js';
+import { inRole, type RoleStore, type ServedRows } from './served-rows.js';
+import type { ListOptions, LoadedResult, LoadOptions, NewResult, SaveOptions } from './whole-results.js';
+import { listWholeResults, loadWholeResult, saveWholeResult } from './whole-results.js';
 import { checkKey, checkMetadata, checkProblem, checkUploadId } from './validate.js';
 
 /** How a manager is made; the names are those of the configuration file. */
 export interface ManagerConfig {
-  /** The store that holds every result. */
-  readonly primary: BackendConfig;
+  /** The store that holds every result. Default: LevelDB under ./optistore-data. */
+  readonly primary?: BackendConfig;
+  /** Whether recently used results are kept in memory. Default: true. */
+  readonly use_cache?: boolean;
+  /** What the cache may hold, in MiB. Default: 100. */
+  readonly cache_size_mb?: number;
   /** An upload without a stream expires this long after its last durable row. Default: 30 days. */
   readonly upload_ttl_ms?: number;
 }
 
-/** Opens the stores and makes the manager of them. */
-export async function createStorageManager(config: ManagerConfig): Promise<StorageManager> {
-  return new StorageManager(await openBackend(config.primary, config));
+/** Opens the stores and makes the manager of them. BACKEND_LOCKED, BACKEND_UNAVAILABLE. */
+export async function createStorageManager(config: ManagerConfig = {}): Promise<StorageManager> {
+  const { primary = { type: 'leveldb', path: './optistore-data' }, use_cache = true, cache_size_mb = 100 } = config;
+  const store = inRole('primary', await openBackend(primary, config));
+  if (!use_cache) return new StorageManager(store, undefined);
+  const cache = new ResultCache(cache_size_mb * 1024 * 1024);
+  return new StorageManager(cached(store, cache), cache);
 }
 
 /** The one interface to all stores. Bad input ends here. */
 export class StorageManager implements AsyncDisposable {
-  constructor(private readonly primary: StorageBackend) {}
+  constructor(
+    private readonly store: RoleStore,
+    private readonly cache: ResultCache | undefined,
+  ) {}
+
+  /**
+   * Saves a result whole: durable when it returns. For rows that come while a run goes on, and for more than fits in
+   * memory, there is `openUpload`. PROBLEM_INVALID, KEY_INVALID, REVISION_MISMATCH; RangeError or TypeError
+   * for values that don't fit their variable.
+   */
+  saveResult(key: string, result: NewResult, options: SaveOptions = {}): Promise<Result> {
+    return saveWholeResult(this, key, result, options);
+  }
+
+  /** Loads a result, whole or in part, into memory. RESULT_NOT_FOUND, COLUMN_NOT_FOUND, ROW_RANGE_INVALID. */
+  loadResult(key: string, options: LoadOptions = {}): Promise<LoadedResult> {
+    return loadWholeResult(this, key, options);
+  }
+
+  /** Lists results, without their rows. */
+  listResults(options: ListOptions = {}): AsyncIterable<Result> {
+    return listWholeResults(this, options);
+  }
 
   /** Whether an ack means stable storage. */
   get isDurable(): boolean {
-    return this.primary.capabilities.durable;
+    return this.store.capabilities.durable;
   }
 
   /** Opens or resumes an upload: StorageBackend.openUpload, with its input checked. */
@@ -42,52 +70,57 @@ export class StorageManager implements AsyncDisposable {
     checkUploadId(spec.uploadId);
     if (spec.problem !== undefined) checkProblem(spec.problem);
     checkMetadata(spec.tags, spec.description, spec.attributes);
-    return this.primary.openUpload(spec, signal);
+    return this.store.openUpload(spec, signal);
   }
 
   /** Uploads in progress, in order of id. */
   uploads(query: { prefix: string; after?: string }, signal: AbortSignal): AsyncIterable<UploadState> {
-    return this.primary.uploads(query, signal);
+    return this.store.uploads(query, signal);
   }
 
   /** Gives up an upload. */
   async abortUpload(uploadId: string, signal: AbortSignal): Promise<void> {
     checkUploadId(uploadId);
-    await this.primary.abortUpload(uploadId, signal);
+    await this.store.abortUpload(uploadId, signal);
   }
 
   /** A result's newest revision, or the one asked for. RESULT_NOT_FOUND for a deleted one. */
   async stat(key: string, revision: number | undefined, signal: AbortSignal): Promise<Manifest> {
     checkKey(key);
-    const manifest = await this.primary.stat(key, revision, signal);
+    const manifest = await this.store.stat(key, revision, signal);
     if (manifest.kind === RevisionKind.COMMITTED) return manifest;
     throw new StorageError('RESULT_NOT_FOUND', `"${key}" was deleted, at revision ${manifest.revision}.`);
   }
 
-  /** Rows of a revision. */
-  read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncIterable<Batch> {
-    return this.primary.read(manifest, selection, signal);
+  /** Rows of a revision, and who serves them. */
+  read(manifest: Manifest, selection: Selection, signal: AbortSignal): ServedRows {
+    return this.store.read(manifest, selection, signal);
   }
 
   /** Results in order. */
   list(query: ListQuery, signal: AbortSignal): AsyncIterable<Manifest> {
-    return this.primary.list(query, signal);
+    return this.store.list(query, signal);
   }
 
   /** Deletes a result; gives the deletion's revision. */
   async delete(key: string, expectedRevision: number | undefined, signal: AbortSignal): Promise<number> {
     checkKey(key);
-    return this.primary.delete(key, expectedRevision, signal);
+    return this.store.delete(key, expectedRevision, signal);
   }
 
   /** How the primary is. */
   stats(signal: AbortSignal): Promise<BackendStats> {
-    return this.primary.stats(signal);
+    return this.store.stats(signal);
+  }
+
+  /** What the cache did and holds; undefined where there is none. */
+  cacheStats(): CacheStats | undefined {
+    return this.cache?.stats();
   }
 
   /** Syncs and closes all stores. */
   async close(): Promise<void> {
-    await this.primary[Symbol.asyncDispose]();
+    await this.store[Symbol.asyncDispose]();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

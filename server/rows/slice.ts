@@ -1,5 +1,5 @@
 import type { Batch, Column, Schema } from './batch.js';
-import { valueWidth } from './batch.js';
+import { batchBytes, valueWidth } from './batch.js';
 import { sliceBits } from './validity.js';
 
 /** Rows `from` to `from + count` of a batch, counted within it. Values are views; offsets and bitmaps are made anew. */
@@ -11,6 +11,24 @@ export function sliceBatch(schema: Schema, batch: Batch, from: number, count: nu
     return sliceColumn(column, valueWidth(type), from, count);
   });
   return { firstRow: batch.firstRow + from, rowCount: count, columns };
+}
+
+/** Cuts a batch into batches of at most so many bytes, of a row at least. */
+export function* cutBatch(schema: Schema, batch: Batch, bytesMax: number): Generator<Batch> {
+  const bytes = batchBytes(batch);
+  // Some slack, so that a stored block a little over the limit is not sent as one large and one tiny batch.
+  if (bytes <= bytesMax * 1.1 || batch.rowCount === 1) {
+    yield batch;
+    return;
+  }
+  const middle = Math.ceil(bytes / bytesMax);
+  const rows = Math.max(1, Math.floor(batch.rowCount / middle));
+  for (let from = 0; from < batch.rowCount; from += rows) {
+    const part = sliceBatch(schema, batch, from, Math.min(rows, batch.rowCount - from));
+    // Rows of strings differ in size: a part that is still too large is cut again.
+    if (part.rowCount < batch.rowCount) yield* cutBatch(schema, part, bytesMax);
+    else yield part;
+  }
 }
 
 /** The columns with these indices, in this order. */

@@ -1,27 +1,9 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
-import { ResultSchema, ResultState, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
-import type { Upload as WireUpload } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { UploadSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { CacheStatus, Upload as WireUpload } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { CacheStatusSchema, UploadSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { CacheStats } from '../manager/cache/result-cache.js';
 import type { UploadState } from '../backends/backend.js';
-
-/** What the wire shows of a manifest. */
-export function toResult(manifest: Manifest, view: ResultView): Result {
-  const { key, revision, tags, rowCount, sizeBytes, uploadId, outcome, description } = manifest;
-  const { problem, attributes, createTime, commitTime, updateTime } = manifest;
-  return create(ResultSchema, {
-    ...{ key, revision, tags, rowCount, sizeBytes, uploadId, outcome, description },
-    state: ResultState.COMMITTED,
-    columns: view === ResultView.FULL ? manifest.columns : [],
-    ...(problem && { problem }),
-    ...(attributes && { attributes }),
-    ...(createTime && { createTime }),
-    ...(commitTime && { commitTime }),
-    ...(updateTime && { updateTime }),
-  });
-}
 
 /** What the wire shows of an upload. */
 export function toUpload(state: UploadState): WireUpload {
@@ -33,5 +15,19 @@ export function toUpload(state: UploadState): WireUpload {
     updateTime: timestampFromMs(state.updateTimeMs),
     hasStream: state.hasStream,
     ...(state.expireTimeMs === undefined ? {} : { expireTime: timestampFromMs(state.expireTimeMs) }),
+  });
+}
+
+/** What the wire shows of the cache. */
+export function toCacheStatus(stats: CacheStats): CacheStatus {
+  const { hitCount, missCount, evictionCount, tooLargeCount, errorCount, sizeBytes, limitBytes } = stats;
+  return create(CacheStatusSchema, {
+    hitCount: BigInt(hitCount),
+    missCount: BigInt(missCount),
+    evictionCount: BigInt(evictionCount),
+    tooLargeCount: BigInt(tooLargeCount),
+    errorCount: BigInt(errorCount),
+    sizeBytes: BigInt(sizeBytes),
+    limitBytes: BigInt(limitBytes),
   });
 }

@@ -18,7 +18,7 @@ import type { Schema } from '../rows/batch.js';
 import { batchBytes, schemaOf } from '../rows/batch.js';
 import { checkBatch } from '../rows/check.js';
 import { sliceBatch } from '../rows/slice.js';
-import { toResult } from './convert.js';
+import { toResult } from '../manager/result-view.js';
 import { InterruptibleRequests } from './interruptible-requests.js';
 import { ResponseQueue } from './response-queue.js';
 import type { CallContext } from './service.js';

@@ -20,7 +20,8 @@ import type { ListOrder, ListQuery } from '../backends/backend.js';
 import { PAGE_BYTES_MAX } from '../limits.js';
 import { checkedNumber, invalid } from '../manager/validate.js';
 import type { StorageManager } from '../manager/storage-manager.js';
-import { toResult, toUpload } from './convert.js';
+import { toResult } from '../manager/result-view.js';
+import { toCacheStatus, toUpload } from './convert.js';
 import { loadStream } from './load-stream.js';
 import { pageSizeOf, pageToken, placeOf } from './pages.js';
 import { saveStream, type SaveStreamOptions } from './save-stream.js';
@@ -68,6 +69,7 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
     },
     async getStatus(_, { signal }) {
       const stats = await manager.stats(signal);
+      const cache = manager.cacheStats();
       return create(GetStatusResponseSchema, {
         version: options.version,
         startTime: timestampFromDate(options.startTime),
@@ -81,6 +83,7 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
             resultCount: BigInt(stats.resultCount),
           },
         ],
+        ...(cache && { cache: toCacheStatus(cache) }),
         uploadCount: BigInt(stats.uploadCount),
         streamCount: BigInt(streamCount),
       });

@@ -8,16 +8,9 @@ import { ManifestSchema, RevisionKind, UploadOutcome } from '../../../proto/gen/
 import { StorageError, throwIfCancelled, toStorageError } from '../../errors.js';
 import { REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { Batch } from '../../rows/batch.js';
+import type { Selection } from '../../rows/select.js';
 import { schemaOf } from '../../rows/batch.js';
-import type {
-  BackendStats,
-  ListQuery,
-  Selection,
-  StorageBackend,
-  Upload,
-  UploadSpec,
-  UploadState,
-} from '../backend.js';
+import type { BackendStats, ListQuery, StorageBackend, Upload, UploadSpec, UploadState } from '../backend.js';
 import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
 import { milliseconds } from '../times.js';

@@ -4,7 +4,7 @@ import type { Manifest, Segment } from '../../../proto/gen/optistore/storage/v1/
 import { throwIfCancelled } from '../../errors.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { sliceBatch } from '../../rows/slice.js';
-import type { Selection } from '../backend.js';
+import type { Selection } from '../../rows/select.js';
 import { revisionGone } from '../result-errors.js';
 import type { BlockEntry, BlockHeader } from './block-format.js';
 import { corrupt, decodeColumns, decodeDirectory, parseHeader } from './block-format.js';

@@ -12,7 +12,6 @@ import type {
   ListOrder,
   ListPosition,
   ListQuery,
-  Selection,
   StorageBackend,
   Upload,
   UploadSpec,
@@ -27,7 +26,7 @@ import { MemoryBudget } from './memory-budget.js';
 import type { MemoryChange, MemoryUploadRows } from './memory-uploads.js';
 import { MemoryUploads } from './memory-uploads.js';
 import type { RowBlocks } from './row-blocks.js';
-import { selectRows } from './select-rows.js';
+import { selectRows, type Selection } from '../../rows/select.js';
 import { SortedPlaces } from './sorted-places.js';
 
 /** How a memory store is made. */

@@ -1,6 +1,14 @@
-import type { Batch, Schema } from '../../rows/batch.js';
-import { selectColumns, sliceBatch } from '../../rows/slice.js';
-import type { Selection } from '../backend.js';
+import type { Batch, Schema } from './batch.js';
+import { selectColumns, sliceBatch } from './slice.js';
+
+/** Which rows and columns to read. */
+export interface Selection {
+  /** Indices into the problem's variables, in the order wanted. */
+  readonly columns: readonly number[];
+  readonly firstRow: number;
+  /** firstRow + rowCount is at most the result's row count. */
+  readonly rowCount: number;
+}
 
 /** The selected rows and columns of a batch, as views; undefined where it has none of the rows. */
 export function selectRows(schema: Schema, batch: Batch, selection: Selection): Batch | undefined {

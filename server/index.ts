@@ -1,0 +1,9 @@
+/** optistore in process: the manager and its stores, without a daemon. */
+export { createStorageManager, StorageManager, type ManagerConfig } from './manager/storage-manager.js';
+export type { ListOptions, LoadedResult, LoadOptions, NewResult, SaveOptions } from './manager/whole-results.js';
+export type { CacheStats } from './manager/cache/result-cache.js';
+export { StorageError, type Reason } from './errors.js';
+export type { Batch, Column } from './rows/batch.js';
+export { valueAt, type ColumnInput, type LoadedColumn } from './rows/columns.js';
+export { Direction, ProblemSchema, ValueType, VariableRole } from '../proto/gen/optistore/v1/problem_pb.js';
+export { Outcome, ResultSchema, type Result } from '../proto/gen/optistore/v1/result_pb.js';

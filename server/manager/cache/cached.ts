@@ -1,0 +1,132 @@
+import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import type { Upload } from '../../backends/backend.js';
+import { INLINE_BYTES_MAX } from '../../limits.js';
+import type { Batch } from '../../rows/batch.js';
+import { schemaOf } from '../../rows/batch.js';
+import { selectRows, type Selection } from '../../rows/select.js';
+import type { RoleStore } from '../served-rows.js';
+import { ServedRows } from '../served-rows.js';
+import type { ResultCache } from './result-cache.js';
+import { SharedRead } from './shared-read.js';
+
+/**
+ * Puts a cache before a store. A load of a whole result fills it, and is shared with all that load the
+ * same meanwhile; a load of a part is answered by it, but does not fill it. Which revision is the newest
+ * is always asked of the store, so that a load never gets an old one.
+ */
+export function cached(store: RoleStore, cache: ResultCache): RoleStore {
+  const reads = new Map<string, SharedRead>();
+  let readingBytes = 0;
+
+  /** The shared read of a revision: one that runs, or a new one; undefined where there is no room for it. */
+  function sharedRead(manifest: Manifest): SharedRead | undefined {
+    const name = `${manifest.key}\0${manifest.revision}`;
+    const running = reads.get(name);
+    if (running?.isAlive === true) return running;
+    const sizeBytes = Number(manifest.sizeBytes);
+    if (!cache.accepts(sizeBytes) || readingBytes + sizeBytes > cache.limitBytes / 2) return undefined;
+    readingBytes += sizeBytes;
+    const read = new SharedRead(
+      (signal) => store.read(manifest, wholeOf(manifest), signal),
+      (batches) => {
+        readingBytes -= sizeBytes;
+        // A save or deletion meanwhile has forgotten it, and is not overtaken.
+        if (reads.get(name) !== read) return;
+        reads.delete(name);
+        if (batches !== undefined) cache.set(manifest.key, { revision: manifest.revision, batches });
+      },
+    );
+    reads.set(name, read);
+    return read;
+  }
+
+  function forget(key: string): void {
+    cache.delete(key);
+    for (const name of reads.keys()) if (name.startsWith(`${key}\0`)) reads.delete(name);
+  }
+
+  return {
+    capabilities: store.capabilities,
+    async openUpload(spec, signal) {
+      return forgetting(await store.openUpload(spec, signal), () => forget(spec.key));
+    },
+    uploads: (query, signal) => store.uploads(query, signal),
+    abortUpload: (uploadId, signal) => store.abortUpload(uploadId, signal),
+    stat: (key, revision, signal) => store.stat(key, revision, signal),
+    read(manifest, selection, signal) {
+      const rows = cache.get(manifest.key, manifest.revision);
+      if (rows !== undefined) return new ServedRows('cache', selected(manifest, rows.batches, selection));
+      const shared = fills(manifest, selection) ? sharedRead(manifest) : undefined;
+      if (shared === undefined) return store.read(manifest, selection, signal);
+      return new ServedRows('primary', selected(manifest, shared.follow(signal), selection));
+    },
+    list: (query, signal) => store.list(query, signal),
+    async delete(key, expectedRevision, signal) {
+      const revision = await store.delete(key, expectedRevision, signal);
+      forget(key);
+      return revision;
+    },
+    stats: (signal) => store.stats(signal),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  };
+}
+
+function wholeOf(manifest: Manifest): Selection {
+  const columns = (manifest.problem?.variables ?? []).map((_, index) => index);
+  return { columns, firstRow: 0, rowCount: Number(manifest.rowCount) };
+}
+
+/** Whether a load reads the whole result anyway: a small one lies in one value. */
+function fills(manifest: Manifest, selection: Selection): boolean {
+  const whole = wholeOf(manifest);
+  const takesAll = selection.rowCount === whole.rowCount && selection.columns.length === whole.columns.length;
+  return takesAll || Number(manifest.sizeBytes) <= INLINE_BYTES_MAX;
+}
+
+/** The selected rows of whole batches. */
+async function* selected(
+  manifest: Manifest,
+  batches: Iterable<Batch> | AsyncIterable<Batch>,
+  selection: Selection,
+): AsyncGenerator<Batch> {
+  const schema = schemaOf(manifest.problem?.variables ?? []);
+  for await (const batch of batches) {
+    const part = selectRows(schema, batch, selection);
+    if (part !== undefined) yield part;
+  }
+}
+
+/** An upload after whose commit its key is forgotten; all else is the upload's own. */
+function forgetting(upload: Upload, forget: () => void): Upload {
+  return {
+    get uploadId() {
+      return upload.uploadId;
+    },
+    get key() {
+      return upload.key;
+    },
+    get problem() {
+      return upload.problem;
+    },
+    get committed() {
+      return upload.committed;
+    },
+    get lost() {
+      return upload.lost;
+    },
+    get nextRow() {
+      return upload.nextRow;
+    },
+    get durableRowCount() {
+      return upload.durableRowCount;
+    },
+    append: (batch) => upload.append(batch),
+    sync: () => upload.sync(),
+    async commit(spec) {
+      const manifest = await upload.commit(spec);
+      forget();
+      return manifest;
+    },
+    [Symbol.asyncDispose]: () => upload[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto';
+import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
+import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { ProblemSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
+import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
+import { Outcome, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { ListOrder } from '../backends/backend.js';
+import type { Batch, Column } from '../rows/batch.js';
+import { schemaOf } from '../rows/batch.js';
+import { cutBatch } from '../rows/slice.js';
+import { BLOCK_BYTES_MIN } from '../limits.js';
+import { concatColumns, encodeColumns, type ColumnInput, type LoadedColumn } from '../rows/columns.js';
+import { toResult } from './result-view.js';
+import { selectionOf } from './selection.js';
+import type { StorageManager } from './storage-manager.js';
+
+/** A result to save, whole. */
+export interface NewResult {
+  /** What was optimized; its variables are the columns. */
+  readonly problem: MessageInitShape<typeof ProblemSchema>;
+  /** Values by the variables' names, all of one length. */
+  readonly columns: Readonly<Record<string, ColumnInput>>;
+  readonly tags?: Readonly<Record<string, string>>;
+  readonly description?: string;
+  readonly attributes?: JsonObject;
+  /** How the run ended. Default: FINISHED. */
+  readonly outcome?: Outcome;
+}
+
+/** How a result is saved. */
+export interface SaveOptions {
+  /** The newest revision that the key must have; 0: it must not exist. */
+  readonly expectedRevision?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What of a result is loaded. */
+export interface LoadOptions {
+  /** Names of columns, in the order wanted. Default: all. */
+  readonly columns?: readonly string[];
+  /** Default: 0. */
+  readonly firstRow?: number;
+  /** Default: to the end. */
+  readonly rowCount?: number;
+  /** Default: the newest. */
+  readonly revision?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A loaded result. */
+export interface LoadedResult {
+  readonly result: Result;
+  /** By name, in the order asked for. */
+  readonly columns: Readonly<Record<string, LoadedColumn>>;
+}
+
+/** Which results are listed, and how. */
+export interface ListOptions {
+  readonly prefix?: string;
+  /** All of these tags with these values. */
+  readonly tags?: Readonly<Record<string, string>>;
+  /** Default: by key. */
+  readonly orderBy?: ListOrder;
+  readonly descending?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+const NEVER_CANCELLED = new AbortController().signal;
+
+/** Saves a result whole; see StorageManager.saveResult. */
+export async function saveWholeResult(
+  manager: StorageManager,
+  key: string,
+  result: NewResult,
+  options: SaveOptions,
+): Promise<Result> {
+  const problem: Problem = create(ProblemSchema, result.problem);
+  const spec = {
+    key,
+    uploadId: randomUUID(),
+    problem,
+    tags: result.tags ?? {},
+    attributes: result.attributes,
+    description: result.description ?? '',
+    expectedRevision: options.expectedRevision,
+  };
+  const { rowCount, columns } = encodeColumns(problem.variables, result.columns);
+  await using upload = await manager.openUpload(spec, options.signal ?? NEVER_CANCELLED);
+  if (rowCount > 0) {
+    const schema = schemaOf(problem.variables);
+    for (const batch of cutBatch(schema, { firstRow: 0, rowCount, columns }, BLOCK_BYTES_MIN))
+      await upload.append(batch);
+  }
+  return toResult(await upload.commit({ rowCount, outcome: result.outcome ?? Outcome.FINISHED }), ResultView.FULL);
+}
+
+/** Loads a result, whole or in part; see StorageManager.loadResult. */
+export async function loadWholeResult(
+  manager: StorageManager,
+  key: string,
+  options: LoadOptions,
+): Promise<LoadedResult> {
+  const signal = options.signal ?? NEVER_CANCELLED;
+  const manifest = await manager.stat(key, options.revision, signal);
+  const { columns: names = [], firstRow = 0, rowCount } = options;
+  const selection = selectionOf(manifest, { columns: names, firstRow, rowCount });
+  const batches: Batch[] = [];
+  if (selection.rowCount > 0) for await (const batch of manager.read(manifest, selection, signal)) batches.push(batch);
+  const columns = selection.columns.map((index, i) => {
+    const variable = manifest.problem?.variables[index];
+    if (variable === undefined) throw new RangeError(`a selection names column ${index}, which is not there`);
+    const parts = batches.map((batch) => ({ column: batch.columns[i] as Column, rowCount: batch.rowCount }));
+    return [variable.name, concatColumns(variable, parts)] as const;
+  });
+  return { result: toResult(manifest, ResultView.FULL), columns: Object.fromEntries(columns) };
+}
+
+/** Lists results; see StorageManager.listResults. */
+export async function* listWholeResults(manager: StorageManager, options: ListOptions): AsyncGenerator<Result> {
+  const { prefix = '', tags = {}, orderBy = 'key', descending = false, signal = NEVER_CANCELLED } = options;
+  const manifests = manager.list({ prefix, tags, orderBy, descending }, signal);
+  for await (const manifest of manifests) yield toResult(manifest, ResultView.BASIC);
+}
