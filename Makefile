@@ -37,6 +37,10 @@ check: build ## format, lint, types, contract
 	npx buf lint
 	npx buf breaking --against proto/released/v1.binpb
 
+bench: build ## the figures of this machine (minutes; BENCH_TIMES=1 is quicker)
+	npx tsc -p tsconfig.bench.json
+	node dist/test/bench/main.js
+
 format: install ## bring all files into form
 	npx prettier --write --log-level warn .
 

@@ -1,7 +1,8 @@
-import { fromBinary, toBinary, type DescMethod, type MessageShape } from '@bufbuild/protobuf';
+import type { DescMethod, Message, MessageShape } from '@bufbuild/protobuf';
 import { Client, credentials, type ClientDuplexStream, type ClientReadableStream } from '@grpc/grpc-js';
 import { StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { CONNECTION_WINDOW_BYTES, MESSAGE_BYTES_MAX } from '../../server/limits.js';
+import { decodeMessage, encodeMessage } from '../../server/rows/message-codec.js';
 import { toOptistoreError } from './errors.js';
 
 type Methods = (typeof StorageService)['method'];
@@ -65,12 +66,9 @@ function pathOf(method: DescMethod): string {
 }
 
 function serializer(method: DescMethod) {
-  return (message: unknown): Buffer => {
-    const bytes = toBinary(method.input, message as never);
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  };
+  return (message: unknown): Buffer => encodeMessage(method.input, message as Message);
 }
 
 function parser(method: DescMethod) {
-  return (bytes: Buffer): unknown => fromBinary(method.output, bytes);
+  return (bytes: Buffer): unknown => decodeMessage(method.output, bytes);
 }

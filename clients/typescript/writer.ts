@@ -294,7 +294,10 @@ export class ResultWriter implements AsyncDisposable {
   private nextRequest(): SaveResultRequest | undefined {
     const { variables } = this.open.problem as Problem;
     const batch = this.nextBatch();
-    if (batch !== undefined) return request({ case: 'batch', value: toRowBatch(batch, variables) });
+    if (batch !== undefined) {
+      const value = toRowBatch(batch, variables);
+      return { $typeName: 'optistore.v1.SaveResultRequest', message: { case: 'batch', value } };
+    }
     if (this.wish?.kind === 'flush') {
       this.wish = undefined;
       return request({ case: 'flush', value: {} });

@@ -1,8 +1,6 @@
-import { create } from '@bufbuild/protobuf';
 import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Column as WireColumn, RowBatch } from '../../proto/gen/optistore/v1/rows_pb.js';
-import { ColumnSchema, RowBatchSchema, StringValuesSchema } from '../../proto/gen/optistore/v1/rows_pb.js';
 import type { Batch, Column } from './batch.js';
 import { batchCrc32 } from './checksum.js';
 
@@ -10,17 +8,18 @@ const NO_BYTES = new Uint8Array(0);
 
 /** A batch as it is sent, with its checksum. `variables`: of its columns, in their order. */
 export function toRowBatch(batch: Batch, variables: readonly Variable[]): RowBatch {
-  return create(RowBatchSchema, {
+  // Literals: `create` reflects over the descriptor, for each column anew.
+  return {
+    $typeName: 'optistore.v1.RowBatch',
     firstRow: BigInt(batch.firstRow),
     rowCount: batch.rowCount,
-    columns: batch.columns.map((column, i) =>
-      create(ColumnSchema, {
-        values: valuesOf(column, variables[i]?.valueType ?? ValueType.UNSPECIFIED),
-        validity: column.validity ?? NO_BYTES,
-      }),
-    ),
+    columns: batch.columns.map((column, i) => ({
+      $typeName: 'optistore.v1.Column',
+      values: valuesOf(column, variables[i]?.valueType ?? ValueType.UNSPECIFIED),
+      validity: column.validity ?? NO_BYTES,
+    })),
     crc32: batchCrc32(batch),
-  });
+  };
 }
 
 function valuesOf(column: Column, type: ValueType): WireColumn['values'] {
@@ -32,7 +31,8 @@ function valuesOf(column: Column, type: ValueType): WireColumn['values'] {
     case ValueType.BOOL:
       return { case: 'boolValues', value: column.values };
     case ValueType.STRING: {
-      const value = create(StringValuesSchema, { offsets: column.offsets ?? NO_BYTES, utf8: column.values });
+      const offsets = column.offsets ?? NO_BYTES;
+      const value = { $typeName: 'optistore.v1.StringValues' as const, offsets, utf8: column.values };
       return { case: 'stringValues', value };
     }
     case ValueType.UNSPECIFIED:

@@ -47,7 +47,8 @@ export async function* loadStream(
     for await (const batch of rows) {
       for (const part of cutBatch(schemaOf(variables), batch, batchBytesMax)) {
         if (context.draining.aborted) throw shuttingDown({ next_row: String(part.firstRow) });
-        yield create(LoadResultResponseSchema, { message: { case: 'batch', value: toRowBatch(part, variables) } });
+        const value = toRowBatch(part, variables);
+        yield { $typeName: 'optistore.v1.LoadResultResponse', message: { case: 'batch', value } };
       }
     }
   }

@@ -19,6 +19,8 @@ import { batchBytes, schemaOf } from '../../rows/batch.js';
 import { gatherBatches } from '../../rows/gather.js';
 import { RunSummary } from '../../rows/summary.js';
 import type { UploadRows } from '../uploads/upload-store.js';
+import { InFlightRows } from './in-flight-rows.js';
+import { ReceivedRows } from './received-rows.js';
 import { encodeBlock } from './block-format.js';
 import type { IndexStore } from './index-store.js';
 import type { IngestBudget } from './ingest-budget.js';
@@ -55,10 +57,9 @@ export class UploadWriter implements UploadRows {
   readonly schema: Schema;
   private readonly blockBytes: number;
   private readonly serial = new Serial();
-  private received: Batch[] = [];
-  private receivedBytes = 0;
-  /** Received, and not yet written. */
-  private inFlightBytes = 0;
+  private readonly received: ReceivedRows;
+  private isWriteAsked = false;
+  private readonly inFlight = new InFlightRows();
   private roomMakers: (() => void)[] = [];
   private frames: Frame[];
   private frameBytes = 0;
@@ -80,6 +81,7 @@ export class UploadWriter implements UploadRows {
     const variables = record.problem?.variables ?? [];
     this.schema = schemaOf(variables);
     this.blockBytes = Math.min(Math.max(this.schema.length * BLOCK_BYTES_PER_COLUMN, BLOCK_BYTES_MIN), BLOCK_BYTES_MAX);
+    this.received = new ReceivedRows(this.schema, this.blockBytes);
     this.segment = recovered?.segment;
     this.summary = recovered?.summary ?? new RunSummary(variables);
     this.frames = recovered?.frames ?? [];
@@ -99,13 +101,13 @@ export class UploadWriter implements UploadRows {
   async append(batch: Batch): Promise<void> {
     this.check();
     const byteLength = batchBytes(batch);
-    this.received.push(batch);
-    this.receivedBytes += byteLength;
-    this.inFlightBytes += byteLength;
+    this.received.add(batch);
     this.nextRow += batch.rowCount;
+    this.inFlight.received(this.nextRow, byteLength);
     this.places.budget.take(byteLength);
-    if (byteLength >= GATHER_BYTES_MAX || this.frameBytes + this.receivedBytes >= this.blockBytes) this.writeSoon();
-    while (this.inFlightBytes > STREAM_INGEST_BYTES_MAX && this.failure === undefined) {
+    if (byteLength >= GATHER_BYTES_MAX || this.frameBytes + this.received.byteLength >= this.blockBytes)
+      this.writeSoon();
+    while (this.inFlight.byteLength > STREAM_INGEST_BYTES_MAX && this.failure === undefined) {
       await new Promise<void>((resolve) => this.roomMakers.push(resolve));
     }
     // What others hold is written when it is due; what this one holds must not wait for them.
@@ -115,6 +117,9 @@ export class UploadWriter implements UploadRows {
   }
 
   private writeSoon(all = false): void {
+    // One that waits takes all that comes until it begins.
+    if (this.isWriteAsked && !all) return;
+    this.isWriteAsked = true;
     void this.serial.run(() => this.write(all)).catch((error: unknown) => this.fail(error));
   }
 
@@ -174,16 +179,10 @@ export class UploadWriter implements UploadRows {
   /** Writes what was received: whole blocks, and the rest too when `all` is set. Runs in the serial only. */
   private async write(all: boolean): Promise<void> {
     this.check();
-    const taken = this.received;
-    this.received = [];
-    this.receivedBytes = 0;
-    const rest = await this.writeBlocks(taken);
+    this.isWriteAsked = false;
+    const rest = await this.writeBlocks(this.received.take());
     if (rest.batches.length === 0) return;
-    if (!all) {
-      this.received.unshift(...rest.batches);
-      this.receivedBytes += rest.byteLength;
-      return;
-    }
+    if (!all) return this.received.putBack(rest.batches);
     if (rest.byteLength >= GATHER_BYTES_MAX) await this.writeBlock(rest);
     else await this.writeFrame(rest);
   }
@@ -208,7 +207,7 @@ export class UploadWriter implements UploadRows {
     const frame = await this.places.journal.append(this.record.number, batch);
     this.frames.push(frame);
     this.frameBytes += frame.byteLength;
-    this.wrote(batch.rowCount, group.byteLength);
+    this.wrote(batch);
   }
 
   /** Writes the journal's rows and these as one block. */
@@ -222,16 +221,12 @@ export class UploadWriter implements UploadRows {
     this.releasable.push(...this.frames);
     this.frames = [];
     this.frameBytes = 0;
-    this.wrote(
-      group.batches.reduce((rows, { rowCount }) => rows + rowCount, 0),
-      group.byteLength,
-    );
+    this.wrote(batch);
   }
 
-  private wrote(rowCount: number, byteLength: number): void {
-    this.written += rowCount;
-    this.inFlightBytes -= byteLength;
-    this.places.budget.give(byteLength);
+  private wrote(batch: Batch): void {
+    this.written = batch.firstRow + batch.rowCount;
+    this.places.budget.give(this.inFlight.written(this.written));
     for (const makeRoom of this.roomMakers.splice(0)) makeRoom();
   }
 
@@ -248,12 +243,14 @@ export class UploadWriter implements UploadRows {
     this.check();
     try {
       return await this.serial.run(async () => {
-        const taken: Group = { batches: this.received, byteLength: this.receivedBytes };
-        if (this.segment === undefined && this.frameBytes + taken.byteLength <= INLINE_BYTES_MAX)
+        const taken = this.received.take();
+        const byteLength = taken.reduce((bytes, batch) => bytes + batchBytes(batch), 0);
+        if (this.segment === undefined && this.frameBytes + byteLength <= INLINE_BYTES_MAX) {
+          // Rows stay where they are until the commit is in the index, so that a refused commit loses nothing.
+          this.received.putBack(taken);
           return await this.finishInline(taken);
-        this.received = [];
-        this.receivedBytes = 0;
-        const rest = await this.writeBlocks(taken.batches);
+        }
+        const rest = await this.writeBlocks(taken);
         if (rest.batches.length + this.frames.length > 0) await this.writeBlock(rest);
         const segment = await this.segment?.finish();
         this.durableRowCount = this.written;
@@ -264,10 +261,9 @@ export class UploadWriter implements UploadRows {
     }
   }
 
-  /** Rows stay where they are until the commit is in the index, so that a refused commit loses nothing. */
-  private async finishInline(taken: Group) {
+  private async finishInline(taken: readonly Batch[]) {
     const waiting = this.frames.length > 0 ? await this.places.journal.read(this.frames, this.schema) : [];
-    const batches = [...waiting, ...taken.batches];
+    const batches = [...waiting, ...taken];
     const summary = new RunSummary(this.record.problem?.variables ?? []);
     if (batches.length === 0) return { segment: undefined, image: undefined, columns: summary.summaries() };
     const batch = gatherBatches(this.schema, batches);
@@ -281,9 +277,8 @@ export class UploadWriter implements UploadRows {
     this.failure ??= new StorageError('UPLOAD_COMMITTED', 'The upload has ended.');
     await this.serial.run(async () => {
       this.places.journal.release([...this.frames, ...this.releasable]);
-      this.places.budget.give(this.inFlightBytes);
-      this.inFlightBytes = 0;
-      this.received = [];
+      this.places.budget.give(this.inFlight.written(Infinity));
+      this.received.take();
       await this.segment?.[Symbol.asyncDispose]();
       this.segment = undefined;
     });
@@ -326,8 +321,7 @@ export class UploadWriter implements UploadRows {
   private fail(error: unknown): StorageError {
     this.failure ??= toStorageError(error);
     for (const makeRoom of this.roomMakers.splice(0)) makeRoom();
-    this.places.budget.give(this.inFlightBytes);
-    this.inFlightBytes = 0;
+    this.places.budget.give(this.inFlight.written(Infinity));
     return this.failure;
   }
 }

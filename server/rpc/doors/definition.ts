@@ -1,5 +1,6 @@
-import { fromBinary, toBinary, type DescFile, type DescService } from '@bufbuild/protobuf';
+import { fromBinary, toBinary, type DescFile, type DescService, type Message } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import { encodeMessage } from '../../rows/message-codec.js';
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
 
 /** A service as grpc-js wants it. Requests stay bytes: the door decodes them, so that it can say what is wrong with them. */
@@ -12,7 +13,7 @@ export function serviceDefinition(service: DescService): ServiceDefinition {
       responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
       requestSerialize: (message) => Buffer.from(toBinary(method.input, message as never)),
       requestDeserialize: (bytes) => bytes,
-      responseSerialize: (message) => asBuffer(toBinary(method.output, message as never)),
+      responseSerialize: (message) => encodeMessage(method.output, message as Message),
       responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     },
   ]);

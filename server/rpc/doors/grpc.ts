@@ -2,7 +2,7 @@ import { once, type EventEmitter } from 'node:events';
 import { chmod, stat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import type { Readable } from 'node:stream';
-import { fromBinary, type DescMethod, type Message } from '@bufbuild/protobuf';
+import type { DescMethod, Message } from '@bufbuild/protobuf';
 import {
   Server,
   ServerCredentials,
@@ -20,6 +20,7 @@ import { file_google_rpc_error_details } from '../../../proto/gen/google/rpc/err
 import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { StorageError, toStorageError } from '../../errors.js';
 import { DRAIN_MS_MAX, LOAD_BATCH_BYTES_MAX, MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX } from '../../limits.js';
+import { decodeMessage } from '../../rows/message-codec.js';
 import type { CallContext, StorageServiceHandlers } from '../service.js';
 import { reflectionPackage, serviceDefinition } from './definition.js';
 import { withRaisedWindows } from './http2-windows.js';
@@ -185,7 +186,7 @@ function decode(method: DescMethod, bytes: Buffer): Message {
     );
   }
   try {
-    return fromBinary(method.input, bytes);
+    return decodeMessage(method.input, bytes);
   } catch (error) {
     throw new StorageError('REQUEST_INVALID', `The message is not a ${method.input.name}: ${String(error)}.`, {
       cause: error,

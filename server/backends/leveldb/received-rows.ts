@@ -1,0 +1,55 @@
+import { GATHER_BYTES_MAX } from '../../limits.js';
+import type { Batch, Schema } from '../../rows/batch.js';
+import { batchBytes } from '../../rows/batch.js';
+import { BatchBuilder } from '../../rows/batch-builder.js';
+
+/** Rows that an upload has received and not yet written: large batches as they came, small ones gathered. */
+export class ReceivedRows {
+  private batches: Batch[] = [];
+  private last: BatchBuilder | undefined;
+  private bytes = 0;
+
+  constructor(
+    private readonly schema: Schema,
+    /** Small batches are gathered up to this. */
+    private readonly blockBytes: number,
+  ) {}
+
+  get byteLength(): number {
+    return this.bytes;
+  }
+
+  /** Takes the rows that come next. */
+  add(batch: Batch): void {
+    const byteLength = batchBytes(batch);
+    this.bytes += byteLength;
+    if (byteLength >= GATHER_BYTES_MAX) {
+      this.closeLast();
+      this.batches.push(batch);
+      return;
+    }
+    this.last ??= new BatchBuilder(this.schema, batch.firstRow);
+    this.last.add(batch);
+    if (this.last.byteLength >= this.blockBytes) this.closeLast();
+  }
+
+  private closeLast(): void {
+    if (this.last !== undefined) this.batches.push(this.last.build());
+    this.last = undefined;
+  }
+
+  /** All, in order; none are left. */
+  take(): Batch[] {
+    this.closeLast();
+    const { batches } = this;
+    this.batches = [];
+    this.bytes = 0;
+    return batches;
+  }
+
+  /** Puts rows that were taken before those that came since. */
+  putBack(batches: readonly Batch[]): void {
+    this.batches.unshift(...batches);
+    for (const batch of batches) this.bytes += batchBytes(batch);
+  }
+}

@@ -1,0 +1,30 @@
+import { fromBinary, toBinary, type DescMessage, type Message } from '@bufbuild/protobuf';
+import type { LoadResultResponse, SaveResultRequest } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { LoadResultResponseSchema, SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { decodeEnvelopedBatch, encodeEnvelopedBatch } from './envelope-codec.js';
+
+type Envelope = SaveResultRequest | LoadResultResponse;
+
+/** Encodes a message: a batch by hand, all else by protobuf-es. */
+export function encodeMessage(schema: DescMessage, message: Message): Buffer {
+  if (isEnvelope(schema)) {
+    const { message: content } = message as Envelope;
+    if (content.case === 'batch') return encodeEnvelopedBatch(content.value);
+  }
+  const bytes = toBinary(schema, message);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Decodes a message; bytes fields are views. */
+export function decodeMessage(schema: DescMessage, bytes: Uint8Array): Message {
+  if (isEnvelope(schema)) {
+    const batch = decodeEnvelopedBatch(bytes);
+    if (batch !== undefined)
+      return { $typeName: schema.typeName, message: { case: 'batch', value: batch } } as Envelope;
+  }
+  return fromBinary(schema, bytes);
+}
+
+function isEnvelope(schema: DescMessage): boolean {
+  return schema === SaveResultRequestSchema || schema === LoadResultResponseSchema;
+}
