@@ -8,8 +8,13 @@ const duration = z
   .regex(/^\d+(ms|s|m|h|d)$/, 'a duration such as 10m, 24h or 30d')
   .transform((text) => Number.parseInt(text, 10) * UNITS_MS[text.replace(/\d+/, '') as keyof typeof UNITS_MS]);
 const megabytes = z.coerce.number().positive('a number of MiB above 0');
-const flag = z.stringbool().or(z.boolean());
-const hostAndPort = z.string().regex(/^.+:\d{1,5}$/, 'host:port, such as 127.0.0.1:50051');
+const flag = z.union([z.boolean(), z.stringbool()], { error: 'true or false was expected' });
+const hostAndPort = z
+  .string()
+  .refine(
+    (text) => /^.+:\d{1,5}$/.test(text) && Number(/\d+$/.exec(text)?.[0]) <= 65535,
+    'host:port, such as 127.0.0.1:50051',
+  );
 
 /** The configuration; names, defaults and meanings are documented in docs/configuration.md. */
 const ConfigSchema = z.strictObject({
@@ -33,7 +38,7 @@ const ConfigSchema = z.strictObject({
 export type Config = z.infer<typeof ConfigSchema>;
 
 /** Settings of one source, nested as in the file. */
-export type Settings = { [key: string]: string | boolean | undefined | Settings };
+export type Settings = { [key: string]: string | boolean | null | undefined | Settings };
 
 /** Something in the configuration is wrong; the message names the source, the field and what was expected. */
 export class ConfigError extends Error {
@@ -94,9 +99,14 @@ function fromEnvironment(environment: NodeJS.ProcessEnv): Settings {
 function merge(under: Settings, over: Settings): Settings {
   const merged = { ...under };
   for (const [key, value] of Object.entries(over)) {
-    if (value === undefined) continue;
+    // YAML reads a key with nothing behind it as null: what stood there was commented out.
+    if (value === undefined || value === null) continue;
     const below = merged[key];
-    merged[key] = typeof value === 'object' ? merge(typeof below === 'object' ? below : {}, value) : value;
+    merged[key] = isMapping(value) ? merge(isMapping(below) ? below : {}, value) : value;
   }
   return merged;
+}
+
+function isMapping(value: Settings[string]): value is Settings {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,18 +1,31 @@
 import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { STRING_BYTES_MAX } from '../../server/limits.js';
 import { valueAt, type LoadedColumn } from '../typescript/index.js';
 
 /** A value of a table's cell; null is missing. */
 export type Cell = number | bigint | boolean | string | null;
 
-const SPECIAL: Record<string, number> = { nan: NaN, inf: Infinity, infinity: Infinity };
+const SPECIAL = new Map([
+  ['nan', NaN],
+  ['inf', Infinity],
+  ['infinity', Infinity],
+]);
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const INTEGER = /^[+-]?\d+$/;
-const BOOLS: Record<string, boolean> = { true: true, false: false, '1': true, '0': false };
+const BOOLS = new Map([
+  ['true', true],
+  ['1', true],
+  ['false', false],
+  ['0', false],
+]);
 
 /** A cell's text as a value of the variable; an empty cell is missing unless it was quoted. RangeError that says what was expected. */
 export function parseCell(variable: Variable, text: string, isQuoted: boolean): Cell {
-  if (variable.valueType === ValueType.STRING) return text === '' && !isQuoted ? null : text;
+  if (variable.valueType === ValueType.STRING) {
+    if (!isStorable(text)) throw new RangeError(`column "${variable.name}" has ${textFault(text)}`);
+    return text === '' && !isQuoted ? null : text;
+  }
   const trimmed = text.trim();
   if (trimmed === '') return null;
   switch (variable.valueType) {
@@ -21,7 +34,7 @@ export function parseCell(variable: Variable, text: string, isQuoted: boolean): 
     case ValueType.INT64:
       return parseInt64(trimmed) ?? refuse(variable, text, 'an integer of 64 bits');
     case ValueType.BOOL:
-      return BOOLS[trimmed.toLowerCase()] ?? refuse(variable, text, 'true or false');
+      return BOOLS.get(trimmed.toLowerCase()) ?? refuse(variable, text, 'true or false');
     case ValueType.UNSPECIFIED:
       return refuse(variable, text, 'a variable with a type');
     default:
@@ -36,11 +49,24 @@ function refuse(variable: Variable, text: string, expected: string): never {
 /** Text as a double; undefined where it is none. */
 export function parseFloat64(text: string): number | undefined {
   if (NUMBER.test(text)) return Number(text);
-  const special = SPECIAL[text.replace(/^[+-]/, '').toLowerCase()];
+  const special = SPECIAL.get(text.replace(/^[+-]/, '').toLowerCase());
   return special === undefined ? undefined : text.startsWith('-') ? -special : special;
 }
 
-function parseInt64(text: string): bigint | undefined {
+/** Whether a text fits a cell of a string variable. */
+export function isStorable(text: string): boolean {
+  return text.isWellFormed() && Buffer.byteLength(text) <= STRING_BYTES_MAX;
+}
+
+/** Says what is wrong with a text that is not storable. */
+export function textFault(text: string): string {
+  return text.isWellFormed()
+    ? `a text of ${Buffer.byteLength(text)} bytes where at most ${STRING_BYTES_MAX} were expected`
+    : 'a text that is not valid Unicode: half of a surrogate pair';
+}
+
+/** Text as an integer of 64 bits; undefined where it is none. */
+export function parseInt64(text: string): bigint | undefined {
   if (!INTEGER.test(text)) return undefined;
   const value = BigInt(text.replace(/^\+/, ''));
   return BigInt.asIntN(64, value) === value ? value : undefined;

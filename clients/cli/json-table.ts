@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { fromJson, toJson, type JsonValue } from '@bufbuild/protobuf';
 import { ProblemSchema, ValueType, type Problem, type Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { valueAt, type LoadedColumn } from '../typescript/index.js';
-import { formatFloat64, parseFloat64, type Cell } from './cells.js';
+import { formatFloat64, isStorable, parseFloat64, parseInt64, textFault, type Cell } from './cells.js';
 import { InputError } from './csv.js';
 
 /** A table as JSON: `{ "problem": {…}, "columns": { "x1": [1, null, "NaN"] } }`; int64 beyond 2^53 as text. */
@@ -30,7 +30,7 @@ async function* rowsOf(columns: Record<string, unknown[]>, problem: Problem): As
   const extra = Object.keys(columns).find((name) => !variables.some((variable) => variable.name === name));
   if (extra !== undefined) throw new InputError(`The table has the column "${extra}", which the problem has not.`);
   const lengths = variables.map((variable) => {
-    const length = columns[variable.name]?.length;
+    const length = Object.hasOwn(columns, variable.name) ? columns[variable.name]?.length : undefined;
     if (length === undefined)
       throw new InputError(`The table has no column "${variable.name}", which the problem has.`);
     return length;
@@ -46,9 +46,13 @@ function fromJsonValue(variable: Variable, value: unknown, row: number): Cell {
   const { valueType } = variable;
   if (typeof value === 'number' && valueType === ValueType.FLOAT64) return value;
   if (typeof value === 'boolean' && valueType === ValueType.BOOL) return value;
-  if (typeof value === 'string' && valueType === ValueType.STRING) return value;
+  if (typeof value === 'string' && valueType === ValueType.STRING) {
+    if (isStorable(value)) return value;
+    throw new InputError(`Row ${row} of "${variable.name}" has ${textFault(value)}.`);
+  }
   if (typeof value === 'number' && valueType === ValueType.INT64 && Number.isSafeInteger(value)) return BigInt(value);
-  if (typeof value === 'string' && valueType === ValueType.INT64 && /^-?\d+$/.test(value)) return BigInt(value);
+  const integer = typeof value === 'string' && valueType === ValueType.INT64 ? parseInt64(value) : undefined;
+  if (integer !== undefined) return integer;
   const special = typeof value === 'string' && valueType === ValueType.FLOAT64 ? parseFloat64(value) : undefined;
   if (special !== undefined) return special;
   throw new InputError(

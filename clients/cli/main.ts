@@ -87,7 +87,7 @@ function program(): Command {
     .description('give up an upload and remove its rows')
     .option(...SERVER)
     .exitOverride()
-    .action(abortUpload);
+    .action((id: string, _: CommonFlags, command: Command) => abortUpload(id, command.optsWithGlobals()));
   add('status', 'tell how the daemon is')
     .option(...JSON_FLAG)
     .option(...SERVER)
@@ -114,7 +114,8 @@ function explain(error: unknown): string {
   if (error instanceof OptistoreError || error instanceof StorageError)
     return error.reason === undefined ? error.message : `${error.message} [${error.reason}]`;
   if (error instanceof InputError || error instanceof ConfigError) return error.message;
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return error.message;
+  // The system's own words name the file: ENOENT, EACCES, EISDIR and their like.
+  if (error instanceof Error && 'syscall' in error) return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 

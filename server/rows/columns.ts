@@ -41,7 +41,7 @@ export function encodeColumns(
       );
   }
   const encoded = variables.map((variable) => {
-    const input = columns[variable.name];
+    const input = Object.hasOwn(columns, variable.name) ? columns[variable.name] : undefined;
     if (input === undefined) throw new RangeError(`there are no values for the variable "${variable.name}"`);
     if (input.length !== rowCount)
       throw new RangeError(`"${variable.name}" has ${input.length} values where the first column has ${rowCount}`);
@@ -103,6 +103,8 @@ function encodeStrings(variable: Variable, input: readonly unknown[]): { values:
     if (value !== null && value !== undefined) {
       if (typeof value !== 'string')
         throw new TypeError(`value ${row} of "${variable.name}" is a ${typeof value}; the variable is STRING`);
+      if (!value.isWellFormed())
+        throw new TypeError(`value ${row} of "${variable.name}" is not valid Unicode: half of a surrogate pair`);
       const part = Buffer.from(value, 'utf8');
       if (part.byteLength > STRING_BYTES_MAX)
         throw new RangeError(

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { createClient, type LoadOptions, type ResultReader } from '../../typescript/index.js';
 import { csvHead, csvRows } from '../csv.js';
@@ -35,7 +34,7 @@ export async function load(key: string, flags: LoadFlags): Promise<void> {
   // Under another name until it is whole: a broken load leaves no half file.
   const partial = `${output}.partial`;
   try {
-    const file = createWriteStream(partial);
+    const file = (await open(partial, 'w')).createWriteStream();
     await write(reader, file);
     file.end();
     await once(file, 'finish');
@@ -48,14 +47,16 @@ export async function load(key: string, flags: LoadFlags): Promise<void> {
 
 async function writeCsv(reader: ResultReader, output: Writable): Promise<void> {
   let bar: ReturnType<typeof progressBar> | undefined;
+  let names: string[] = [];
   try {
     for await (const batch of reader) {
       if (bar === undefined) {
         const header = await reader.header();
-        await print(output, csvHead(header.variables.map((variable) => variable.name)));
+        names = header.variables.map((variable) => variable.name);
+        await print(output, csvHead(names));
         bar = progressBar('loaded rows', Number(header.rowCount));
       }
-      await print(output, csvRows(batch));
+      await print(output, csvRows(batch, names));
       bar.update(batch.firstRow + batch.rowCount);
     }
     if (bar === undefined)

@@ -1,5 +1,5 @@
-import { createReadStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
 import { fromJson, type JsonValue } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import type { ColumnInput, ResultWriter } from '../../typescript/index.js';
@@ -28,7 +28,8 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
   const table = file.endsWith('.json') ? await readJsonTable(file) : undefined;
   const problem = flags.problem === undefined ? table?.problem : await readProblem(flags.problem);
   if (problem === undefined) throw new InputError('No problem is given. Name its file with --problem problem.json.');
-  const rows = table?.rows(problem) ?? readCsv(file === '-' ? process.stdin : createReadStream(file), problem);
+  // Opened before the upload is: a file that is not there leaves nothing behind.
+  const rows = table?.rows(problem) ?? readCsv(await openInput(file), problem);
   await using client = createClient(flags.server === undefined ? {} : { address: flags.server });
   const bar = progressBar('saved rows');
   const writer = await client.save(key, problem, {
@@ -52,6 +53,10 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
     );
     throw error;
   }
+}
+
+async function openInput(file: string): Promise<Readable> {
+  return file === '-' ? process.stdin : (await open(file)).createReadStream();
 }
 
 async function readProblem(path: string): Promise<Problem> {

@@ -61,8 +61,14 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   health.addToServer(server);
   const described = { ...reflectionPackage(StorageService, file_google_rpc_error_details), ...loadSync(healthProto) };
   new ReflectionService(described as never).addToServer(server);
-  const port = await bind(server, options.listen);
-  if (options.socket !== undefined) await bindSocket(server, options.socket);
+  let port: number;
+  try {
+    port = await bind(server, options.listen);
+    if (options.socket !== undefined) await bindSocket(server, options.socket);
+  } catch (error) {
+    server.forceShutdown();
+    throw error;
+  }
   return {
     address: `${options.listen.slice(0, options.listen.lastIndexOf(':'))}:${port}`,
     async drain() {
@@ -100,7 +106,13 @@ function bind(server: Server, address: string): Promise<number> {
 
 /** Only the user that runs the daemon may connect. */
 async function bindSocket(server: Server, path: string): Promise<void> {
-  if (await stat(path).catch(() => undefined)) {
+  const before = await stat(path).catch(() => undefined);
+  if (before !== undefined) {
+    if (!before.isSocket())
+      throw new StorageError(
+        'REQUEST_INVALID',
+        `${path} is there already, and it is no socket. Choose another path with --socket, or move it away.`,
+      );
     const isServed = await new Promise<boolean>((resolve) => {
       const probe = connect(path, () => resolve(true)).on('error', () => resolve(false));
       probe.on('connect', () => probe.destroy());
@@ -112,11 +124,11 @@ async function bindSocket(server: Server, path: string): Promise<void> {
       );
     await unlink(path);
   }
-  const before = process.umask(0o177);
+  const mask = process.umask(0o177);
   try {
     await bind(server, `unix:${path}`);
   } finally {
-    process.umask(before);
+    process.umask(mask);
   }
   await chmod(path, 0o600);
 }
@@ -172,10 +184,28 @@ async function serveCall(
   );
 }
 
+/**
+ * What a call receives. Its own iterator destroys it when the loop breaks and when an error is emitted, and
+ * with it the way back for that error.
+ */
+async function* chunksOf(call: Readable): AsyncGenerator<Buffer> {
+  let isEnded = false;
+  let wake: () => void = () => undefined;
+  const end = () => {
+    isEnded = true;
+    wake();
+  };
+  call.on('readable', () => wake());
+  call.once('end', end).once('close', end).once('error', end);
+  while (!isEnded) {
+    const chunk = call.read() as Buffer | null;
+    if (chunk !== null) yield chunk;
+    else await new Promise<void>((resolve) => (wake = resolve));
+  }
+}
+
 async function* decodeAll(method: DescMethod, call: Readable): AsyncGenerator<Message> {
-  // A loop that breaks would destroy the call, and with it the way back for the error.
-  const requests = call.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-  for await (const bytes of requests) yield decode(method, bytes);
+  for await (const bytes of chunksOf(call)) yield decode(method, bytes);
 }
 
 function decode(method: DescMethod, bytes: Buffer): Message {
