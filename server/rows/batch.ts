@@ -12,6 +12,8 @@ export interface Column {
   readonly offsets: Uint8Array | undefined;
   /** Bitmap of the values that are there, least significant bit first. Undefined: all are. */
   readonly validity: Uint8Array | undefined;
+  /** CRC-32 of `values`, where it is known already: one pass over the bytes serves the wire and the store. */
+  readonly valuesCrc?: number;
 }
 
 /** Consecutive rows that were checked against their schema. */

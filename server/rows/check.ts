@@ -5,9 +5,12 @@ import { StorageError } from '../errors.js';
 import { ROW_STRING_BYTES_MAX, STRING_BYTES_MAX } from '../limits.js';
 import type { Batch, Column, Schema } from './batch.js';
 import { bitmapBytes } from './batch.js';
-import { batchCrc32 } from './checksum.js';
+import { batchCrc32, crc32 } from './checksum.js';
 import { offsetsView } from './slice.js';
 import { isAllSet } from './validity.js';
+
+/** From here on a column's checksum is kept for its block; of a few values it is sooner computed again. */
+const SHARED_CRC_BYTES_MIN = 4096;
 
 const CASE_OF_TYPE: Record<ValueType, WireColumn['values']['case']> = {
   [ValueType.UNSPECIFIED]: undefined,
@@ -34,6 +37,8 @@ export function checkBatch(schema: Schema, wire: RowBatch): Batch {
   }
   const batch = { firstRow: Number(wire.firstRow), rowCount, columns };
   if (wire.crc32 !== undefined) {
+    for (const [i, column] of columns.entries())
+      if (column.values.byteLength >= SHARED_CRC_BYTES_MIN) columns[i] = { ...column, valuesCrc: crc32(column.values) };
     const crc = batchCrc32(batch);
     if (crc !== wire.crc32) {
       throw new StorageError(
@@ -121,7 +126,7 @@ function canonical(column: Column, type: ValueType, rowCount: number): Column {
   const isThere = (row: number) => (((validity[row >>> 3] ?? 0) >>> (row & 7)) & 1) === 1;
   if (type === ValueType.STRING) return { ...withoutMissingText(column, rowCount, isThere), validity };
   const width = type === ValueType.BOOL ? 1 : 8;
-  const values = new Uint8Array(column.values);
+  const values = new Uint8Array(column.values); // without its checksum: it changes
   for (let row = 0; row < rowCount; row++) if (!isThere(row)) values.fill(0, row * width, (row + 1) * width);
   return { values, offsets: undefined, validity };
 }

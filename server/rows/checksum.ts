@@ -63,7 +63,10 @@ export function batchCrc32(batch: Batch): number {
   let crc = 0;
   for (const column of batch.columns) {
     if (column.offsets !== undefined) crc = crc32(column.offsets, crc);
-    crc = crc32(column.values, crc);
+    crc =
+      column.valuesCrc === undefined
+        ? crc32(column.values, crc)
+        : crc32Combine(crc, column.valuesCrc, column.values.byteLength);
     if (column.validity !== undefined) crc = crc32(column.validity, crc);
   }
   return crc;

@@ -61,7 +61,7 @@ class ColumnState {
     this.lengthsCrc = from.lengthsCrc32;
   }
 
-  add(column: Column, rowCount: number, onesCrc: number, valuesCrc = crc32(column.values)): void {
+  add(column: Column, rowCount: number, onesCrc: number, valuesCrc = column.valuesCrc ?? crc32(column.values)): void {
     this.valuesCrc = crc32Combine(this.valuesCrc, valuesCrc, column.values.byteLength);
     const present = column.validity === undefined ? undefined : bitsAsBytes(column.validity, rowCount);
     this.validityCrc =

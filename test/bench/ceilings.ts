@@ -13,8 +13,11 @@ const CHUNK = Buffer.alloc(MIB, 7);
 
 /** What the disk gives: appends, and a fdatasync each 8 MiB. MB/s. */
 export async function measureDisk(folder: string, bytes: number, times: number): Promise<number> {
-  const path = join(folder, 'ceiling');
+  const paths: string[] = [];
   const measured = await rates(times, bytes / 1e6, async () => {
+    // A new file each time, as the daemon has one for each upload: pages of a file just removed would be had sooner.
+    const path = join(folder, `ceiling-${paths.length}`);
+    paths.push(path);
     const file = await open(path, 'w');
     for (let at = 0; at < bytes; at += MIB) {
       await file.write(CHUNK, 0, MIB, at);
@@ -22,8 +25,8 @@ export async function measureDisk(folder: string, bytes: number, times: number):
     }
     await file.datasync();
     await file.close();
-    await unlink(path);
   });
+  for (const path of paths) await unlink(path);
   return report('ceiling: append + fdatasync each 8 MiB', measured, 'MB/s');
 }
 

@@ -80,8 +80,9 @@ export function encodeBlock(batch: Batch): EncodedBlock {
     header[FIXED_HEADER_BYTES + i] =
       (column.offsets === undefined ? 0 : HAS_OFFSETS) | (column.validity === undefined ? 0 : HAS_VALIDITY);
     for (const buffer of perColumn[i] ?? []) {
-      const crc = crc32(buffer);
-      if (buffer === column.values) valuesCrcs.push(crc);
+      const isValues = buffer === column.values;
+      const crc = (isValues ? column.valuesCrc : undefined) ?? crc32(buffer);
+      if (isValues) valuesCrcs.push(crc);
       header.writeUInt32LE(buffer.byteLength, entryAt);
       header.writeUInt32LE(crc, entryAt + 4);
       entryAt += 8;
@@ -161,6 +162,7 @@ export function decodeColumns(header: BlockHeader, indices: readonly number[], b
     return {
       offsets: column.offsets === undefined ? undefined : take(column.offsets),
       values: take(column.values),
+      valuesCrc: column.values.crc,
       validity: column.validity === undefined ? undefined : take(column.validity),
     };
   });

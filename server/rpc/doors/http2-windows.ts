@@ -1,5 +1,5 @@
 import http2 from 'node:http2';
-import { CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../../limits.js';
+import { CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES } from '../../limits.js';
 
 /**
  * Runs an act that makes an HTTP/2 server, and raises that server's windows: Node's 64 KiB cap an upload at a
@@ -8,7 +8,7 @@ import { CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../../limits.js';
 export async function withRaisedWindows<T>(act: () => Promise<T>): Promise<T> {
   const original = http2.createServer;
   const raised = (options: http2.ServerOptions = {}): http2.Http2Server => {
-    const settings = { ...options.settings, initialWindowSize: STREAM_WINDOW_BYTES };
+    const settings = { ...options.settings, initialWindowSize: STREAM_WINDOW_BYTES, maxFrameSize: FRAME_BYTES_MAX };
     const server = original({ ...options, settings });
     server.on('session', (session) => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
     return server;
