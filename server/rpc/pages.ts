@@ -26,7 +26,17 @@ export function placeOf(query: unknown, token: string): string[] | undefined {
   } catch {
     // Not a token of ours: as any other that is wrong.
   }
-  throw new StorageError(
+  throw pageTokenInvalid();
+}
+
+/** A time of a place, as it stands in a token. PAGE_TOKEN_INVALID. */
+export function timeOf(text: string | undefined): bigint {
+  if (text === undefined || !/^\d{1,20}$/.test(text)) throw pageTokenInvalid();
+  return BigInt(text);
+}
+
+function pageTokenInvalid(): StorageError {
+  return new StorageError(
     'PAGE_TOKEN_INVALID',
     'The page_token is not one that this list gave. Repeat the query of the page that gave it, or begin with an empty one.',
   );

@@ -23,7 +23,7 @@ import type { StorageManager } from '../manager/storage-manager.js';
 import { toResult } from '../manager/result-view.js';
 import { toCacheStatus, toUpload } from './convert.js';
 import { loadStream } from './load-stream.js';
-import { pageSizeOf, pageToken, placeOf } from './pages.js';
+import { pageSizeOf, pageToken, placeOf, timeOf } from './pages.js';
 import { saveStream, type SaveStreamOptions } from './save-stream.js';
 import type { CallContext, StorageServiceHandlers } from './service.js';
 
@@ -106,7 +106,7 @@ async function listResults(
     tags: request.tags,
     orderBy,
     descending,
-    ...(key === undefined ? {} : { after: { key, time: BigInt(time ?? '0') } }),
+    ...(key === undefined ? {} : { after: { key, time: timeOf(time) } }),
   };
   const response = create(ListResultsResponseSchema);
   let bytes = 0;
