@@ -12,11 +12,11 @@ import {
   type ServerWritableStream,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
-import { HealthImplementation, protoPath as healthProto } from 'grpc-health-check';
+import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
 import { file_google_rpc_error_details } from '../../../proto/gen/google/rpc/error_details_pb.js';
+import { file_grpc_health_v1_health } from '../../../proto/gen/grpc/health/v1/health_pb.js';
 import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { StorageError, toStorageError } from '../../errors.js';
 import { DRAIN_MS_MAX, LOAD_BATCH_BYTES_MAX, MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX } from '../../limits.js';
@@ -59,7 +59,7 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   server.addService(serviceDefinition(StorageService), implementation(options, draining.signal));
   const health = new HealthImplementation({ '': 'SERVING', [StorageService.typeName]: 'SERVING' });
   health.addToServer(server);
-  const described = { ...reflectionPackage(StorageService, file_google_rpc_error_details), ...loadSync(healthProto) };
+  const described = reflectionPackage(StorageService, file_google_rpc_error_details, file_grpc_health_v1_health);
   new ReflectionService(described as never).addToServer(server);
   let port: number;
   try {
