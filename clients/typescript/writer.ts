@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
@@ -10,11 +11,11 @@ import type {
   SaveResultResponse,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import type { Batch } from '../../server/rows/batch.js';
+import type { Batch, Schema } from '../../server/rows/batch.js';
+import { BatchBuilder } from '../../server/rows/batch-builder.js';
 import { batchBytes, schemaOf } from '../../server/rows/batch.js';
 import { encodeColumns, type ColumnInput } from '../../server/rows/columns.js';
-import { gatherBatches } from '../../server/rows/gather.js';
-import { sliceBatch } from '../../server/rows/slice.js';
+import { cutBatch } from '../../server/rows/slice.js';
 import { toRowBatch } from '../../server/rows/wire.js';
 import type { Channel } from './channel.js';
 import { OptistoreError, toOptistoreError } from './errors.js';
@@ -43,10 +44,13 @@ type Wish = { kind: 'flush' } | { kind: 'commit'; outcome: Outcome };
 export class ResultWriter implements AsyncDisposable {
   /** The result, once committed; set from the beginning when the upload was committed before. */
   committed: Result | undefined;
-  private unacked: Batch[] = [];
+  private readonly unacked: Batch[] = [];
   private unackedBytes = 0;
-  /** Rows given to the current stream. */
-  private sentRows = 0;
+  /** Rows behind those of `unacked` that wait for company. */
+  private waiting: BatchBuilder | undefined;
+  /** How many of `unacked` the current stream was given. */
+  private sentCount = 0;
+  private readonly schema: Schema;
   private appendedRows = 0;
   private acked = 0;
   private wish: Wish | undefined;
@@ -64,6 +68,7 @@ export class ResultWriter implements AsyncDisposable {
     retryMs: number,
   ) {
     this.backoff = new Backoff(retryMs);
+    this.schema = schemaOf(open.problem?.variables ?? []);
   }
 
   /** The upload's id: with it the run is resumed after a restart of the solver. */
@@ -104,17 +109,33 @@ export class ResultWriter implements AsyncDisposable {
     const { variables } = this.open.problem as Problem;
     const { rowCount, columns: encoded } = encodeColumns(variables, columns);
     if (rowCount === 0) return;
-    const whole = { firstRow: this.appendedRows, rowCount, columns: encoded };
-    const parts = Math.ceil(batchBytes(whole) / MESSAGE_BYTES);
-    const rows = Math.ceil(rowCount / parts);
-    for (let from = 0; from < rowCount; from += rows) {
-      const batch = sliceBatch(schemaOf(variables), whole, from, Math.min(rows, rowCount - from));
-      this.unacked.push(batch);
-      this.unackedBytes += batchBytes(batch);
-    }
+    this.keep({ firstRow: this.appendedRows, rowCount, columns: encoded });
     this.appendedRows += rowCount;
     this.run();
     if (this.unackedBytes > UNACKED_BYTES_MAX) await this.until(() => this.unackedBytes <= UNACKED_BYTES_MAX);
+  }
+
+  /** Small batches that come before the next message is sent go together; large ones are cut. */
+  private keep(batch: Batch): void {
+    const byteLength = batchBytes(batch);
+    this.unackedBytes += byteLength;
+    if (byteLength < MESSAGE_BYTES) {
+      this.waiting ??= new BatchBuilder(this.schema, batch.firstRow);
+      this.waiting.add(batch);
+      if (this.waiting.byteLength >= MESSAGE_BYTES) this.closeWaiting();
+      return;
+    }
+    this.closeWaiting();
+    for (const part of cutBatch(this.schema, batch, MESSAGE_BYTES)) this.unacked.push(part);
+  }
+
+  private closeWaiting(): void {
+    if (this.waiting === undefined) return;
+    const batch = this.waiting.build();
+    // Joined texts have fewer offsets, bitmaps fewer bytes.
+    this.unackedBytes += batchBytes(batch) - this.waiting.byteLength;
+    this.unacked.push(batch);
+    this.waiting = undefined;
   }
 
   /** Resolves, with their number, when all rows appended so far are durable. */
@@ -171,7 +192,7 @@ export class ResultWriter implements AsyncDisposable {
   }
 
   private get hasWork(): boolean {
-    return this.wish !== undefined || this.sentRows < this.appendedRows;
+    return this.wish !== undefined || this.waiting !== undefined || this.sentCount < this.unacked.length;
   }
 
   /** Sees to it that a stream runs. One that ended as idle is opened again only now, when there is something to send. */
@@ -196,7 +217,7 @@ export class ResultWriter implements AsyncDisposable {
         const error = toOptistoreError(thrown, this.channel.address);
         // Before the first answer nothing is under way: the caller is told at once.
         if (!error.isRetryable || this.closed || !this.wasOpened) throw error;
-        this.sentRows = this.acked;
+        this.sentCount = 0;
         this.commitSent = false;
         if (error.reason === 'STREAM_IDLE' && !this.hasWork && this.unacked.length === 0) return;
         this.events.onReconnect?.(error);
@@ -256,8 +277,8 @@ export class ResultWriter implements AsyncDisposable {
     }
     this.backoff.succeeded();
     this.appendedRows = Math.max(this.appendedRows, nextRow);
-    this.sentRows = nextRow;
     this.ackTo(nextRow);
+    this.sentCount = 0;
     this.opened = true;
     this.wasOpened = true;
     if (committed !== undefined && this.wish?.kind !== 'commit') this.committed = committed;
@@ -267,9 +288,10 @@ export class ResultWriter implements AsyncDisposable {
   private ackTo(rows: number): void {
     if (rows > this.acked) {
       this.acked = rows;
-      while (this.unacked[0] !== undefined && this.unacked[0].firstRow + this.unacked[0].rowCount <= rows) {
-        this.unackedBytes -= batchBytes(this.unacked.shift() as Batch);
-      }
+      const kept = this.unacked.findIndex((batch) => batch.firstRow + batch.rowCount > rows);
+      const done = this.unacked.splice(0, kept < 0 ? this.unacked.length : kept);
+      for (const batch of done) this.unackedBytes -= batchBytes(batch);
+      this.sentCount = Math.max(this.sentCount - done.length, 0);
       this.events.onAck?.(rows);
     }
     this.notify();
@@ -287,6 +309,8 @@ export class ResultWriter implements AsyncDisposable {
       const next = this.opened ? this.nextRequest() : undefined;
       if (next === undefined) await new Promise<void>((resolve) => (this.wakeSender = resolve));
       else if (!stream.write(next)) await once(stream, 'drain');
+      // A turn of the event loop, in which rows that are appended one by one come together.
+      else if (next.message.case === 'batch') await setImmediate();
       if (stream.destroyed) return;
     }
   }
@@ -311,21 +335,12 @@ export class ResultWriter implements AsyncDisposable {
 
   private commitSent = false;
 
-  /** The rows that come next; small batches that have come to wait go together. */
+  /** The rows that come next. */
   private nextBatch(): Batch | undefined {
-    if (this.sentRows >= this.appendedRows) return undefined;
-    const from = this.unacked.findIndex((batch) => batch.firstRow + batch.rowCount > this.sentRows);
-    const taken: Batch[] = [];
-    let bytes = 0;
-    for (let i = from; i < this.unacked.length && i >= 0; i++) {
-      const batch = this.unacked[i] as Batch;
-      bytes += batchBytes(batch);
-      if (taken.length > 0 && bytes > MESSAGE_BYTES) break;
-      taken.push(batch);
-    }
-    const joined = gatherBatches(schemaOf((this.open.problem as Problem).variables), taken);
-    this.sentRows = joined.firstRow + joined.rowCount;
-    return joined;
+    if (this.sentCount >= this.unacked.length) this.closeWaiting();
+    const batch = this.unacked[this.sentCount];
+    if (batch !== undefined) this.sentCount++;
+    return batch;
   }
 }
 

@@ -33,21 +33,32 @@ export function encodeColumns(
   columns: Readonly<Record<string, ColumnInput>>,
 ): { rowCount: number; columns: Column[] } {
   const rowCount = Object.values(columns)[0]?.length ?? 0;
-  const names = new Set(variables.map((variable) => variable.name));
-  for (const name of Object.keys(columns)) {
-    if (!names.has(name))
-      throw new RangeError(
-        `the problem has no variable "${name}"; leave it out, or add it to the problem as an observable`,
-      );
-  }
   const encoded = variables.map((variable) => {
     const input = Object.hasOwn(columns, variable.name) ? columns[variable.name] : undefined;
-    if (input === undefined) throw new RangeError(`there are no values for the variable "${variable.name}"`);
+    if (input === undefined)
+      throw (
+        unknownColumn(variables, columns) ?? new RangeError(`there are no values for the variable "${variable.name}"`)
+      );
     if (input.length !== rowCount)
       throw new RangeError(`"${variable.name}" has ${input.length} values where the first column has ${rowCount}`);
     return encodeColumn(variable, input);
   });
+  // Each variable has a column: more columns than variables are some that the problem has not.
+  const unknown = Object.keys(columns).length > variables.length ? unknownColumn(variables, columns) : undefined;
+  if (unknown !== undefined) throw unknown;
   return { rowCount, columns: encoded };
+}
+
+function unknownColumn(
+  variables: readonly Variable[],
+  columns: Readonly<Record<string, ColumnInput>>,
+): RangeError | undefined {
+  const names = new Set(variables.map((variable) => variable.name));
+  const extra = Object.keys(columns).find((name) => !names.has(name));
+  if (extra === undefined) return undefined;
+  return new RangeError(
+    `the problem has no variable "${extra}"; leave it out, or add it to the problem as an observable`,
+  );
 }
 
 function encodeColumn(variable: Variable, input: ColumnInput): Column {
