@@ -34,6 +34,9 @@ const ConfigSchema = z.strictObject({
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
 
+/** The keys of the configuration, at its first level. */
+export const CONFIG_KEYS = Object.keys(ConfigSchema.shape);
+
 /** What the daemon runs with. */
 export type Config = z.infer<typeof ConfigSchema>;
 
@@ -84,7 +87,7 @@ function fromFile(file: string | undefined): Settings {
 /** `OPTISTORE_PRIMARY_PATH` is `primary.path`: each key of the schema has its variable. */
 function fromEnvironment(environment: NodeJS.ProcessEnv): Settings {
   const settings: Settings = {};
-  for (const key of Object.keys(ConfigSchema.shape)) {
+  for (const key of CONFIG_KEYS) {
     if (key === 'primary') continue;
     settings[key] = environment[`OPTISTORE_${key.toUpperCase()}`];
   }

@@ -81,6 +81,8 @@ function showFront(columns: Readonly<Record<string, LoadedColumn>>, rowCount: nu
   say(scatterPlot(front, { x: 'cost f1', y: 'deflection f2, in' }));
 }
 
+// A reader such as `head` may close the pipe: the demo goes on to its end.
+process.stdout.on('error', () => undefined);
 const folder = await mkdtemp(join(tmpdir(), 'optistore-demo-'));
 try {
   await demo(folder);
