@@ -116,6 +116,10 @@ export async function status(flags: CommonFlags): Promise<void> {
       `primary: ${backend.type}, ${BackendState[backend.state].toLowerCase()}, ${backend.resultCount} results, ${megabytes(backend.sizeBytes)} ${backend.message}`,
     );
   }
+  if (answer.cache !== undefined) {
+    const { sizeBytes, limitBytes, hitCount, missCount } = answer.cache;
+    print(`cache: ${megabytes(sizeBytes)} of ${megabytes(limitBytes)}, ${hitCount} hits, ${missCount} misses`);
+  }
   print(`${answer.uploadCount} uploads in progress, ${answer.streamCount} streams`);
 }
 
