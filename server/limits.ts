@@ -31,6 +31,10 @@ export const JOURNAL_ROTATE_BYTES = 64 * MIB;
 export const KEY_BYTES_MAX = 512;
 /** Variables of a problem: a batch of one row of float64 stays far below MESSAGE_BYTES_MAX. */
 export const VARIABLE_COUNT_MAX = 16_384;
+/** A problem as protobuf, in bytes: a load's header has it twice, with summaries and tags, and stays below MESSAGE_BYTES_MAX. */
+export const PROBLEM_BYTES_MAX = 768 * KIB;
+/** A problem's name, in bytes of UTF-8. */
+export const PROBLEM_NAME_BYTES_MAX = KIB;
 /** A variable's name, in bytes of UTF-8. */
 export const VARIABLE_NAME_BYTES_MAX = 256;
 /** One string value, in bytes. */

@@ -1,11 +1,13 @@
-import type { JsonObject } from '@bufbuild/protobuf';
+import { toBinary, type JsonObject } from '@bufbuild/protobuf';
 import type { Problem, Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
-import { Direction, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { Direction, ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { StorageError } from '../errors.js';
 import {
   ATTRIBUTES_BYTES_MAX,
   DESCRIPTION_BYTES_MAX,
   KEY_BYTES_MAX,
+  PROBLEM_BYTES_MAX,
+  PROBLEM_NAME_BYTES_MAX,
   TAG_COUNT_MAX,
   TAG_NAME_BYTES_MAX,
   TAG_VALUE_BYTES_MAX,
@@ -27,6 +29,11 @@ export function checkKey(key: string): void {
     'KEY_INVALID',
     `The key ${JSON.stringify(key.slice(0, 80))} ${wrong}. A key is 1 to ${KEY_BYTES_MAX} bytes of text, such as "runs/beam-1".`,
   );
+}
+
+/** Whether a key keeps the rules at Result.key. */
+export function isKey(key: string): boolean {
+  return keyFault(key) === undefined;
 }
 
 function keyFault(key: string): string | undefined {
@@ -88,6 +95,15 @@ export function checkProblem(problem: Problem): void {
     throw new StorageError(
       'TOO_MANY_COLUMNS',
       `The problem has ${variables.length} variables; at most ${VARIABLE_COUNT_MAX} are kept. Split it into several results.`,
+    );
+  }
+  if (bytesOf(problem.name) > PROBLEM_NAME_BYTES_MAX)
+    throw new StorageError('PROBLEM_INVALID', `The problem's name is over ${PROBLEM_NAME_BYTES_MAX} bytes.`);
+  const byteLength = toBinary(ProblemSchema, problem).byteLength;
+  if (byteLength > PROBLEM_BYTES_MAX) {
+    throw new StorageError(
+      'PROBLEM_INVALID',
+      `The problem takes ${byteLength} bytes as protobuf; at most ${PROBLEM_BYTES_MAX} are kept. Shorten names and descriptions, or split it into several results.`,
     );
   }
   const seen = new Set<string>();

@@ -26,6 +26,11 @@ const CASE_OF_TYPE: Record<ValueType, WireColumn['values']['case']> = {
  */
 export function checkBatch(schema: Schema, wire: RowBatch): Batch {
   const { rowCount } = wire;
+  if (schema.length === 0)
+    throw new StorageError(
+      'PROBLEM_INVALID',
+      'The problem has no variables, so it takes no rows. Open the upload with its variables.',
+    );
   if (rowCount === 0) throw mismatch('it has no rows; a batch has at least one');
   if (wire.firstRow > BigInt(Number.MAX_SAFE_INTEGER - rowCount)) throw mismatch(`first_row is ${wire.firstRow}`);
   if (wire.columns.length !== schema.length) {

@@ -6,7 +6,7 @@ import { LoadResultResponseSchema } from '../../proto/gen/optistore/v1/storage_s
 import { selectionOf } from '../manager/selection.js';
 import { LOAD_BATCH_BYTES_DEFAULT, LOAD_BATCH_BYTES_MAX, LOAD_BATCH_BYTES_MIN } from '../limits.js';
 import type { StorageManager } from '../manager/storage-manager.js';
-import { checkedNumber, invalid } from '../manager/validate.js';
+import { invalid } from '../manager/validate.js';
 import { schemaOf } from '../rows/batch.js';
 import { cutBatch } from '../rows/slice.js';
 import { toRowBatch } from '../rows/wire.js';
@@ -21,12 +21,13 @@ export async function* loadStream(
   context: CallContext,
 ): AsyncGenerator<LoadResultResponse> {
   const batchBytesMax = checkBatchBytes(request.maxBatchBytes);
-  const revision = request.revision === undefined ? undefined : checkedNumber(request.revision, 'revision');
+  // Numbers beyond 2^53 are not exact as such, but beyond any row and revision that there is.
+  const revision = request.revision === undefined ? undefined : Number(request.revision);
   const manifest = await manager.stat(request.key, revision, context.signal);
   const selection = selectionOf(manifest, {
     columns: request.columns,
-    firstRow: checkedNumber(request.firstRow ?? 0n, 'first_row'),
-    rowCount: request.rowCount === undefined ? undefined : checkedNumber(request.rowCount, 'row_count'),
+    firstRow: Number(request.firstRow ?? 0n),
+    rowCount: request.rowCount === undefined ? undefined : Number(request.rowCount),
   });
   const variables = selection.columns.map((index) => manifest.problem?.variables[index] as Variable);
   const { firstRow, rowCount } = selection;

@@ -152,14 +152,14 @@ class SaveStream {
         `Upload ${upload.uploadId} is committed and takes no more rows. Open a new upload.`,
       );
     }
-    const batch = checkBatch(this.schema, wire);
-    const known = upload.nextRow - batch.firstRow;
-    if (known < 0) {
+    if (wire.firstRow > BigInt(upload.nextRow)) {
       throw new StorageError(
         'ROW_GAP',
-        `The batch starts at row ${batch.firstRow}, but row ${upload.nextRow} is next. Send from there on.`,
+        `The batch starts at row ${wire.firstRow}, but row ${upload.nextRow} is next. Send from there on.`,
       );
     }
+    const batch = checkBatch(this.schema, wire);
+    const known = upload.nextRow - batch.firstRow;
     if (known >= batch.rowCount) return;
     const fresh = sliceBatch(this.schema, batch, known, batch.rowCount - known);
     this.unsyncedBytes += batchBytes(fresh);
@@ -196,7 +196,8 @@ class SaveStream {
     clearTimeout(this.ackTimer);
     await this.syncing;
     this.requests.throwIfInterrupted();
-    const rowCount = checkedNumber(commit.rowCount, 'row_count');
+    // Beyond 2^53 it is not exact, and not the number of rows stored either.
+    const rowCount = Number(commit.rowCount);
     const manifest = await (this.upload as Upload).commit({ rowCount, outcome: commit.outcome });
     this.answer({ case: 'committed', value: { result: toResult(manifest, ResultView.FULL) } });
   }

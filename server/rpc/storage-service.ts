@@ -23,7 +23,7 @@ import type { StorageManager } from '../manager/storage-manager.js';
 import { toResult } from '../manager/result-view.js';
 import { toCacheStatus, toUpload } from './convert.js';
 import { loadStream } from './load-stream.js';
-import { pageSizeOf, pageToken, placeOf, timeOf } from './pages.js';
+import { pageSizeOf, isResultPlace, isUploadPlace, pageToken, placeOf } from './pages.js';
 import { saveStream, type SaveStreamOptions } from './save-stream.js';
 import type { CallContext, StorageServiceHandlers } from './service.js';
 
@@ -100,13 +100,13 @@ async function listResults(
   const pageSize = pageSizeOf(request.pageSize);
   const view = request.view === ResultView.UNSPECIFIED ? ResultView.BASIC : request.view;
   const fixed = { prefix: request.prefix, tags: Object.entries(request.tags).sort(), orderBy, descending };
-  const [key, time] = placeOf(fixed, request.pageToken) ?? [];
+  const place = placeOf(fixed, request.pageToken, isResultPlace(request.prefix));
   const query: ListQuery = {
     prefix: request.prefix,
     tags: request.tags,
     orderBy,
     descending,
-    ...(key === undefined ? {} : { after: { key, time: timeOf(time) } }),
+    ...(place === undefined ? {} : { after: { key: place[0], time: BigInt(place[1]) } }),
   };
   const response = create(ListResultsResponseSchema);
   let bytes = 0;
@@ -146,7 +146,7 @@ async function listUploads(
 ): Promise<ListUploadsResponse> {
   const pageSize = pageSizeOf(request.pageSize);
   const fixed = { prefix: request.prefix };
-  const [after] = placeOf(fixed, request.pageToken) ?? [];
+  const [after] = placeOf(fixed, request.pageToken, isUploadPlace) ?? [];
   const response = create(ListUploadsResponseSchema);
   for await (const state of manager.uploads({ ...fixed, ...(after === undefined ? {} : { after }) }, context.signal)) {
     if (response.uploads.length === pageSize) {

@@ -182,7 +182,7 @@ describe('what LoadResult refuses', () => {
     ['rows beyond the last', { key: 'there', firstRow: 11n }, 'ROW_RANGE_INVALID', 11],
     ['batches too small', { key: 'there', maxBatchBytes: 1 }, 'REQUEST_INVALID', 3],
     ['batches too large', { key: 'there', maxBatchBytes: 4 << 20 }, 'REQUEST_INVALID', 3],
-    ['a row number beyond 2^53', { key: 'there', firstRow: 2n ** 60n }, 'REQUEST_INVALID', 3],
+    ['a row number beyond 2^53', { key: 'there', firstRow: 2n ** 60n }, 'ROW_RANGE_INVALID', 11],
   ])('%s', async (_, request, reason, code) => {
     await expect(load(request)).rejects.toMatchObject({ reason, code });
   });

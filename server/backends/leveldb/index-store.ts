@@ -9,6 +9,7 @@ import {
 } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { crc32 } from '../../rows/checksum.js';
 import { StorageError } from '../../errors.js';
+import { KEY_BYTES_MAX } from '../../limits.js';
 import type { ListQuery } from '../backend.js';
 import { nanoseconds } from '../times.js';
 import { corrupt } from './block-format.js';
@@ -29,7 +30,7 @@ const META_NUMBER = 'meta\0next-upload-number';
 const META_FORMAT = 'meta\0format';
 const digits = (value: number | bigint) => String(value).padStart(20, '0');
 /** Sorts behind every key that begins as given. */
-const endOf = (prefix: string) => `${prefix}\u{10ffff}`;
+const endOf = (prefix: string) => prefix + '\u{10ffff}'.repeat(KEY_BYTES_MAX / 4 + 1);
 
 /**
  * The index: manifests by key and by time, older revisions, uploads and small results, in LevelDB. Values
