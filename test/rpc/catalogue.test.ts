@@ -1,17 +1,19 @@
-import { setTimeout } from 'node:timers/promises';
+import { readFile } from 'node:fs/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import { Outcome, ResultState, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import {
-  AbortUploadRequestSchema,
   BackendState,
   GetResultRequestSchema,
-  ListResultsRequestSchema,
-  ListUploadsRequestSchema,
+  GetStatusRequestSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { Channel } from '../../clients/typescript/channel.js';
 import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
-import { PROBLEM, TestDaemon } from './wire.js';
+import { Channel } from '../../clients/typescript/channel.js';
+import { all } from '../backends/runs.js';
+import { rawLoad, saveRun } from './raw-load.js';
+import { MIXED, mixedRun } from './sample-runs.js';
+import { nextMillisecond, PROBLEM, RawSave, rowsFrom, TestDaemon } from './wire.js';
 
 let daemon: TestDaemon;
 let client: OptistoreClient;
@@ -19,7 +21,7 @@ let channel: Channel;
 
 beforeAll(async () => {
   daemon = await TestDaemon.start();
-  client = createClient({ address: daemon.address, retryMs: 0 });
+  client = createClient({ address: daemon.address });
   channel = new Channel(daemon.address);
 });
 
@@ -29,179 +31,325 @@ afterAll(async () => {
   await daemon[Symbol.asyncDispose]();
 });
 
-async function save(key: string, tags: Record<string, string> = {}): Promise<void> {
+async function put(key: string, tags: Record<string, string> = {}): Promise<void> {
   const writer = await client.save(key, PROBLEM, { tags });
-  await writer.append({ x: [1, NaN, 3], label: ['a', null, ''] });
   await writer.commit();
-  // Times are in milliseconds; equal ones are ordered by key.
-  await setTimeout(2);
+  await nextMillisecond();
 }
 
-const page = (request: MessageInitShape<typeof ListResultsRequestSchema>) =>
-  channel.unary('listResults', create(ListResultsRequestSchema, request));
-
-async function listed(options: Parameters<OptistoreClient['listResults']>[0]): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const { key } of client.listResults(options)) keys.push(key);
-  return keys;
+async function keysOf(options: Parameters<OptistoreClient['listResults']>[0]): Promise<string[]> {
+  return (await all(client.listResults(options))).map((result) => result.key);
 }
 
 describe('ListResults', () => {
-  test('lists by prefix, by tags, and by key or time in both directions', async () => {
-    for (const key of ['order/b', 'order/a', 'order/c']) await save(key, { solver: key.slice(-1), all: 'yes' });
-    await save('order/b', { solver: 'b' });
-    expect(await listed({ prefix: 'order/' })).toEqual(['order/a', 'order/b', 'order/c']);
-    expect(await listed({ prefix: 'order/', orderBy: 'key desc' })).toEqual(['order/c', 'order/b', 'order/a']);
-    expect(await listed({ prefix: 'order/', orderBy: 'commit_time' })).toEqual(['order/a', 'order/c', 'order/b']);
-    expect(await listed({ prefix: 'order/', orderBy: 'update_time desc' })).toEqual(['order/b', 'order/c', 'order/a']);
-    expect(await listed({ prefix: 'order/', tags: { all: 'yes' } })).toEqual(['order/a', 'order/c']);
-    expect(await listed({ prefix: 'order/', tags: { all: 'yes', solver: 'c' } })).toEqual(['order/c']);
+  // In the order of their UTF-8, which is neither that of UTF-16 nor that of a dictionary.
+  const KEYS = ['list/A', 'list/a', 'list/a/b', 'list/ab', 'list/z', 'list/ä', 'list/\uffee', 'list/🙂'];
+
+  beforeAll(async () => {
+    for (const [i, key] of [...KEYS].reverse().entries())
+      await put(key, { solver: i % 2 === 0 ? 'even' : 'odd', ...(i < 3 && { early: 'yes' }) });
+    await put('lis');
+    await put('other/list/a');
   });
 
-  test.each(['key', 'key desc', 'commit_time', 'commit_time desc'])(
-    'has pages by %s that stay right while results are added and deleted',
-    async (orderBy) => {
-      const prefix = `pages-${orderBy.replace(' ', '-')}/`;
-      const stay = Array.from({ length: 9 }, (_, i) => `${prefix}${i}`);
-      for (const key of stay) await save(key);
-      const seen: string[] = [];
-      let pageToken = '';
-      for (let number = 0; ; number++) {
-        const { results, nextPageToken } = await page({ prefix, orderBy, pageSize: 2, pageToken });
-        expect(results.length).toBeLessThanOrEqual(2);
-        seen.push(...results.map(({ key }) => key));
-        // One comes before, one behind, and the last of this page goes: its token names a place, not a result.
-        await save(`${prefix}!${number}`);
-        await save(`${prefix}~${number}`);
-        if (number === 1) await client.deleteResult(seen.at(-1) ?? '');
-        pageToken = nextPageToken;
-        if (pageToken === '' || number > 40) break;
-      }
-      const ofStay = seen.filter((key) => stay.includes(key));
-      expect(ofStay).toEqual(orderBy.endsWith('desc') ? [...stay].reverse() : stay);
-      expect(new Set(seen).size).toBe(seen.length);
-    },
-  );
-
-  test('shows BASIC results unless asked, without summaries of the columns', async () => {
-    await save('view/1');
-    const [basic] = (await page({ prefix: 'view/' })).results;
-    expect(basic).toMatchObject({ key: 'view/1', rowCount: 3n, columns: [] });
-    const [full] = (await page({ prefix: 'view/', view: ResultView.FULL })).results;
-    expect(full?.columns[0]).toMatchObject({ name: 'x', min: 1, max: 3, nanCount: 1n, missingCount: 0n });
-    expect(full?.columns[1]).toMatchObject({ name: 'label', missingCount: 1n });
+  test.each([
+    ['list/', KEYS],
+    ['list/a', ['list/a', 'list/a/b', 'list/ab']],
+    ['list/🙂', ['list/🙂']],
+    ['list/nothing', []],
+    ['nothing', []],
+    ['list/a/b/c', []],
+  ])('finds by the prefix %j what begins with it', async (prefix, keys) => {
+    expect(await keysOf({ prefix })).toEqual(keys);
   });
 
-  test('refuses what it can not do', async () => {
-    for (const key of ['token/1', 'token/2', 'token/3']) await save(key);
-    const { nextPageToken } = await page({ prefix: 'token/', pageSize: 1, orderBy: 'commit_time' });
-    const mark = (JSON.parse(Buffer.from(nextPageToken, 'base64url').toString()) as string[])[0];
-    const forged = (...place: unknown[]) => Buffer.from(JSON.stringify([mark, ...place])).toString('base64url');
-    for (const pageToken of [
-      'rubbish',
-      nextPageToken.slice(1),
-      forged('token/1', 'soon'),
-      forged('token/1'),
-      forged(1, 2),
-    ]) {
-      const refused = page({ prefix: 'token/', pageSize: 1, orderBy: 'commit_time', pageToken });
-      await expect(refused).rejects.toMatchObject({ reason: 'PAGE_TOKEN_INVALID', code: 3 });
-    }
-    const other = page({ prefix: 'other/', pageToken: nextPageToken });
-    await expect(other).rejects.toMatchObject({ reason: 'PAGE_TOKEN_INVALID', code: 3 });
-    for (const request of [{ orderBy: 'size' }, { orderBy: 'key up' }, { pageSize: 1001 }]) {
-      await expect(page(request)).rejects.toMatchObject({ reason: 'REQUEST_INVALID', code: 3 });
-    }
+  test('finds all by an empty prefix', async () => {
+    expect(await keysOf({})).toEqual(expect.arrayContaining(['lis', ...KEYS, 'other/list/a']));
+  });
+
+  test('finds what has all the tags asked for', async () => {
+    const byTags = async (tags: Record<string, string>) => (await keysOf({ prefix: 'list/', tags })).length;
+    expect(await byTags({ solver: 'odd' })).toBe(4);
+    expect(await byTags({ solver: 'even', early: 'yes' })).toBe(2);
+    expect(await byTags({ solver: 'Even' })).toBe(0);
+    expect(await byTags({ early: '' })).toBe(0);
+    expect(await byTags({ unknown: 'x' })).toBe(0);
+    // A name that every object of JavaScript has.
+    expect(await byTags({ constructor: 'x' })).toBe(0);
+  });
+
+  test.each(['__proto__', 'constructor', 'toString'])('keeps and finds the tag %s as any other', async (name) => {
+    // Not a literal: there, __proto__ means something else.
+    const tags = Object.fromEntries([[name, 'v']]);
+    await put(`odd-tag/${name}`, tags);
+    expect(await keysOf({ prefix: 'odd-tag/', tags })).toEqual([`odd-tag/${name}`]);
+  });
+
+  test('gives committed results only: no uploads in progress, no deleted ones', async () => {
+    const open = await client.save('states/open', PROBLEM);
+    await open.append({ x: [1], label: ['a'] });
+    await open.flush();
+    await put('states/there');
+    await put('states/deleted');
+    await client.deleteResult('states/deleted');
+    const results = await all(client.listResults({ prefix: 'states/' }));
+    expect(results.map(({ key, state }) => [key, state])).toEqual([['states/there', ResultState.COMMITTED]]);
+    await client.abortUpload(open.uploadId);
+  });
+
+  test.each([
+    ['', KEYS],
+    ['key', KEYS],
+    ['key desc', [...KEYS].reverse()],
+    ['commit_time', [...KEYS].reverse()],
+    ['commit_time desc', KEYS],
+    ['update_time', [...KEYS].reverse()],
+    ['update_time desc', KEYS],
+  ])('gives them in the order %j, also in pages', async (orderBy, keys) => {
+    expect(await keysOf({ prefix: 'list/', orderBy })).toEqual(keys);
+    for (const pageSize of [1, 3, 8]) expect(await keysOf({ prefix: 'list/', orderBy, pageSize })).toEqual(keys);
+  });
+
+  test('puts a result that is saved anew where its new time belongs', async () => {
+    for (const key of ['again/a', 'again/b', 'again/a']) await put(key);
+    expect(await keysOf({ prefix: 'again/', orderBy: 'commit_time' })).toEqual(['again/b', 'again/a']);
+  });
+
+  test.each(['size', 'key up', 'KEY', 'key desc desc', 'key,commit_time'])('refuses the order %j', async (orderBy) => {
+    await expect(keysOf({ orderBy })).rejects.toMatchObject({ reason: 'REQUEST_INVALID', code: 3 });
+  });
+
+  test('refuses a page of more than 1,000', async () => {
+    expect((await keysOf({ prefix: 'list/', pageSize: 1000 })).length).toBe(KEYS.length);
+    await expect(keysOf({ pageSize: 1001 })).rejects.toMatchObject({ reason: 'REQUEST_INVALID', code: 3 });
+  });
+
+  test('leaves the summaries of columns out unless they are asked for', async () => {
+    await saveRun(daemon.address, 'views', MIXED, mixedRun(5));
+    const columns = async (view?: ResultView) =>
+      (await all(client.listResults({ prefix: 'views', ...(view !== undefined && { view }) })))[0]?.columns.length;
+    expect(await columns()).toBe(0);
+    expect(await columns(ResultView.BASIC)).toBe(0);
+    expect(await columns(ResultView.FULL)).toBe(4);
+  });
+
+  test('finds every key by its prefix, also one with the last character of Unicode', async () => {
+    const key = 'last/\u{10ffff}\u{10ffff}';
+    await put(key);
+    expect(await keysOf({ prefix: 'last/' })).toEqual([key]);
+    expect(await keysOf({ prefix: 'last/', orderBy: 'key desc' })).toEqual([key]);
   });
 });
 
 describe('GetResult', () => {
-  test('gives all that is known of a result', async () => {
-    const writer = await client.save('got', PROBLEM, {
-      tags: { a: 'b' },
-      description: 'why',
-      attributes: { seed: 3 },
-      uploadId: 'got-1',
+  const get = async (request: MessageInitShape<typeof GetResultRequestSchema>) =>
+    (await channel.unary('getResult', create(GetResultRequestSchema, request))).result;
+
+  test('gives all that the save said, and what the rows hold', async () => {
+    const before = Date.now();
+    const writer = await client.save('get/a', PROBLEM, {
+      uploadId: 'get-a',
+      tags: { team: 'beams' },
+      attributes: { seed: 7, nested: { list: [1, 'two', null, true] } },
+      description: 'a run\nof two lines',
     });
-    await writer.append({ x: [2], label: ['ä'] });
-    await writer.commit();
-    const result = await client.getResult('got');
-    expect(result).toMatchObject({ tags: { a: 'b' }, description: 'why', attributes: { seed: 3 }, uploadId: 'got-1' });
-    expect(result.problem).toEqual(PROBLEM);
-    expect(result.commitTime).toBeDefined();
+    await writer.append({ x: [2, NaN, -1, null], label: ['a', null, '', 'b'] });
+    await writer.commit({ outcome: Outcome.STOPPED });
+    const result = await get({ key: 'get/a' });
+    expect(result).toMatchObject({
+      ...{ key: 'get/a', revision: 1n, rowCount: 4n, uploadId: 'get-a', description: 'a run\nof two lines' },
+      tags: { team: 'beams' },
+      attributes: { seed: 7, nested: { list: [1, 'two', null, true] } },
+      ...{ state: ResultState.COMMITTED, outcome: Outcome.STOPPED },
+      problem: { name: 'test', variables: [{ name: 'x' }, { name: 'label' }] },
+      columns: [
+        { name: 'x', min: -1, max: 2, missingCount: 1n, nanCount: 1n },
+        { name: 'label', missingCount: 1n, nanCount: 0n },
+      ],
+    });
+    expect(result?.sizeBytes).toBeGreaterThan(0n);
+    const times = [result?.createTime, result?.commitTime, result?.updateTime].map((time) => time && timestampMs(time));
+    expect([...times].sort()).toEqual(times);
+    for (const time of times) expect(Math.abs((time ?? 0) - before)).toBeLessThan(60_000);
   });
 
-  test('refuses a key that is wrong, absent or deleted', async () => {
-    await save('gone');
-    await client.deleteResult('gone');
-    const get = (key: string) => channel.unary('getResult', create(GetResultRequestSchema, { key }));
-    await expect(get('a//b')).rejects.toMatchObject({ reason: 'KEY_INVALID', code: 3 });
-    await expect(get('never')).rejects.toMatchObject({ reason: 'RESULT_NOT_FOUND', code: 5 });
-    await expect(get('gone')).rejects.toMatchObject({ reason: 'RESULT_NOT_FOUND', code: 5 });
+  test('gives the summaries in the full view, which is the default, and all else in the basic one', async () => {
+    await saveRun(daemon.address, 'get/views', MIXED, mixedRun(5));
+    const full = await get({ key: 'get/views' });
+    expect(await get({ key: 'get/views', view: ResultView.FULL })).toEqual(full);
+    expect(full?.columns.map((column) => column.name)).toEqual(['f', 'i', 'b', 's']);
+    const basic = await get({ key: 'get/views', view: ResultView.BASIC });
+    expect(basic).toEqual({ ...full, columns: [] });
+  });
+
+  test.each([
+    ['a key that never was', 'get/nothing', 'RESULT_NOT_FOUND', 5],
+    ['a part of a key', 'get', 'RESULT_NOT_FOUND', 5],
+    ['a key that is none', 'get/', 'KEY_INVALID', 3],
+    ['no key', '', 'KEY_INVALID', 3],
+  ])('refuses %s', async (_, key, reason, code) => {
+    await expect(get({ key })).rejects.toMatchObject({ reason, code });
   });
 });
 
 describe('DeleteResult', () => {
-  test('deletes the revision that is expected, and no other', async () => {
-    await save('delete/1');
-    const wrong = client.deleteResult('delete/1', { expectedRevision: 5n });
-    await expect(wrong).rejects.toMatchObject({ reason: 'REVISION_MISMATCH', code: 10, metadata: { revision: '1' } });
-    expect(await client.deleteResult('delete/1', { expectedRevision: 1n })).toBe(2n);
-    await expect(client.deleteResult('delete/1')).rejects.toMatchObject({ reason: 'RESULT_NOT_FOUND', code: 5 });
-    await save('delete/1');
-    expect((await client.getResult('delete/1')).revision).toBe(3n);
+  test('deletes, leaves a revision of its own, and the next save goes on behind it', async () => {
+    await put('delete/a');
+    expect(await client.deleteResult('delete/a')).toBe(2n);
+    await expect(client.getResult('delete/a')).rejects.toMatchObject({ reason: 'RESULT_NOT_FOUND', code: 5 });
+    await expect(client.load('delete/a').toColumns()).rejects.toMatchObject({ reason: 'RESULT_NOT_FOUND' });
+    expect(await keysOf({ prefix: 'delete/a' })).toEqual([]);
+    await put('delete/a');
+    expect((await client.getResult('delete/a')).revision).toBe(3n);
+    expect(await client.deleteResult('delete/a')).toBe(4n);
   });
-});
 
-describe('ListUploads and AbortUpload', () => {
-  test('show saves in progress, in pages, and end them', async () => {
-    const ids = ['up-1', 'up-2', 'up-3'];
-    for (const uploadId of ids) {
-      const writer = await client.save(`uploads/${uploadId}`, PROBLEM, { uploadId });
-      await writer.append({ x: [1], label: ['a'] });
-      await writer.close();
+  test('a second time finds nothing, and does not raise the revision', async () => {
+    await put('delete/twice');
+    await client.deleteResult('delete/twice');
+    await expect(client.deleteResult('delete/twice')).rejects.toMatchObject({ reason: 'RESULT_NOT_FOUND', code: 5 });
+    await put('delete/twice');
+    expect((await client.getResult('delete/twice')).revision).toBe(3n);
+  });
+
+  test('refuses another revision than the expected one, and deletes nothing', async () => {
+    for (let i = 0; i < 2; i++) await saveRun(daemon.address, 'delete/expected', MIXED, mixedRun(3));
+    for (const expectedRevision of [0n, 1n, 3n]) {
+      await expect(client.deleteResult('delete/expected', { expectedRevision })).rejects.toMatchObject({
+        ...{ reason: 'REVISION_MISMATCH', code: 10 },
+        metadata: { revision: '2' },
+      });
     }
-    const uploads = [];
-    for await (const upload of client.listUploads({ prefix: 'uploads/' })) uploads.push(upload);
-    expect(uploads.map(({ uploadId }) => uploadId)).toEqual(ids);
-    expect(uploads[0]).toMatchObject({ key: 'uploads/up-1', durableRowCount: 1n });
-    const request = create(ListUploadsRequestSchema, { prefix: 'uploads/', pageSize: 2 });
-    const first = await channel.unary('listUploads', request);
-    const rest = await channel.unary('listUploads', { ...request, pageToken: first.nextPageToken });
-    expect([...first.uploads, ...rest.uploads].map(({ uploadId }) => uploadId)).toEqual(ids);
-    expect(rest.nextPageToken).toBe('');
-    expect((await client.getStatus()).uploadCount).toBe(3n);
-
-    for (const uploadId of [...ids, 'up-1']) await client.abortUpload(uploadId);
-    expect((await client.getStatus()).uploadCount).toBe(0n);
-    const resumed = client.save('uploads/up-1', PROBLEM, { uploadId: 'up-1' });
-    await expect(resumed).rejects.toMatchObject({ reason: 'UPLOAD_ABORTED', code: 5 });
+    expect((await rawLoad(channel, { key: 'delete/expected' })).rows().rowCount).toBe(3);
+    expect(await client.deleteResult('delete/expected', { expectedRevision: 2n })).toBe(3n);
   });
 
   test.each([
-    ['never-seen', 'UPLOAD_NOT_FOUND', 5],
-    ['with/slash', 'REQUEST_INVALID', 3],
-    ['committed', 'UPLOAD_COMMITTED', 9],
-  ])('AbortUpload of %s', async (uploadId, reason, code) => {
-    await (await client.save('abort/c', PROBLEM, { uploadId: 'committed' })).commit();
-    const aborted = channel.unary('abortUpload', create(AbortUploadRequestSchema, { uploadId }));
-    await expect(aborted).rejects.toMatchObject({ reason, code });
+    ['a key that never was', 'delete/nothing', 'RESULT_NOT_FOUND', 5],
+    ['a key that is none', 'delete//x', 'KEY_INVALID', 3],
+  ])('refuses %s', async (_, key, reason, code) => {
+    await expect(client.deleteResult(key)).rejects.toMatchObject({ reason, code });
+  });
+
+  test('a key that is deleted must not exist, where a save says so', async () => {
+    await put('delete/again');
+    await expect(client.save('delete/again', PROBLEM, { expectedRevision: 0n })).rejects.toMatchObject({
+      reason: 'REVISION_MISMATCH',
+    });
+    await client.deleteResult('delete/again');
+    const writer = await client.save('delete/again', PROBLEM, { expectedRevision: 0n });
+    expect((await writer.commit()).revision).toBe(3n);
   });
 });
 
-test('GetStatus tells version, stores, cache and streams', async () => {
-  await save('status');
-  const before = (await client.getStatus()).cache;
-  await client.load('status').toColumns();
-  await client.load('status').toColumns();
-  const open = await client.save('status/open', PROBLEM);
-  const status = await client.getStatus();
-  expect(status.version).toMatch(/^\d+\.\d+\.\d+/);
-  expect(status.streamCount).toBe(1n);
-  expect(status.backends).toMatchObject([{ type: 'leveldb', state: BackendState.READY, message: '' }]);
-  expect(status.backends[0]?.resultCount).toBeGreaterThan(0n);
-  expect(status.cache?.hitCount).toBe((before?.hitCount ?? 0n) + 1n);
-  expect(status.cache?.missCount).toBe((before?.missCount ?? 0n) + 1n);
-  expect(status.cache?.limitBytes).toBe(100n << 20n);
-  await open.close();
+describe('uploads', () => {
+  async function begin(uploadId: string, rows: number): Promise<RawSave> {
+    const save = new RawSave(daemon.address);
+    await save.send({ case: 'open', value: { key: `up/${uploadId}`, uploadId, problem: PROBLEM } }).answer('opened');
+    save.send({ case: 'batch', value: rowsFrom(0, rows) }).send({ case: 'flush', value: {} });
+    await save.answer('ack');
+    return save;
+  }
+
+  test('in progress are listed with their durable rows, with a stream and without', async () => {
+    const connected = await begin('u2', 5);
+    await (await begin('u1', 3)).endAndWait();
+    const uploads = await all(client.listUploads({ prefix: 'up/u' }));
+    expect(uploads).toMatchObject([
+      { uploadId: 'u1', key: 'up/u1', durableRowCount: 3n, hasStream: false },
+      { uploadId: 'u2', key: 'up/u2', durableRowCount: 5n, hasStream: true },
+    ]);
+    const [left, held] = uploads;
+    expect(held?.expireTime).toBeUndefined();
+    // 30 days behind its last row.
+    const [updated, expires] = [left?.updateTime, left?.expireTime].map((time) => time && timestampMs(time));
+    expect((expires ?? 0) - (updated ?? 0)).toBe(30 * 24 * 3_600_000);
+    expect(await all(client.listUploads({ prefix: 'up/u1' }))).toHaveLength(1);
+    expect(await all(client.listUploads({ prefix: 'u1' }))).toHaveLength(0);
+    connected.cancel();
+  });
+
+  test('that are committed or aborted are no longer listed', async () => {
+    const committed = await begin('done', 1);
+    committed.send({ case: 'commit', value: { rowCount: 1n } });
+    await committed.answer('committed');
+    const aborted = await begin('given-up', 1);
+    await client.abortUpload('given-up');
+    expect(await aborted.error()).toMatchObject({ reason: 'UPLOAD_ABORTED', code: 5 });
+    expect(await all(client.listUploads({ prefix: 'up/done' }))).toEqual([]);
+    expect(await all(client.listUploads({ prefix: 'up/given-up' }))).toEqual([]);
+    await expect(client.getResult('up/given-up')).rejects.toMatchObject({ reason: 'RESULT_NOT_FOUND' });
+    await committed.endAndWait();
+  });
+
+  test('are aborted once; again does no harm, and their id is remembered over a restart', async () => {
+    (await begin('again', 2)).cancel();
+    await client.abortUpload('again');
+    await client.abortUpload('again');
+    await daemon.process.stop('SIGTERM');
+    await daemon.restart();
+    await expect(client.save('up/again', PROBLEM, { uploadId: 'again' })).rejects.toMatchObject({
+      ...{ reason: 'UPLOAD_ABORTED', code: 5 },
+    });
+  });
+
+  test.each([
+    ['an unknown one', 'never-was', 'UPLOAD_NOT_FOUND', 5],
+    ['an id that is none', 'a/b', 'REQUEST_INVALID', 3],
+    ['no id', '', 'REQUEST_INVALID', 3],
+  ])('AbortUpload refuses %s', async (_, id, reason, code) => {
+    await expect(client.abortUpload(id)).rejects.toMatchObject({ reason, code });
+  });
+
+  test('AbortUpload refuses one that is committed, and the result stays', async () => {
+    const writer = await client.save('up/kept', PROBLEM, { uploadId: 'kept' });
+    await writer.commit();
+    await expect(client.abortUpload('kept')).rejects.toMatchObject({ reason: 'UPLOAD_COMMITTED', code: 9 });
+    expect((await client.getResult('up/kept')).revision).toBe(1n);
+  });
+});
+
+describe('GetStatus', () => {
+  const status = () => channel.unary('getStatus', create(GetStatusRequestSchema));
+
+  test('tells version, start, store and cache', async () => {
+    const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
+    const is = await status();
+    expect(is).toMatchObject({
+      version,
+      backends: [{ role: 1, type: 'leveldb', state: BackendState.READY, message: '' }],
+      cache: { limitBytes: BigInt(100 << 20) },
+    });
+    const startedAgoMs = Date.now() - (is.startTime === undefined ? 0 : timestampMs(is.startTime));
+    expect(startedAgoMs).toBeGreaterThanOrEqual(0);
+    expect(startedAgoMs).toBeLessThan(600_000);
+  });
+
+  test('counts results, their bytes, uploads and streams', async () => {
+    const before = await status();
+    await saveRun(daemon.address, 'status/a', MIXED, mixedRun(20_000));
+    const save = new RawSave(daemon.address);
+    await save.send({ case: 'open', value: { key: 'status/b', uploadId: 's', problem: PROBLEM } }).answer('opened');
+    const during = await status();
+    expect(during.uploadCount - before.uploadCount).toBe(1n);
+    expect(during.streamCount - before.streamCount).toBe(1n);
+    const [was, is] = [before.backends[0], during.backends[0]];
+    expect((is?.resultCount ?? 0n) - (was?.resultCount ?? 0n)).toBe(1n);
+    const { sizeBytes } = await client.getResult('status/a');
+    expect((is?.sizeBytes ?? 0n) - (was?.sizeBytes ?? 0n)).toBe(sizeBytes);
+    await client.abortUpload('s');
+    await save.error();
+    const after = await status();
+    expect([after.uploadCount, after.streamCount]).toEqual([before.uploadCount, before.streamCount]);
+  });
+
+  test('counts the hits and misses of the cache', async () => {
+    await saveRun(daemon.address, 'status/cached', MIXED, mixedRun(100));
+    const before = (await status()).cache;
+    for (let i = 0; i < 3; i++) await rawLoad(channel, { key: 'status/cached' });
+    const after = (await status()).cache;
+    expect((after?.missCount ?? 0n) - (before?.missCount ?? 0n)).toBe(1n);
+    expect((after?.hitCount ?? 0n) - (before?.hitCount ?? 0n)).toBe(2n);
+    expect(after?.sizeBytes).toBeGreaterThan(0n);
+  });
 });

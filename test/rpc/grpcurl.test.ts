@@ -1,71 +1,152 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { access, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { protoPath as healthProto } from 'grpc-health-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createClient } from '../../clients/typescript/index.js';
-import { PROBLEM, TestDaemon } from './wire.js';
+import { TestDaemon } from './wire.js';
+
+const VERSION = 'v1.9.4';
+const FOLDER = resolve('node_modules/.cache/optistore-grpcurl', VERSION);
+const GRPCURL = join(FOLDER, 'grpcurl');
+const SERVICE = 'optistore.v1.StorageService';
 
 const run = promisify(execFile);
-const VERSION = 'v1.9.3';
-const FOLDER = resolve(`node_modules/.cache/optistore-grpcurl-${VERSION}`);
 
 let daemon: TestDaemon;
+let folder: string;
 
-beforeAll(async () => {
-  if (!existsSync(join(FOLDER, 'grpcurl'))) {
-    const env = { ...process.env, GOBIN: FOLDER, GOFLAGS: '-mod=mod' };
-    await run('go', ['install', `github.com/fullstorydev/grpcurl/cmd/grpcurl@${VERSION}`], { env });
+/** Builds grpcurl where no earlier run has; `go install` puts the file there whole or not at all. */
+async function install(): Promise<void> {
+  try {
+    await access(GRPCURL);
+  } catch {
+    const env = { ...process.env, GOBIN: FOLDER };
+    await run('go', ['install', `github.com/fullstorydev/grpcurl/cmd/grpcurl@${VERSION}`], { env, timeout: 280_000 });
   }
-  daemon = await TestDaemon.start();
-  await using client = createClient({ address: daemon.address });
-  const writer = await client.save('seen/by/grpcurl', PROBLEM, { tags: { who: 'grpcurl' } });
-  await writer.append({ x: [1], label: ['a'] });
-  await writer.commit();
-});
-
-afterAll(() => daemon[Symbol.asyncDispose]());
-
-/** Runs it: flags, then a verb or method, then what it is about. */
-async function grpcurl(...args: string[]): Promise<string> {
-  const verb = args.findIndex((arg) => arg === 'list' || arg === 'describe' || /^\w+\..*v1/.test(arg));
-  const command = ['-plaintext', ...args.slice(0, verb), daemon.address, ...args.slice(verb)];
-  return (await run(join(FOLDER, 'grpcurl'), command)).stdout;
 }
 
-describe('grpcurl, which knows the service by reflection only,', () => {
-  test('lists it, beside health', async () => {
-    const services = (await grpcurl('list')).trim().split('\n');
-    expect(services).toContain('optistore.v1.StorageService');
-    expect(services).toContain('grpc.health.v1.Health');
+beforeAll(async () => {
+  await install();
+  folder = await mkdtemp(join(tmpdir(), 'optistore-grpcurl-'));
+  daemon = await TestDaemon.start('--socket', join(folder, 'optistore.sock'));
+});
+
+afterAll(async () => {
+  await daemon[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe.each([
+  ['TCP', () => [daemon.address]],
+  ['a Unix socket', () => ['-unix', join(folder, 'optistore.sock')]],
+] as const)('grpcurl over %s, which knows nothing but the address', (door, server) => {
+  /** What it prints; fails with what it says where it fails. */
+  const grpcurl = async (flags: readonly string[], ...what: readonly string[]): Promise<string> =>
+    (await run(GRPCURL, ['-plaintext', '-max-time', '30', ...flags, ...server(), ...what], { timeout: 60_000 })).stdout;
+  const call = async (method: string, request: string, ...flags: readonly string[]): Promise<unknown> =>
+    JSON.parse(await grpcurl(['-emit-defaults', ...flags, '-d', request], method));
+  /** The status that a call fails with, details included. */
+  const statusOf = async (method: string, request: object): Promise<unknown> => {
+    const failure = await grpcurl(['-format-error', '-d', JSON.stringify(request)], method).then(
+      (answer) => new Error(`it succeeded: ${answer}`),
+      (error: unknown) => error as Error & { stderr?: string },
+    );
+    if (!('stderr' in failure) || failure.stderr === undefined) throw failure;
+    return JSON.parse(failure.stderr);
+  };
+
+  test('lists the services', async () => {
+    const services = (await grpcurl([], 'list')).trim().split('\n');
+    expect(services).toEqual(expect.arrayContaining([SERVICE, 'grpc.health.v1.Health']));
   });
 
-  test('describes service and messages', async () => {
-    const service = await grpcurl('describe', 'optistore.v1.StorageService');
-    expect(service).toContain('rpc SaveResult ( stream .optistore.v1.SaveResultRequest )');
-    expect(await grpcurl('describe', 'optistore.v1.RowBatch')).toContain('uint64 first_row = 1;');
+  test('can describe every service that is listed', async () => {
+    const services = (await grpcurl([], 'list')).trim().split('\n');
+    for (const service of services)
+      expect(await grpcurl([], 'describe', service)).toContain(`${service} is a service:`);
   });
 
-  test('calls it', async () => {
-    const status = JSON.parse(await grpcurl('optistore.v1.StorageService/GetStatus')) as object;
-    expect(status).toMatchObject({ backends: [{ role: 'BACKEND_PRIMARY', type: 'leveldb' }] });
-    const tags = JSON.stringify({ tags: { who: 'grpcurl' } });
-    const listed = JSON.parse(await grpcurl('-d', tags, 'optistore.v1.StorageService/ListResults')) as object;
-    expect(listed).toMatchObject({ results: [{ key: 'seen/by/grpcurl', rowCount: '1', revision: '1' }] });
-    const load = await grpcurl('-d', '{"key":"seen/by/grpcurl"}', 'optistore.v1.StorageService/LoadResult');
-    expect(load).toContain('"trailer"');
+  test('describes the storage service as the contract has it, streams included', async () => {
+    const text = await grpcurl([], 'describe', SERVICE);
+    const rpcs = [...text.matchAll(/^ +rpc (\w+) \( (.*) \) returns \( (.*) \);$/gm)].map(([, ...rpc]) =>
+      rpc.join(' '),
+    );
+    expect(rpcs.map((rpc) => rpc.replaceAll('.optistore.v1.', ''))).toEqual([
+      'AbortUpload AbortUploadRequest AbortUploadResponse',
+      'DeleteResult DeleteResultRequest DeleteResultResponse',
+      'GetResult GetResultRequest GetResultResponse',
+      'GetStatus GetStatusRequest GetStatusResponse',
+      'ListResults ListResultsRequest ListResultsResponse',
+      'ListUploads ListUploadsRequest ListUploadsResponse',
+      'LoadResult LoadResultRequest stream LoadResultResponse',
+      'SaveResult stream SaveResultRequest stream SaveResultResponse',
+    ]);
   });
 
-  test('shows the reason of an error', async () => {
-    const failed = grpcurl('-d', '{"key":"no/such"}', 'optistore.v1.StorageService/GetResult');
-    await expect(failed).rejects.toMatchObject({
-      stderr: expect.stringMatching(/NotFound[^]*ErrorInfo[^]*RESULT_NOT_FOUND/) as string,
+  test('describes messages, with what is optional, a map, or of another file', async () => {
+    expect(await grpcurl([], 'describe', 'optistore.v1.SaveOpen')).toBe(`optistore.v1.SaveOpen is a message:
+message SaveOpen {
+  string key = 1;
+  string upload_id = 2;
+  .optistore.v1.Problem problem = 3;
+  map<string, string> tags = 4;
+  .google.protobuf.Struct attributes = 5;
+  optional uint64 expected_revision = 6;
+  string description = 7;
+}
+`);
+    expect(await grpcurl([], 'describe', 'optistore.v1.RowBatch')).toContain('optional fixed32 crc32 = 4;');
+    expect(await grpcurl([], 'describe', 'google.rpc.ErrorInfo')).toContain('string reason = 1;');
+  });
+
+  test('asks how the daemon is', async () => {
+    expect(await call(`${SERVICE}/GetStatus`, '{}')).toMatchObject({
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
+      backends: [{ role: 'BACKEND_PRIMARY', type: 'leveldb', state: 'BACKEND_STATE_READY' }],
     });
   });
 
-  test('hears from the health service that it is SERVING', async () => {
-    for (const data of ['{}', '{"service":"optistore.v1.StorageService"}']) {
-      expect(await grpcurl('-d', data, 'grpc.health.v1.Health/Check')).toContain('"status": "SERVING"');
-    }
+  test('saves rows, lists the result, and loads it', async () => {
+    const key = `grpcurl/${door}`;
+    const variable = { name: 'n', role: 'VARIABLE_ROLE_OBSERVABLE', valueType: 'VALUE_TYPE_INT64' };
+    const values = Buffer.from(BigInt64Array.of(7n, -7n).buffer).toString('base64');
+    const messages = [
+      { open: { key, problem: { variables: [variable] }, tags: { by: 'grpcurl' } } },
+      { batch: { rowCount: 2, columns: [{ int64Values: values }] } },
+      { commit: { rowCount: 2 } },
+    ];
+    const result = { key, revision: '1', rowCount: '2', tags: { by: 'grpcurl' }, state: 'RESULT_STATE_COMMITTED' };
+    const stream = messages.map((message) => JSON.stringify(message)).join('\n');
+    expect(await grpcurl(['-d', stream], `${SERVICE}/SaveResult`)).toContain('"committed"');
+    expect(await call(`${SERVICE}/ListResults`, JSON.stringify({ prefix: key }))).toMatchObject({
+      results: [result],
+      nextPageToken: '',
+    });
+    expect(await grpcurl(['-d', JSON.stringify({ key })], `${SERVICE}/LoadResult`)).toContain(values);
+  });
+
+  test('shows why a call failed', async () => {
+    const errorInfo = { '@type': 'type.googleapis.com/google.rpc.ErrorInfo', domain: 'optistore' };
+    expect(await statusOf(`${SERVICE}/GetResult`, { key: 'not/there' })).toMatchObject({
+      code: 5,
+      message: expect.stringContaining('not/there') as string,
+      details: [{ ...errorInfo, reason: 'RESULT_NOT_FOUND' }],
+    });
+    expect(await statusOf(`${SERVICE}/GetResult`, { key: '/' })).toMatchObject({
+      code: 3,
+      details: [{ ...errorInfo, reason: 'KEY_INVALID' }],
+    });
+  });
+
+  test.each(['', SERVICE])('hears that %j is healthy, by reflection', async (service) => {
+    expect(await call('grpc.health.v1.Health/Check', JSON.stringify({ service }))).toEqual({ status: 'SERVING' });
+  });
+
+  test.each(['', SERVICE])('hears that %j is healthy, by the .proto file of gRPC', async (service) => {
+    const file = ['-import-path', dirname(healthProto), '-proto', basename(healthProto)];
+    const answer = await call('grpc.health.v1.Health/Check', JSON.stringify({ service }), ...file);
+    expect(answer).toEqual({ status: 'SERVING' });
   });
 });

@@ -1,219 +1,330 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Backend } from '../../proto/gen/optistore/v1/result_pb.js';
-import type { LoadHeader, LoadResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { LoadResultRequestSchema, LoadResultResponseSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
 import { Channel } from '../../clients/typescript/channel.js';
-import { toOptistoreError } from '../../clients/typescript/errors.js';
-import { createClient, ValueType, VariableRole, type OptistoreClient } from '../../clients/typescript/index.js';
-import { checkBatch } from '../../server/rows/check.js';
 import { schemaOf, type Batch } from '../../server/rows/batch.js';
+import { selectColumns, sliceBatch } from '../../server/rows/slice.js';
+import { asText } from '../backends/runs.js';
+import { checksumOf, RawLoad, rawLoad, saveRun } from './raw-load.js';
+import { floatRun, floats, MIXED, mixedRun } from './sample-runs.js';
 import { TestDaemon } from './wire.js';
 
-const variables = ['a', 'b', 'c'].map((name) => ({
-  name,
-  role: VariableRole.OBSERVABLE,
-  valueType: ValueType.FLOAT64,
-}));
-
-/** a is the row's number, b its double, c its negative. */
-function rows(first: number, count: number, factor = 1) {
-  const a = Float64Array.from({ length: count }, (_, i) => (first + i) * factor);
-  return { a, b: a.map((value) => value * 2), c: a.map((value) => -value) };
-}
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const ROWS = 1000;
+const RUN = mixedRun(ROWS);
+const SCHEMA = schemaOf(MIXED.variables);
 
 let daemon: TestDaemon;
 let client: OptistoreClient;
+let channel: Channel;
 
 beforeAll(async () => {
   daemon = await TestDaemon.start();
-  client = createClient({ address: daemon.address, retryMs: 0 });
+  client = createClient({ address: daemon.address });
+  channel = new Channel(daemon.address);
+  await saveRun(daemon.address, 'mixed', MIXED, RUN, 300);
 });
 
 afterAll(async () => {
   client.close();
+  channel.close();
   await daemon[Symbol.asyncDispose]();
 });
 
-async function save(key: string, count: number, factor = 1): Promise<void> {
-  const writer = await client.save(key, { variables });
-  if (count > 0) await writer.append(rows(0, count, factor));
-  await writer.commit();
-}
-
-interface Load {
-  readonly header: LoadHeader;
-  readonly batches: Batch[];
-  readonly trailerRows: bigint | undefined;
-  readonly messageBytesMax: number;
-}
-
-/** A raw load: what came, with each batch's checksum checked. */
-async function load(
-  request: MessageInitShape<typeof LoadResultRequestSchema>,
-  meanwhile: (batchCount: number) => Promise<void> = () => Promise.resolve(),
-): Promise<Load> {
-  const channel = new Channel(daemon.address);
-  let header: LoadHeader | undefined;
-  const batches: Batch[] = [];
-  let trailerRows: bigint | undefined;
-  let messageBytesMax = 0;
-  try {
-    for await (const response of channel.load(
-      create(LoadResultRequestSchema, request),
-    ) as AsyncIterable<LoadResultResponse>) {
-      messageBytesMax = Math.max(messageBytesMax, toBinary(LoadResultResponseSchema, response).byteLength);
-      const { message } = response;
-      if (message.case === 'header') header = message.value;
-      else if (message.case === 'trailer') trailerRows = message.value.rowCount;
-      else if (message.case === 'batch') {
-        expect(message.value.crc32).toBeDefined();
-        batches.push(checkBatch(schemaOf(header?.variables ?? []), message.value));
-        await meanwhile(batches.length);
-      }
-    }
-  } catch (error) {
-    throw toOptistoreError(error, daemon.address);
-  } finally {
-    channel.close();
-  }
-  if (header === undefined) throw new Error('there was no header');
-  return { header, batches, trailerRows, messageBytesMax };
-}
-
-/** All values of the column at a place. */
-function valuesOf({ batches }: Load, column: number): number[] {
-  return batches.flatMap((batch) => {
-    const bytes = new Uint8Array(batch.columns[column]?.values ?? []);
-    return [...new Float64Array(bytes.buffer)];
-  });
-}
-
-describe('LoadResult', () => {
-  test('sends a header, batches that follow each other, and a trailer', async () => {
-    await save('plain', 1000);
-    const loaded = await load({ key: 'plain' });
-    expect(loaded.header).toMatchObject({ firstRow: 0n, rowCount: 1000n, servedFrom: Backend.PRIMARY });
-    expect(loaded.header.result).toMatchObject({ key: 'plain', revision: 1n, rowCount: 1000n });
-    expect(loaded.header.variables.map(({ name }) => name)).toEqual(['a', 'b', 'c']);
-    expect(loaded.trailerRows).toBe(1000n);
-    expect(valuesOf(loaded, 2)).toEqual([...rows(0, 1000).c]);
-    expect((await load({ key: 'plain' })).header.servedFrom).toBe(Backend.CACHE);
-  });
-
-  test('sends the chosen columns in the order asked for', async () => {
-    await save('columns', 10);
-    const loaded = await load({ key: 'columns', columns: ['c', 'a'] });
-    expect(loaded.header.variables.map(({ name }) => name)).toEqual(['c', 'a']);
-    expect([valuesOf(loaded, 0), valuesOf(loaded, 1)]).toEqual([[...rows(0, 10).c], [...rows(0, 10).a]]);
-  });
-
-  test.each([
-    ['from a row on', { firstRow: 990n }, 990, 10],
-    ['some rows', { firstRow: 5n, rowCount: 3n }, 5, 3],
-    ['more rows than there are', { firstRow: 998n, rowCount: 50n }, 998, 2],
-    ['no rows: header and trailer only', { rowCount: 0n }, 0, 0],
-    ['from behind the last row', { firstRow: 1000n }, 1000, 0],
-  ])('%s', async (_, range, first, count) => {
-    await save('range', 1000);
-    const loaded = await load({ key: 'range', ...range });
-    expect(loaded.header).toMatchObject({ firstRow: BigInt(first), rowCount: BigInt(count) });
-    expect(valuesOf(loaded, 0)).toEqual([...rows(first, count).a]);
-    expect(loaded.trailerRows).toBe(BigInt(count));
-    if (count === 0) expect(loaded.batches).toEqual([]);
-  });
-
-  test('keeps messages under the size asked for, and under 4 MiB', async () => {
-    await save('sizes', 400_000);
-    for (const maxBatchBytes of [65_536, 0, 3 << 20]) {
-      const loaded = await load({ key: 'sizes', maxBatchBytes });
-      const limit = maxBatchBytes === 0 ? 1 << 20 : maxBatchBytes;
-      expect(loaded.messageBytesMax).toBeLessThan(Math.min(limit * 1.1 + 1024, 4 << 20));
-      // Pieces are never joined beyond what is stored together: 1 MiB.
-      expect(loaded.batches.length).toBeLessThan(2 * Math.ceil((400_000 * 24) / Math.min(limit, 1 << 20)));
-      expect(valuesOf(loaded, 1).length).toBe(400_000);
-    }
-  });
-
-  test('of rows saved one by one has large batches', async () => {
-    const writer = await client.save('one-by-one', { variables });
-    for (let row = 0; row < 3000; row++) {
-      await writer.append({ a: [row], b: [2 * row], c: [-row] });
-      if (row % 500 === 0) await writer.flush();
-    }
-    await writer.commit();
-    const loaded = await load({ key: 'one-by-one' });
-    expect(loaded.batches.length).toBe(1);
-    expect(valuesOf(loaded, 1)).toEqual([...rows(0, 3000).b]);
-  });
-
-  test('of a revision that was superseded still gives that one, and goes on in it after a break', async () => {
-    await save('revisions', 100, 1);
-    await save('revisions', 100, 7);
-    const old = await load({ key: 'revisions', revision: 1n, firstRow: 50n });
-    expect(old.header.result?.revision).toBe(1n);
-    expect(valuesOf(old, 0)).toEqual([...rows(50, 50, 1).a]);
-    expect(valuesOf(await load({ key: 'revisions' }), 0)).toEqual([...rows(0, 100, 7).a]);
-  });
-
-  test('that runs goes on to its end when the key is deleted and saved anew', async () => {
-    await save('changed', 600_000, 1);
-    const loaded = await load({ key: 'changed', maxBatchBytes: 65_536 }, async (batchCount) => {
-      if (batchCount === 1) await client.deleteResult('changed');
-      if (batchCount === 2) await save('changed', 5, 3);
+describe('a load', () => {
+  test('is a header, batches and a trailer, which agree with each other', async () => {
+    const load = await rawLoad(channel, { key: 'mixed' });
+    const batchCount = load.batches.length;
+    expect(load.cases).toEqual(['header', ...Array<string>(batchCount).fill('batch'), 'trailer']);
+    expect(load.header).toMatchObject({
+      result: { key: 'mixed', revision: 1n, rowCount: BigInt(ROWS), state: 1 },
+      firstRow: 0n,
+      rowCount: BigInt(ROWS),
+      variables: MIXED.variables.map(({ name, valueType }) => ({ name, valueType })),
     });
-    expect(valuesOf(loaded, 0).length).toBe(600_000);
-    expect(valuesOf(loaded, 0).at(-1)).toBe(599_999);
-    expect(valuesOf(await load({ key: 'changed' }), 0)).toEqual([...rows(0, 5, 3).a]);
+    expect(load.header?.result?.columns.map((column) => column.name)).toEqual(['f', 'i', 'b', 's']);
+    expect(load.trailerRowCount).toBe(BigInt(ROWS));
+    let next = 0n;
+    for (const batch of load.batches) {
+      expect(batch.firstRow).toBe(next);
+      next += BigInt(batch.rowCount);
+    }
+    expect(next).toBe(BigInt(ROWS));
   });
-});
 
-describe('what LoadResult refuses', () => {
-  beforeAll(() => save('there', 10));
+  test('gives every type back bit for bit: NaNs, -0, infinities, missing values, empty and long text', async () => {
+    expect(asText((await rawLoad(channel, { key: 'mixed' })).rows())).toEqual(asText(RUN));
+  });
+
+  test.each([[['s', 'f']], [['i']], [['b', 's', 'i', 'f']]])('gives columns %j in this order', async (columns) => {
+    const load = await rawLoad(channel, { key: 'mixed', columns });
+    const indices = columns.map((name) => MIXED.variables.findIndex((variable) => variable.name === name));
+    expect(load.header?.variables.map((variable) => variable.name)).toEqual(columns);
+    expect(asText(load.rows())).toEqual(asText(selectColumns(RUN, indices)));
+  });
 
   test.each([
-    ['an empty key', { key: '' }, 'KEY_INVALID', 3],
-    ['a key that is not there', { key: 'nowhere' }, 'RESULT_NOT_FOUND', 5],
-    ['a column that is not there', { key: 'there', columns: ['a', 'z'] }, 'COLUMN_NOT_FOUND', 5],
-    ['a column twice', { key: 'there', columns: ['a', 'a'] }, 'REQUEST_INVALID', 3],
-    ['a revision that is not there', { key: 'there', revision: 9n }, 'REVISION_NOT_FOUND', 5],
-    ['rows beyond the last', { key: 'there', firstRow: 11n }, 'ROW_RANGE_INVALID', 11],
-    ['batches too small', { key: 'there', maxBatchBytes: 1 }, 'REQUEST_INVALID', 3],
-    ['batches too large', { key: 'there', maxBatchBytes: 4 << 20 }, 'REQUEST_INVALID', 3],
-    ['a row number beyond 2^53', { key: 'there', firstRow: 2n ** 60n }, 'ROW_RANGE_INVALID', 11],
-  ])('%s', async (_, request, reason, code) => {
-    await expect(load(request)).rejects.toMatchObject({ reason, code });
+    ['some in the middle', 250n, 500n, 250, 500],
+    ['those from a row on', 990n, undefined, 990, 10],
+    ['those up to a row', undefined, 7n, 0, 7],
+    ['more than there are', 995n, 50n, 995, 5],
+    ['as many as a number can say', 3n, 2n ** 64n - 1n, 3, 997],
+    ['the last one', 999n, 1n, 999, 1],
+  ])('of a range of rows: %s', async (_, firstRow, rowCount, from, count) => {
+    const range = { ...(firstRow !== undefined && { firstRow }), ...(rowCount !== undefined && { rowCount }) };
+    const load = await rawLoad(channel, { key: 'mixed', ...range });
+    expect(load.header).toMatchObject({ firstRow: BigInt(from), rowCount: BigInt(count) });
+    expect(load.trailerRowCount).toBe(BigInt(count));
+    expect(asText(load.rows())).toEqual(asText(sliceBatch(SCHEMA, RUN, from, count)));
   });
 
-  test('a deleted result, whose last revision can be had for a while', async () => {
-    await save('deleted', 3);
+  test.each([
+    ['0 rows', { rowCount: 0n }, 0n],
+    ['0 rows from the middle', { firstRow: 20n, rowCount: 0n }, 20n],
+    ['rows from the end on', { firstRow: BigInt(ROWS) }, BigInt(ROWS)],
+    ['one row from the end on', { firstRow: BigInt(ROWS), rowCount: 1n }, BigInt(ROWS)],
+  ])('of %s is a header and a trailer', async (_, range, firstRow) => {
+    const load = await rawLoad(channel, { key: 'mixed', ...range });
+    expect(load.cases).toEqual(['header', 'trailer']);
+    expect(load.header).toMatchObject({ firstRow, rowCount: 0n, result: { rowCount: BigInt(ROWS) } });
+    expect(load.trailerRowCount).toBe(0n);
+  });
+
+  test('of a result without rows is a header and a trailer', async () => {
+    await saveRun(daemon.address, 'empty', MIXED, { firstRow: 0, rowCount: 0, columns: [] });
+    expect((await rawLoad(channel, { key: 'empty' })).cases).toEqual(['header', 'trailer']);
+  });
+
+  test.each([
+    ['an unknown key', { key: 'nothing-here' }, 'RESULT_NOT_FOUND', 5],
+    ['a revision that never was', { key: 'mixed', revision: 9n }, 'REVISION_NOT_FOUND', 5],
+    ['revision 0', { key: 'mixed', revision: 0n }, 'REVISION_NOT_FOUND', 5],
+    ['a revision beyond all', { key: 'mixed', revision: 2n ** 64n - 1n }, 'REVISION_NOT_FOUND', 5],
+    ['a column that it has not', { key: 'mixed', columns: ['f', 'F'] }, 'COLUMN_NOT_FOUND', 5],
+    ['a column named twice', { key: 'mixed', columns: ['f', 'i', 'f'] }, 'REQUEST_INVALID', 3],
+    ['a first row behind the end', { key: 'mixed', firstRow: BigInt(ROWS + 1) }, 'ROW_RANGE_INVALID', 11],
+    ['a first row beyond all', { key: 'mixed', firstRow: 2n ** 64n - 1n }, 'ROW_RANGE_INVALID', 11],
+    ['batches that are too small', { key: 'mixed', maxBatchBytes: 64 * KIB - 1 }, 'REQUEST_INVALID', 3],
+    ['batches that are too large', { key: 'mixed', maxBatchBytes: 3 * MIB + 1 }, 'REQUEST_INVALID', 3],
+    ['a key that is none', { key: '/mixed' }, 'KEY_INVALID', 3],
+  ])('is refused for %s, before the header', async (_, request, reason, code) => {
+    const load = new RawLoad(channel, request);
+    expect(await load.error()).toMatchObject({ reason, code });
+    expect(load.cases).toEqual([]);
+  });
+});
+
+describe('revisions', () => {
+  const versions = [1, 2, 3].map((rows) => mixedRun(rows));
+
+  test('the newest loads unless another is asked for, and a superseded one stays loadable', async () => {
+    for (const version of versions) await saveRun(daemon.address, 'versions', MIXED, version);
+    expect((await rawLoad(channel, { key: 'versions' })).header?.result?.revision).toBe(3n);
+    for (const [i, version] of versions.entries()) {
+      const load = await rawLoad(channel, { key: 'versions', revision: BigInt(i + 1) });
+      expect(load.header?.result).toMatchObject({ revision: BigInt(i + 1), rowCount: BigInt(version.rowCount) });
+      expect(asText(load.rows())).toEqual(asText(version));
+    }
+  });
+
+  test('a deleted one stays loadable by its number, also when the daemon was restarted', async () => {
+    await saveRun(daemon.address, 'deleted', MIXED, RUN);
     await client.deleteResult('deleted');
-    await expect(load({ key: 'deleted' })).rejects.toMatchObject({ reason: 'RESULT_NOT_FOUND', code: 5 });
-    expect(valuesOf(await load({ key: 'deleted', revision: 1n }), 0)).toEqual([0, 1, 2]);
+    await daemon.process.stop('SIGTERM');
+    await daemon.restart();
+    expect(await new RawLoad(channel, { key: 'deleted' }).error()).toMatchObject({ reason: 'RESULT_NOT_FOUND' });
+    const load = await rawLoad(channel, { key: 'deleted', revision: 1n });
+    expect(asText(load.rows())).toEqual(asText(RUN));
   });
 });
 
-test('damage on disk is DATA_LOSS for who asks for the damaged column, and nothing to who does not', async () => {
-  await using own = await TestDaemon.start();
-  const mine = createClient({ address: own.address, retryMs: 0 });
-  const writer = await mine.save('damaged', { variables });
-  await writer.append(rows(0, 300_000));
-  await writer.commit();
-  const folder = join(own.folder, 'data', 'segments');
-  const [name = ''] = await readdir(folder);
-  const bytes = await readFile(join(folder, name));
-  // The bytes of 150,000.0 as `c`, which is negative: they are found once.
-  const at = bytes.indexOf(Buffer.from(Float64Array.of(-150_000).buffer));
-  expect(at).toBeGreaterThan(0);
-  bytes[at] = (bytes[at] ?? 0) ^ 1;
-  await writeFile(join(folder, name), bytes);
-  const { columns } = await mine.load('damaged', { columns: ['a', 'b'] }).toColumns();
-  expect(columns['b']?.values.length).toBe(300_000);
-  const failure = { reason: 'RESULT_CORRUPT', code: 15 };
-  await expect(mine.load('damaged', { columns: ['c'] }).toColumns()).rejects.toMatchObject(failure);
-  await expect(mine.load('damaged').toColumns()).rejects.toMatchObject(failure);
-  expect((await mine.load('damaged', { columns: ['c'], rows: [0, 10] }).toColumns()).columns['c']?.values[9]).toBe(-9);
-  mine.close();
+describe('batches', () => {
+  // 6.4 MB: rows of 320 bytes.
+  const COLUMNS = 40;
+  const WIDE = floats(COLUMNS);
+  const WIDE_RUN = floatRun(COLUMNS, 20_000);
+  const TOTAL = COLUMNS * 8 * WIDE_RUN.rowCount;
+  // A stored block that is a little too large may be sent in one.
+  const SLACK = 1.1;
+
+  beforeAll(async () => {
+    await saveRun(daemon.address, 'wide', WIDE, WIDE_RUN, 2000);
+  });
+
+  test.each([64 * KIB, 100_000, MIB, 3 * MIB])('of at most %i bytes hold that, and all rows', async (maxBatchBytes) => {
+    const load = await rawLoad(channel, { key: 'wide', maxBatchBytes });
+    expect(asText(load.rows())).toEqual(asText(WIDE_RUN));
+    expect(Math.max(...load.messageBytes)).toBeLessThanOrEqual(maxBatchBytes * SLACK + 64 * COLUMNS);
+  });
+
+  test('are of about 1 MiB unless asked', async () => {
+    const { messageBytes } = await rawLoad(channel, { key: 'wide' });
+    expect(Math.max(...messageBytes)).toBeLessThanOrEqual(MIB * SLACK + 64 * COLUMNS);
+    expect(messageBytes.length).toBeLessThanOrEqual((TOTAL / MIB) * 2);
+  });
+
+  test('are of a row at least, and under 4 MiB, however large rows and limit are', async () => {
+    // 20 strings of 50,000 bytes are nearly the largest row.
+    const variables = Array.from({ length: 20 }, (_, i) => ({ name: `t${i}`, role: 5, valueType: 4 }));
+    const text = 'ä'.repeat(25_000);
+    const writer = await client.save('large-rows', { variables });
+    for (let row = 0; row < 8; row++)
+      await writer.append(Object.fromEntries(variables.map(({ name }) => [name, [`${row}${text}`]])));
+    await writer.commit();
+    for (const maxBatchBytes of [64 * KIB, 3 * MIB]) {
+      const { batches, messageBytes } = await rawLoad(channel, { key: 'large-rows', maxBatchBytes });
+      expect(batches.reduce((rows, batch) => rows + batch.rowCount, 0)).toBe(8);
+      expect(Math.max(...messageBytes)).toBeLessThan(4 * MIB);
+      if (maxBatchBytes < MIB) expect(batches.map((batch) => batch.rowCount)).toEqual(Array(8).fill(1));
+    }
+    const { columns } = await client.load('large-rows', { columns: ['t19'] }).toColumns();
+    expect(columns['t19']?.values).toEqual(Array.from({ length: 8 }, (_, row) => `${row}${text}`));
+  });
+
+  test.each([
+    ['of all columns', {}],
+    ['of some columns', { columns: ['s', 'b'] }],
+    ['of a range', { firstRow: 3n, rowCount: 501n }],
+  ])('%s carry the checksum of what is sent', async (_, request) => {
+    const { batches } = await rawLoad(channel, { key: 'mixed', ...request });
+    for (const batch of batches) expect(batch.crc32).toBe(checksumOf(batch));
+    expect(batches.length).toBeGreaterThan(0);
+  });
+
+  test('of rows that were saved one by one are as large as those of rows saved in bulk', async () => {
+    await saveRun(daemon.address, 'one-by-one', WIDE, WIDE_RUN, 1);
+    const load = await rawLoad(channel, { key: 'one-by-one' });
+    expect(asText(load.rows())).toEqual(asText(WIDE_RUN));
+    expect(load.batches.length).toBeLessThanOrEqual((TOTAL / MIB) * 2);
+  });
+
+  test('that are missing come by a second load, from the row behind the last one on', async () => {
+    const first = new RawLoad(channel, { key: 'wide', maxBatchBytes: 64 * KIB });
+    while (first.batches.length < 5) await first.step();
+    first.cancel();
+    const revision = first.header?.result?.revision ?? 0n;
+    const received = first.rows();
+    // What is newest by now is not what goes on.
+    await saveRun(daemon.address, 'wide', WIDE, floatRun(COLUMNS, 3));
+    const second = await rawLoad(channel, { key: 'wide', revision, firstRow: BigInt(received.rowCount) });
+    const rest = WIDE_RUN.rowCount - received.rowCount;
+    expect(asText(received)).toEqual(asText(sliceBatch(schemaOf(WIDE.variables), WIDE_RUN, 0, received.rowCount)));
+    expect(asText(second.rows())).toEqual(
+      asText(sliceBatch(schemaOf(WIDE.variables), WIDE_RUN, received.rowCount, rest)),
+    );
+  });
 });
+
+describe('a load that is running', () => {
+  // More than all buffers and windows on the way hold: the daemon has not read the rest when the key changes.
+  const BIG = floats(4);
+  const BIG_RUN = floatRun(4, 2 * MIB);
+
+  test.each([
+    ['deleted', (key: string) => client.deleteResult(key)],
+    ['saved anew', (key: string) => saveRun(daemon.address, key, BIG, floatRun(4, 10))],
+  ])('goes on to its end when its key is %s', async (name, change) => {
+    const key = `big/${name}`;
+    await saveRun(daemon.address, key, BIG, BIG_RUN, 64 * KIB);
+    const load = new RawLoad(channel, { key });
+    while (load.batches.length < 1) await load.step();
+    await change(key);
+    expect((await client.getStatus()).streamCount).toBeGreaterThanOrEqual(1n);
+    await load.toEnd();
+    expect(load.trailerRowCount).toBe(BigInt(BIG_RUN.rowCount));
+    // Not toEqual: it takes a minute for 64 MiB.
+    const same = load.rows().columns.map(({ values }, i) => Buffer.from(values).equals(bytesOf(BIG_RUN, i)));
+    expect(same).toEqual([true, true, true, true]);
+  });
+});
+
+describe('chosen columns of a large result', () => {
+  // 9.6 MB, in blocks of 480 kB a column.
+  const COLUMNS = 3;
+  const LARGE = floats(COLUMNS);
+  const LARGE_RUN = floatRun(COLUMNS, 400_000);
+  const FILE_BYTES = LARGE_RUN.rowCount * COLUMNS * 8;
+  const DAMAGED_ROW = 200_000;
+  let bare: TestDaemon;
+  let toBare: Channel;
+
+  beforeAll(async () => {
+    // What the cache holds is not read from disk.
+    bare = await TestDaemon.startWith({ use_cache: false });
+    toBare = new Channel(bare.address);
+    await saveRun(bare.address, 'large', LARGE, LARGE_RUN, 60_000);
+  });
+
+  afterAll(async () => {
+    toBare.close();
+    await bare[Symbol.asyncDispose]();
+  });
+
+  /** Bytes that the daemon reads, files and sockets, while something is done; Linux counts them. */
+  async function bytesRead(act: () => Promise<unknown>): Promise<number> {
+    const count = async () => {
+      const text = await readFile(`/proc/${bare.process.pid}/io`, 'utf8');
+      return Number(/^rchar: (\d+)$/m.exec(text)?.[1]);
+    };
+    const before = await count();
+    await act();
+    return (await count()) - before;
+  }
+
+  test('are all that is read from disk', async () => {
+    const all = await bytesRead(() => rawLoad(toBare, { key: 'large' }));
+    const one = await bytesRead(() => rawLoad(toBare, { key: 'large', columns: ['c1'] }));
+    const few = await bytesRead(() => rawLoad(toBare, { key: 'large', firstRow: 1000n, rowCount: 10n }));
+    expect(all).toBeGreaterThan(FILE_BYTES);
+    expect(one).toBeGreaterThan(FILE_BYTES / COLUMNS);
+    expect(one).toBeLessThan((FILE_BYTES / COLUMNS) * 1.2);
+    expect(few).toBeLessThan(FILE_BYTES / 3);
+  });
+
+  test('load where another one is damaged on disk; the damaged one is told, and its whole part loads', async () => {
+    const damaged = await damage(bare.folder, DAMAGED_ROW + 1 / 1000);
+    expect(damaged).toBe(1);
+    for (const columns of [['c0'], ['c2'], ['c2', 'c0']]) {
+      const rows = (await rawLoad(toBare, { key: 'large', columns })).rows();
+      const same = columns.map((name, i) =>
+        Buffer.from(rows.columns[i]?.values ?? []).equals(bytesOf(LARGE_RUN, Number(name.slice(1)))),
+      );
+      expect(same).toEqual(columns.map(() => true));
+    }
+    for (const columns of [['c1'], ['c0', 'c1'], []]) {
+      const load = new RawLoad(toBare, { key: 'large', columns });
+      expect(await load.error()).toMatchObject({ reason: 'RESULT_CORRUPT', code: 15 });
+      expect(load.trailerRowCount).toBeUndefined();
+      for (const batch of load.batches)
+        expect(Number(batch.firstRow) + batch.rowCount).toBeLessThanOrEqual(DAMAGED_ROW);
+    }
+    const before = await rawLoad(toBare, { key: 'large', columns: ['c1'], rowCount: 100_000n });
+    expect(Buffer.from(before.rows().columns[0]?.values ?? []).equals(bytesOf(LARGE_RUN, 1).subarray(0, 800_000))).toBe(
+      true,
+    );
+  });
+});
+
+function bytesOf(run: Batch, column: number): Buffer {
+  return Buffer.from(run.columns[column]?.values ?? []);
+}
+
+/** Turns one bit of a double in the store's row files, wherever it lies; gives how often it was found. */
+async function damage(folder: string, value: number): Promise<number> {
+  const pattern = Buffer.alloc(8);
+  pattern.writeDoubleLE(value);
+  const segments = join(folder, 'data', 'segments');
+  let found = 0;
+  for (const name of await readdir(segments)) {
+    const bytes = await readFile(join(segments, name));
+    for (let at = bytes.indexOf(pattern); at >= 0; at = bytes.indexOf(pattern, at + 1)) {
+      if (at % 8 !== 0) continue;
+      found++;
+      await using file = await open(join(segments, name), 'r+');
+      await file.write(Uint8Array.of((bytes[at] ?? 0) ^ 1), 0, 1, at);
+    }
+  }
+  return found;
+}

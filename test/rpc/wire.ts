@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { MessageInitShape } from '@bufbuild/protobuf';
+import { setImmediate as immediate } from 'node:timers/promises';
+import type { JsonObject, MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
@@ -23,6 +24,16 @@ export class TestDaemon implements AsyncDisposable {
   static async start(...flags: string[]): Promise<TestDaemon> {
     const folder = await mkdtemp(join(tmpdir(), 'optistore-test-'));
     return new TestDaemon(folder, await start(folder, '127.0.0.1:0', flags));
+  }
+
+  /** With settings for its configuration file: `{ use_cache: false }`. */
+  static async startWith(settings: JsonObject): Promise<TestDaemon> {
+    const folder = await mkdtemp(join(tmpdir(), 'optistore-test-'));
+    const file = join(folder, 'optistore.yaml');
+    const primary = { type: 'leveldb', path: join(folder, 'data') };
+    // JSON is YAML too.
+    await writeFile(file, JSON.stringify({ primary, listen: '127.0.0.1:0', ...settings }));
+    return new TestDaemon(folder, await DaemonProcess.start(['--config', file], MAIN));
   }
 
   get address(): string {
@@ -52,6 +63,12 @@ export const PROBLEM = create(ProblemSchema, {
     { name: 'label', role: VariableRole.OBSERVABLE, valueType: ValueType.STRING },
   ],
 });
+
+/** Waits until the clock has gone on, so that no two results have the same time. */
+export async function nextMillisecond(): Promise<void> {
+  const now = Date.now();
+  while (Date.now() === now) await immediate();
+}
 
 type Message = MessageInitShape<typeof SaveResultRequestSchema>['message'];
 
@@ -96,8 +113,23 @@ export class RawSave {
     throw new Error('the stream ended without an error');
   }
 
+  /** What a rejected `answer` means. */
+  explain(thrown: unknown): OptistoreError {
+    return toOptistoreError(thrown, this.address);
+  }
+
   end(): void {
     this.stream.end();
+  }
+
+  /** Says that nothing more comes, and waits until the daemon has ended the stream with OK. */
+  async endAndWait(): Promise<void> {
+    this.stream.end();
+    try {
+      while ((await this.answers.next()).done !== true);
+    } finally {
+      this.channel.close();
+    }
   }
 
   cancel(): void {
