@@ -3,13 +3,16 @@ import type { LoadResultResponse, SaveResultRequest } from '../../proto/gen/opti
 import { LoadResultResponseSchema, SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { decodeEnvelopedBatch, encodeEnvelopedBatch } from './envelope-codec.js';
 
+/** Beyond it a row's number is not exact as a number. */
+const FIRST_ROW_MAX = BigInt(Number.MAX_SAFE_INTEGER);
+
 type Envelope = SaveResultRequest | LoadResultResponse;
 
 /** Encodes a message: a batch by hand, all else by protobuf-es. */
 export function encodeMessage(schema: DescMessage, message: Message): Buffer {
   if (isEnvelope(schema)) {
     const { message: content } = message as Envelope;
-    if (content.case === 'batch') return encodeEnvelopedBatch(content.value);
+    if (content.case === 'batch' && content.value.firstRow <= FIRST_ROW_MAX) return encodeEnvelopedBatch(content.value);
   }
   const bytes = toBinary(schema, message);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

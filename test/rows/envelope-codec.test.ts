@@ -16,7 +16,7 @@ const values = fc.oneof(
 );
 const anyBatch = fc
   .record({
-    firstRow: fc.bigInt({ min: 0n, max: 2n ** 53n - 1n }),
+    firstRow: fc.oneof(fc.bigInt({ min: 0n, max: 2n ** 53n - 1n }), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })),
     rowCount: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
     columns: fc.array(fc.record({ values, validity: bytes }), { maxLength: 5 }),
     crc32: fc.option(fc.integer({ min: 0, max: 2 ** 32 - 1 }), { nil: undefined }),
