@@ -17,6 +17,7 @@ import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
 import { file_google_rpc_error_details } from '../../../proto/gen/google/rpc/error_details_pb.js';
 import { file_grpc_health_v1_health } from '../../../proto/gen/grpc/health/v1/health_pb.js';
+import { file_optistore_v1_errors } from '../../../proto/gen/optistore/v1/errors_pb.js';
 import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { StorageError, toStorageError } from '../../errors.js';
 import { DRAIN_MS_MAX, LOAD_BATCH_BYTES_MAX, MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX } from '../../limits.js';
@@ -44,6 +45,9 @@ export interface Door {
   drain(): Promise<void>;
 }
 
+/** What reflection tells of beside the service: errors, their reasons, and health. */
+const ALSO_DESCRIBED = [file_google_rpc_error_details, file_optistore_v1_errors, file_grpc_health_v1_health];
+
 type Call =
   ServerUnaryCall<Buffer, Message> | ServerWritableStream<Buffer, Message> | ServerDuplexStream<Buffer, Message>;
 
@@ -59,7 +63,7 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   server.addService(serviceDefinition(StorageService), implementation(options, draining.signal));
   const health = new HealthImplementation({ '': 'SERVING', [StorageService.typeName]: 'SERVING' });
   health.addToServer(server);
-  const described = reflectionPackage(StorageService, file_google_rpc_error_details, file_grpc_health_v1_health);
+  const described = reflectionPackage(StorageService, ...ALSO_DESCRIBED);
   new ReflectionService(described as never).addToServer(server);
   let port: number;
   try {
