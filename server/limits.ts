@@ -13,6 +13,10 @@ export const BLOCK_BYTES_PER_COLUMN = 4 * KIB;
 export const BLOCK_BYTES_MIN = MIB;
 /** … and at most this, for memory. */
 export const BLOCK_BYTES_MAX = 16 * MIB;
+/** Bytes of a gathered block of so many columns. */
+export function blockBytesFor(columnCount: number): number {
+  return Math.min(Math.max(columnCount * BLOCK_BYTES_PER_COLUMN, BLOCK_BYTES_MIN), BLOCK_BYTES_MAX);
+}
 /** A result whose rows fit is one value of the index; a file would cost two fsyncs more. */
 export const INLINE_BYTES_MAX = 64 * KIB;
 /** An ack's sync starts at the latest when this much waits … */

@@ -1,7 +1,7 @@
-import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
+import type { Problem, Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { STRING_BYTES_MAX } from '../../server/limits.js';
-import { valueAt, type LoadedColumn } from '../typescript/index.js';
+import { valueAt, type ColumnInput, type LoadedColumn } from '../typescript/index.js';
 
 /** A value of a table's cell; null is missing. */
 export type Cell = number | bigint | boolean | string | null;
@@ -88,4 +88,9 @@ export function formatCell(column: LoadedColumn, row: number): string {
   if (typeof value !== 'string') return String(value);
   // Quoted when empty, to tell it from a missing one, and when CSV needs it.
   return value === '' || /[",\r\n]|^\s|\s$/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+}
+
+/** Rows of cells as columns by name, as a writer takes them. */
+export function toColumns(problem: Problem, rows: readonly Cell[][]): Record<string, ColumnInput> {
+  return Object.fromEntries(problem.variables.map((variable, i) => [variable.name, rows.map((row) => row[i] ?? null)]));
 }

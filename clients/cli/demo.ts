@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fromJson, type JsonValue } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { createClient, valueAt, type LoadedColumn } from '../typescript/index.js';
-import type { Cell } from './cells.js';
+import { toColumns, type Cell } from './cells.js';
 import { readCsv } from './csv.js';
 import { DaemonProcess, freePort } from './daemon-process.js';
 import { paretoFront, scatterPlot } from './plot.js';
@@ -52,10 +52,6 @@ async function demo(folder: string): Promise<void> {
   } finally {
     await daemon.stop('SIGKILL');
   }
-}
-
-function toColumns(problem: Problem, rows: readonly Cell[][]) {
-  return Object.fromEntries(problem.variables.map((variable, i) => [variable.name, rows.map((row) => row[i] ?? null)]));
 }
 
 function compare(problem: Problem, rows: readonly Cell[][], columns: Readonly<Record<string, LoadedColumn>>): void {

@@ -121,7 +121,7 @@ export class ResultWriter implements AsyncDisposable {
     this.unackedBytes += byteLength;
     if (byteLength < MESSAGE_BYTES) {
       this.waiting ??= new BatchBuilder(this.schema, batch.firstRow);
-      this.waiting.add(batch);
+      this.waiting.add(batch, byteLength);
       if (this.waiting.byteLength >= MESSAGE_BYTES) this.closeWaiting();
       return;
     }

@@ -1,5 +1,5 @@
 import type { Batch, Column, Schema } from './batch.js';
-import { batchBytes, bitmapBytes, valueWidth } from './batch.js';
+import { bitmapBytes, valueWidth } from './batch.js';
 import { offsetsView } from './slice.js';
 import { copyBits, isAllSet, setBits } from './validity.js';
 
@@ -100,13 +100,13 @@ export class BatchBuilder {
     this.columns = schema.map((type) => new ColumnBuilder(valueWidth(type) === undefined));
   }
 
-  /** Adds the rows that come next. */
-  add(batch: Batch): void {
+  /** Adds the rows that come next; `byteLength` is their batchBytes. */
+  add(batch: Batch, byteLength: number): void {
     for (let i = 0; i < this.columns.length; i++) {
       this.columns[i]?.add(batch.columns[i] as Column, this.rowCount, batch.rowCount);
     }
     this.rowCount += batch.rowCount;
-    this.byteLength += batchBytes(batch);
+    this.byteLength += byteLength;
   }
 
   /** All that was added; nothing may be added afterwards. */

@@ -1,35 +1,20 @@
 import { readFile } from 'node:fs/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { Outcome, ResultState, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import {
   BackendState,
   GetResultRequestSchema,
   GetStatusRequestSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
-import { Channel } from '../../clients/typescript/channel.js';
+import { type OptistoreClient } from '../../clients/typescript/index.js';
 import { all } from '../backends/runs.js';
 import { rawLoad, saveRun } from './raw-load.js';
 import { MIXED, mixedRun } from './sample-runs.js';
-import { nextMillisecond, PROBLEM, RawSave, rowsFrom, TestDaemon } from './wire.js';
+import { nextMillisecond, PROBLEM, RawSave, rowsFrom, sharedDaemon } from './wire.js';
 
-let daemon: TestDaemon;
-let client: OptistoreClient;
-let channel: Channel;
-
-beforeAll(async () => {
-  daemon = await TestDaemon.start();
-  client = createClient({ address: daemon.address });
-  channel = new Channel(daemon.address);
-});
-
-afterAll(async () => {
-  client.close();
-  channel.close();
-  await daemon[Symbol.asyncDispose]();
-});
+const { daemon, client, channel } = await sharedDaemon();
 
 async function put(key: string, tags: Record<string, string> = {}): Promise<void> {
   const writer = await client.save(key, PROBLEM, { tags });

@@ -1,36 +1,21 @@
 import fc from 'fast-check';
 import { create } from '@bufbuild/protobuf';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Problem, Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ProblemSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
-import { createClient, OptistoreError, type OptistoreClient } from '../../clients/typescript/index.js';
-import { Channel } from '../../clients/typescript/channel.js';
+import { OptistoreError } from '../../clients/typescript/index.js';
 import { schemaOf, type Batch } from '../../server/rows/batch.js';
 import { selectColumns, sliceBatch } from '../../server/rows/slice.js';
 import { toRowBatch } from '../../server/rows/wire.js';
 import { all, asText } from '../backends/runs.js';
 import { anyCuts, anyVariablesAndRun } from '../rows/arbitrary-batch.js';
 import { rawLoad } from './raw-load.js';
-import { PROBLEM, RawSave, TestDaemon } from './wire.js';
+import { PROBLEM, RawSave, sharedDaemon } from './wire.js';
 
 const TIMEOUT_MS = 120_000;
 
-let daemon: TestDaemon;
-let client: OptistoreClient;
-let channel: Channel;
+const { daemon, client, channel } = await sharedDaemon();
 let count = 0;
-
-beforeAll(async () => {
-  daemon = await TestDaemon.start();
-  client = createClient({ address: daemon.address });
-  channel = new Channel(daemon.address);
-});
-
-afterAll(async () => {
-  client.close();
-  channel.close();
-  await daemon[Symbol.asyncDispose]();
-});
 
 /** What comes after a batch: nothing, or an end of the stream and a new one. */
 const anyAftermath = fc.constantFrom('go on', 'go on', 'flush', 'close', 'cut off', 'flush and cut off', 'take over');

@@ -6,29 +6,18 @@ import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SaveOpenSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { GetResultRequestSchema, SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
+import { createClient } from '../../clients/typescript/index.js';
 import { toOptistoreError, type OptistoreError } from '../../clients/typescript/errors.js';
 import { DaemonProcess } from '../../clients/cli/daemon-process.js';
 import { all } from '../backends/runs.js';
-import { MAIN, PROBLEM, RawSave, rowsFrom, TestDaemon } from './wire.js';
+import { MAIN, PROBLEM, RawSave, rowsFrom, sharedDaemon, TestDaemon } from './wire.js';
 
 type Open = MessageInitShape<typeof SaveOpenSchema>;
 const MIB = 1024 * 1024;
 const FLOAT = { name: 'x', role: 1, valueType: 1 };
 
-let daemon: TestDaemon;
-let client: OptistoreClient;
+const { daemon, client } = await sharedDaemon();
 let count = 0;
-
-beforeAll(async () => {
-  daemon = await TestDaemon.start();
-  client = createClient({ address: daemon.address });
-});
-
-afterAll(async () => {
-  client.close();
-  await daemon[Symbol.asyncDispose]();
-});
 
 /** A call of raw bytes, such as no client sends. */
 async function callWith(method: string, bytes: Buffer, isStream = false): Promise<OptistoreError> {

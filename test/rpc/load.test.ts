@@ -1,14 +1,13 @@
 import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
 import { Channel } from '../../clients/typescript/channel.js';
 import { schemaOf, type Batch } from '../../server/rows/batch.js';
 import { selectColumns, sliceBatch } from '../../server/rows/slice.js';
 import { asText } from '../backends/runs.js';
 import { checksumOf, RawLoad, rawLoad, saveRun } from './raw-load.js';
 import { floatRun, floats, MIXED, mixedRun } from './sample-runs.js';
-import { TestDaemon } from './wire.js';
+import { sharedDaemon, TestDaemon } from './wire.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -16,21 +15,10 @@ const ROWS = 1000;
 const RUN = mixedRun(ROWS);
 const SCHEMA = schemaOf(MIXED.variables);
 
-let daemon: TestDaemon;
-let client: OptistoreClient;
-let channel: Channel;
+const { daemon, client, channel } = await sharedDaemon();
 
 beforeAll(async () => {
-  daemon = await TestDaemon.start();
-  client = createClient({ address: daemon.address });
-  channel = new Channel(daemon.address);
   await saveRun(daemon.address, 'mixed', MIXED, RUN, 300);
-});
-
-afterAll(async () => {
-  client.close();
-  channel.close();
-  await daemon[Symbol.asyncDispose]();
 });
 
 describe('a load', () => {

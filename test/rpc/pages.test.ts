@@ -1,30 +1,17 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { ListResultsRequestSchema, ListUploadsRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
-import { Channel } from '../../clients/typescript/channel.js';
-import { nextMillisecond, PROBLEM, RawSave, rowsFrom, TestDaemon } from './wire.js';
+import { nextMillisecond, PROBLEM, RawSave, rowsFrom, sharedDaemon } from './wire.js';
 
 type ListRequest = MessageInitShape<typeof ListResultsRequestSchema>;
 const PREFIX = 'page/';
 const REFUSED = { reason: 'PAGE_TOKEN_INVALID', code: 3 };
 
-let daemon: TestDaemon;
-let client: OptistoreClient;
-let channel: Channel;
+const { daemon, client, channel } = await sharedDaemon();
 
 beforeAll(async () => {
-  daemon = await TestDaemon.start();
-  client = createClient({ address: daemon.address });
-  channel = new Channel(daemon.address);
   // Neighbours on both sides, which no page may show.
   for (const key of ['a', 'page', 'z', ...Array.from({ length: 20 }, (_, i) => named(i * 10))]) await put(key);
-});
-
-afterAll(async () => {
-  client.close();
-  channel.close();
-  await daemon[Symbol.asyncDispose]();
 });
 
 const named = (number: number) => `${PREFIX}${String(number).padStart(4, '0')}`;

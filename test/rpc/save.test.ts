@@ -1,19 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
-import { PROBLEM, RawSave, rowsFrom, TestDaemon } from './wire.js';
+import { describe, expect, test } from 'vitest';
+import { PROBLEM, RawSave, rowsFrom, sharedDaemon } from './wire.js';
 
-let daemon: TestDaemon;
-let client: OptistoreClient;
-
-beforeAll(async () => {
-  daemon = await TestDaemon.start();
-  client = createClient({ address: daemon.address });
-});
-
-afterAll(async () => {
-  client.close();
-  await daemon[Symbol.asyncDispose]();
-});
+const { daemon, client } = await sharedDaemon();
 
 let count = 0;
 const fresh = (name: string) => `${name}-${count++}`;

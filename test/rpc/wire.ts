@@ -5,10 +5,12 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import type { JsonObject, MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { afterAll } from 'vitest';
 import { ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { SaveResultRequest, SaveResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { Channel } from '../../clients/typescript/channel.js';
+import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
 import { toOptistoreError, type OptistoreError } from '../../clients/typescript/errors.js';
 import { DaemonProcess } from '../../clients/cli/daemon-process.js';
 
@@ -155,4 +157,17 @@ export function rowsFrom(firstRow: number, rowCount: number) {
       },
     ],
   };
+}
+
+/** A daemon for all tests of a file, and ways to speak to it; closed behind the last test. */
+export async function sharedDaemon(): Promise<{ daemon: TestDaemon; client: OptistoreClient; channel: Channel }> {
+  const daemon = await TestDaemon.start();
+  const client = createClient({ address: daemon.address });
+  const channel = new Channel(daemon.address);
+  afterAll(async () => {
+    client.close();
+    channel.close();
+    await daemon[Symbol.asyncDispose]();
+  });
+  return { daemon, client, channel };
 }

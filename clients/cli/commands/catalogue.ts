@@ -6,7 +6,8 @@ import {
   GetStatusResponseSchema,
   UploadSchema,
 } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
-import { createClient, ValueType, VariableRole } from '../../typescript/index.js';
+import { ValueType, VariableRole } from '../../typescript/index.js';
+import { connect } from '../connect.js';
 
 /** Flags that every command has. */
 export interface CommonFlags {
@@ -14,7 +15,6 @@ export interface CommonFlags {
   readonly json?: boolean;
 }
 
-const connect = (flags: CommonFlags) => createClient(flags.server === undefined ? {} : { address: flags.server });
 const print = (text: string) => process.stdout.write(`${text}\n`);
 const printJson = (value: unknown) => print(JSON.stringify(value, undefined, 2));
 const time = (at: Timestamp | undefined) =>

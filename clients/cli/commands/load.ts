@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { open, rename, rm } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
-import { createClient, type LoadOptions, type ResultReader } from '../../typescript/index.js';
+import { type LoadOptions, type ResultReader } from '../../typescript/index.js';
+import { connect } from '../connect.js';
 import { csvHead, csvRows } from '../csv.js';
 import { columnJson, problemJson } from '../json-table.js';
 import { progressBar } from '../progress.js';
@@ -18,7 +19,7 @@ export interface LoadFlags {
 
 /** Loads a result to standard output or a file: CSV, or JSON where the file's name ends so. */
 export async function load(key: string, flags: LoadFlags): Promise<void> {
-  await using client = createClient(flags.server === undefined ? {} : { address: flags.server });
+  await using client = connect(flags);
   const options: LoadOptions = {
     ...(flags.columns && { columns: flags.columns }),
     ...(flags.rows && { rows: flags.rows }),

@@ -2,9 +2,9 @@ import { open, readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { fromJson, type JsonValue } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import type { ColumnInput, ResultWriter } from '../../typescript/index.js';
-import { createClient } from '../../typescript/index.js';
-import type { Cell } from '../cells.js';
+import type { ResultWriter } from '../../typescript/index.js';
+import { connect } from '../connect.js';
+import { toColumns, type Cell } from '../cells.js';
 import { InputError, readCsv } from '../csv.js';
 import { readJsonTable } from '../json-table.js';
 import { progressBar } from '../progress.js';
@@ -30,7 +30,7 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
   if (problem === undefined) throw new InputError('No problem is given. Name its file with --problem problem.json.');
   // Opened before the upload is: a file that is not there leaves nothing behind.
   const rows = table?.rows(problem) ?? readCsv(await openInput(file), problem);
-  await using client = createClient(flags.server === undefined ? {} : { address: flags.server });
+  await using client = connect(flags);
   const bar = progressBar('saved rows');
   const writer = await client.save(key, problem, {
     onAck: (durable) => bar.update(durable),
@@ -102,8 +102,4 @@ async function appendRows(writer: ResultWriter, problem: Problem, rows: AsyncIte
     throw new InputError(
       `The input has ${skip} rows fewer than upload ${writer.uploadId} already has: it is not the same run.`,
     );
-}
-
-function toColumns(problem: Problem, rows: readonly Cell[][]): Record<string, ColumnInput> {
-  return Object.fromEntries(problem.variables.map((variable, i) => [variable.name, rows.map((row) => row[i] ?? null)]));
 }

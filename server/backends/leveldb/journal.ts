@@ -48,17 +48,16 @@ export class Journal implements AsyncDisposable {
   static async open(
     folder: string,
     keep: (header: FrameHeader) => boolean,
-  ): Promise<{ journal: Journal; frames: Frame[]; damaged: number }> {
+  ): Promise<{ journal: Journal; frames: Frame[] }> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const old = (await readdir(folder)).filter((name) => NAME.test(name)).sort();
     const number = Number(NAME.exec(old.at(-1) ?? '')?.[1] ?? 0) + 1;
     const journal = await Journal.create(folder, number);
     const frames: Frame[] = [];
-    let damaged = 0;
-    for (const name of old) damaged += await journal.recover(join(folder, name), keep, frames);
+    for (const name of old) await journal.recover(join(folder, name), keep, frames);
     await journal.file.datasync();
     for (const name of old) await unlink(join(folder, name));
-    return { journal, frames, damaged };
+    return { journal, frames };
   }
 
   private static async create(folder: string, number: number): Promise<Journal> {
@@ -69,24 +68,21 @@ export class Journal implements AsyncDisposable {
     return new Journal(folder, file, number, HEAD.byteLength);
   }
 
-  private async recover(path: string, keep: (header: FrameHeader) => boolean, frames: Frame[]): Promise<number> {
+  private async recover(path: string, keep: (header: FrameHeader) => boolean, frames: Frame[]): Promise<void> {
     await using file = await open(path, 'r');
     const bytes = await readAt(file, 0, (await file.stat()).size);
-    let damaged = 0;
     for (let at = HEAD.byteLength; at < bytes.byteLength;) {
       const header = parseFrame(bytes.subarray(at));
       if (header === undefined) {
         // A torn end has no whole frame behind it; where one is found, the middle was damaged.
         const next = findFrame(bytes, at + 1);
         if (next === undefined) break;
-        damaged++;
         at = next;
         continue;
       }
       if (keep(header)) frames.push(await this.write(header, [bytes.subarray(at, at + header.byteLength)]));
       at += header.byteLength;
     }
-    return damaged;
   }
 
   private async write(header: FrameHeader, buffers: Uint8Array[]): Promise<Frame> {

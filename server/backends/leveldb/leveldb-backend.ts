@@ -14,7 +14,7 @@ import type { BackendStats, ListQuery, StorageBackend, Upload, UploadSpec, Uploa
 import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
 import { milliseconds } from '../times.js';
-import { revisionMismatch } from '../uploads/upload-errors.js';
+import { checkRevision, committedRevision } from '../uploads/upload-errors.js';
 import type { Results } from '../uploads/upload-store.js';
 import { Uploads } from '../uploads/uploads.js';
 import type { Change } from './index-store.js';
@@ -90,7 +90,7 @@ export class LeveldbBackend implements StorageBackend {
     this.index = places.index;
     this.reader = new SegmentReader(places.segments, places.index);
     const results: Results<Change> = {
-      revisionOf: async (key) => currentRevision(await places.index.current(key)),
+      revisionOf: async (key) => committedRevision(await places.index.current(key)),
       publish: (manifest, expected, complete) => this.publish(manifest, expected, complete),
     };
     this.uploadsInProgress = new Uploads(uploads, results, nextUploadNumber, uploadTtlMs);
@@ -158,8 +158,7 @@ export class LeveldbBackend implements StorageBackend {
   ): Promise<Manifest> {
     return this.keys.run(manifest.key, async () => {
       const before = await this.index.current(manifest.key);
-      const revision = currentRevision(before);
-      if (expected !== undefined && expected !== revision) throw revisionMismatch(manifest.key, expected, revision);
+      checkRevision(manifest.key, expected, committedRevision(before));
       manifest.revision = (before?.revision ?? 0n) + 1n;
       manifest.updateTime = timestampNow();
       const changes = await complete(manifest);
@@ -255,10 +254,6 @@ export class LeveldbBackend implements StorageBackend {
     await this.places.journal[Symbol.asyncDispose]();
     await this.index[Symbol.asyncDispose]();
   }
-}
-
-function currentRevision(manifest: Manifest | undefined): number {
-  return manifest?.kind === RevisionKind.COMMITTED ? Number(manifest.revision) : 0;
 }
 
 function framesByUpload(frames: readonly Frame[]): Map<number, Frame[]> {

@@ -19,9 +19,8 @@ export class ReceivedRows {
     return this.bytes;
   }
 
-  /** Takes the rows that come next. */
-  add(batch: Batch): void {
-    const byteLength = batchBytes(batch);
+  /** Takes the rows that come next; `byteLength` is their batchBytes. */
+  add(batch: Batch, byteLength: number): void {
     this.bytes += byteLength;
     if (byteLength >= GATHER_BYTES_MAX) {
       this.closeLast();
@@ -29,7 +28,7 @@ export class ReceivedRows {
       return;
     }
     this.last ??= new BatchBuilder(this.schema, batch.firstRow);
-    this.last.add(batch);
+    this.last.add(batch, byteLength);
     if (this.last.byteLength >= this.blockBytes) this.closeLast();
   }
 

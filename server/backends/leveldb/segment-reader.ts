@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import type { Manifest, Segment } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { throwIfCancelled } from '../../errors.js';
 import type { Batch, Schema } from '../../rows/batch.js';
-import { sliceBatch } from '../../rows/slice.js';
-import type { Selection } from '../../rows/select.js';
+import { sliceRows, type Selection } from '../../rows/select.js';
 import { revisionGone } from '../result-errors.js';
 import type { BlockEntry, BlockHeader } from './block-format.js';
 import { corrupt, decodeColumns, decodeDirectory, parseHeader } from './block-format.js';
@@ -88,9 +87,8 @@ async function* readBlocks(
       ahead = next === undefined ? undefined : readBlock(source, next, selection.columns, schema.length);
       // Its failure is seen when it is awaited; until then it must not count as unhandled.
       ahead?.catch(() => undefined);
-      const from = Math.max(selection.firstRow - batch.firstRow, 0);
-      const to = Math.min(selection.firstRow + selection.rowCount - batch.firstRow, batch.rowCount);
-      yield sliceBatch(selectedSchema, batch, from, to - from);
+      const part = sliceRows(selectedSchema, batch, selection);
+      if (part !== undefined) yield part;
     }
   } finally {
     await ahead?.catch(() => undefined);

@@ -6,9 +6,7 @@ import { SegmentCheckpointSchema } from '../../../proto/gen/optistore/storage/v1
 import type { ColumnSummary } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError, toStorageError } from '../../errors.js';
 import {
-  BLOCK_BYTES_MAX,
-  BLOCK_BYTES_MIN,
-  BLOCK_BYTES_PER_COLUMN,
+  blockBytesFor,
   CHECKPOINT_BYTES,
   GATHER_BYTES_MAX,
   INLINE_BYTES_MAX,
@@ -80,7 +78,7 @@ export class UploadWriter implements UploadRows {
   ) {
     const variables = record.problem?.variables ?? [];
     this.schema = schemaOf(variables);
-    this.blockBytes = Math.min(Math.max(this.schema.length * BLOCK_BYTES_PER_COLUMN, BLOCK_BYTES_MIN), BLOCK_BYTES_MAX);
+    this.blockBytes = blockBytesFor(this.schema.length);
     this.received = new ReceivedRows(this.schema, this.blockBytes);
     this.segment = recovered?.segment;
     this.summary = recovered?.summary ?? new RunSummary(variables);
@@ -101,7 +99,7 @@ export class UploadWriter implements UploadRows {
   async append(batch: Batch): Promise<void> {
     this.check();
     const byteLength = batchBytes(batch);
-    this.received.add(batch);
+    this.received.add(batch, byteLength);
     this.nextRow += batch.rowCount;
     this.inFlight.received(this.nextRow, byteLength);
     this.places.budget.take(byteLength);
@@ -279,8 +277,7 @@ export class UploadWriter implements UploadRows {
       this.places.journal.release([...this.frames, ...this.releasable]);
       this.places.budget.give(this.inFlight.written(Infinity));
       this.received.take();
-      await this.segment?.[Symbol.asyncDispose]();
-      this.segment = undefined;
+      await this.closeSegment();
     });
   }
 
@@ -288,19 +285,20 @@ export class UploadWriter implements UploadRows {
   async suspend(): Promise<void> {
     if (this.failure === undefined) await this.sync().catch(() => undefined);
     await this.serial.run(async () => {
-      await this.segment?.[Symbol.asyncDispose]();
-      this.segment = undefined;
+      await this.closeSegment();
       this.failure ??= new StorageError('BACKEND_UNAVAILABLE', 'The store is closed.');
     });
   }
 
   /** Closes the file after a failure; says which frames and rows are safe, to recover the upload from. */
   async giveUp(): Promise<{ frames: Frame[]; durableRowCount: number }> {
-    await this.serial.run(async () => {
-      await this.segment?.[Symbol.asyncDispose]();
-      this.segment = undefined;
-    });
+    await this.serial.run(() => this.closeSegment());
     return { frames: [...this.releasable, ...this.frames], durableRowCount: this.durableRowCount };
+  }
+
+  private async closeSegment(): Promise<void> {
+    await this.segment?.[Symbol.asyncDispose]();
+    this.segment = undefined;
   }
 
   /** Whether it has a segment file. */

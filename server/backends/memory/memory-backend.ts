@@ -20,7 +20,7 @@ import type {
 import { resultNotFound, revisionGone, revisionNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
 import { milliseconds, nanoseconds } from '../times.js';
-import { revisionMismatch } from '../uploads/upload-errors.js';
+import { checkRevision, committedRevision } from '../uploads/upload-errors.js';
 import { Uploads } from '../uploads/uploads.js';
 import { MemoryBudget } from './memory-budget.js';
 import type { MemoryChange, MemoryUploadRows } from './memory-uploads.js';
@@ -90,8 +90,7 @@ export class MemoryBackend implements StorageBackend {
   ): Promise<Manifest> {
     return this.keys.run(manifest.key, async () => {
       const before = this.current.get(manifest.key);
-      const revision = committedRevision(before?.manifest);
-      if (expected !== undefined && expected !== revision) throw revisionMismatch(manifest.key, expected, revision);
+      checkRevision(manifest.key, expected, committedRevision(before?.manifest));
       manifest.revision = (before?.manifest.revision ?? 0n) + 1n;
       manifest.updateTime = timestampNow();
       for (const change of await complete(manifest)) change();
@@ -205,10 +204,6 @@ export class MemoryBackend implements StorageBackend {
     clearInterval(this.sweeper);
     await this.uploadsInProgress.suspend();
   }
-}
-
-function committedRevision(manifest: Manifest | undefined): number {
-  return manifest?.kind === RevisionKind.COMMITTED ? Number(manifest.revision) : 0;
 }
 
 function placeOf(manifest: Manifest, order: ListOrder): ListPosition {

@@ -1,4 +1,4 @@
-import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCK_BYTES_PER_COLUMN, GATHER_BYTES_MAX } from '../../limits.js';
+import { blockBytesFor, GATHER_BYTES_MAX } from '../../limits.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { batchBytes } from '../../rows/batch.js';
 import { gatherBatches } from '../../rows/gather.js';
@@ -29,7 +29,7 @@ export class RowBlocks {
     private readonly budget: MemoryBudget,
     private readonly summary: RunSummary,
   ) {
-    this.blockBytes = Math.min(Math.max(schema.length * BLOCK_BYTES_PER_COLUMN, BLOCK_BYTES_MIN), BLOCK_BYTES_MAX);
+    this.blockBytes = blockBytesFor(schema.length);
   }
 
   /** Bytes of memory that the rows hold. */

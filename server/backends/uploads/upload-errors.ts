@@ -1,5 +1,5 @@
-import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { StorageError } from '../../errors.js';
 import type { UploadSpec } from '../backend.js';
 
@@ -72,8 +72,17 @@ export function rowCountMismatch(named: number, stored: number): StorageError {
   );
 }
 
-/** The error for an expected revision that is no longer true. */
-export function revisionMismatch(key: string, expected: number, actual: number): StorageError {
+/** The revision that a key's newest manifest gives it: 0 where there is none or it is deleted. */
+export function committedRevision(newest: Manifest | undefined): number {
+  return newest?.kind === RevisionKind.COMMITTED ? Number(newest.revision) : 0;
+}
+
+/** Refuses a change that expects another revision than there is: REVISION_MISMATCH. Undefined: no check. */
+export function checkRevision(key: string, expected: number | undefined, actual: number): void {
+  if (expected !== undefined && expected !== actual) throw revisionMismatch(key, expected, actual);
+}
+
+function revisionMismatch(key: string, expected: number, actual: number): StorageError {
   const is = actual === 0 ? 'does not exist' : `is at revision ${actual}`;
   return new StorageError(
     'REVISION_MISMATCH',

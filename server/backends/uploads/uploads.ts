@@ -14,7 +14,7 @@ import type { CommitSpec, Upload, UploadSpec, UploadState } from '../backend.js'
 import { SerialByName } from '../serial.js';
 import { milliseconds } from '../times.js';
 import { CommittedUpload, FencedUpload } from './fenced-upload.js';
-import { checkSame, endedError, revisionMismatch, rowCountMismatch, unknownUpload } from './upload-errors.js';
+import { checkRevision, checkSame, endedError, rowCountMismatch, unknownUpload } from './upload-errors.js';
 import type { Results, UploadRows, UploadStore } from './upload-store.js';
 
 interface Entry<Rows> {
@@ -63,10 +63,7 @@ export class Uploads<Rows extends UploadRows, Change> {
         `${OPEN_UPLOADS_MAX} uploads are open. Commit or abort some; \`optistore uploads\` lists them.`,
       );
     }
-    const revision = await this.results.revisionOf(spec.key);
-    if (spec.expectedRevision !== undefined && spec.expectedRevision !== revision) {
-      throw revisionMismatch(spec.key, spec.expectedRevision, revision);
-    }
+    checkRevision(spec.key, spec.expectedRevision, await this.results.revisionOf(spec.key));
     const record = create(UploadRecordSchema, {
       uploadId: spec.uploadId,
       number: this.nextNumber++,
