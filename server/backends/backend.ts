@@ -1,7 +1,8 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
-import type { Outcome } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { Outcome, ReplicationMode, ReplicationState, ResultSet } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { Filter } from '../filter/filter.js';
 import type { Batch } from '../rows/batch.js';
 import type { Selection } from '../rows/select.js';
 
@@ -47,10 +48,60 @@ export interface StorageBackend extends AsyncDisposable {
   list(query: ListQuery, signal: AbortSignal): AsyncIterable<Manifest>;
 
   /**
+   * Newest revisions and markers whose change number is above `after`, in the order of their changes, as they
+   * are now; it ends with the newest. A change is told late rather than left out: none becomes visible behind one
+   * that was told already. `pending`: only those whose replication is PENDING, which is the outbox.
+   */
+  changes(query: { after: bigint; pending?: boolean }, signal: AbortSignal): AsyncIterable<Manifest>;
+
+  /**
+   * The range of change numbers that `changes` knows: `after` below `floor` means that something may be lacking
+   * (a volatile store has forgotten what was before its start). A store's numbers only grow.
+   */
+  changeNumbers(signal: AbortSignal): Promise<{ floor: bigint; newest: bigint }>;
+
+  /**
+   * Changes a result's metadata: a new revision that shares the rows, durable when it returns. `edit` gets a copy of
+   * the newest manifest and changes its tags, attributes, description, outcome or result sets; it may be called more
+   * than once, and what it throws is thrown. RESULT_NOT_FOUND, REVISION_MISMATCH.
+   */
+  annotate(
+    key: string,
+    expectedRevision: number | undefined,
+    edit: (manifest: Manifest) => void,
+    signal: AbortSignal,
+  ): Promise<Manifest>;
+
+  /**
    * Deletes a key: durable when it returns the marker's revision. RESULT_NOT_FOUND, REVISION_MISMATCH. Loads of
-   * the deleted revision that run, or start within the retention, go on.
+   * the deleted revision that run, or start within the retention, go on. Of a MOVED marker it makes a DELETED one.
    */
   delete(key: string, expectedRevision: number | undefined, signal: AbortSignal): Promise<number>;
+
+  /**
+   * Puts a MOVED marker of the same number in the place of the newest revision, once that is safe elsewhere. Loads
+   * go on as after a deletion. REVISION_MISMATCH where it is no longer the newest. Moved already: does nothing.
+   */
+  moveOut(key: string, revision: number, signal: AbortSignal): Promise<void>;
+
+  /**
+   * Stores a revision of another store as it is, under its own number: a result or a DELETED marker; its replication
+   * state is NONE here. Where this store's newest revision has the same rows, by their checksums, they are shared;
+   * else they are pulled from `read` (from a row on: a copy that was cut off is resumed), and checked against the
+   * manifest's checksums before anything becomes visible: RESULT_CORRUPT. Atomic, durable. Gives the manifest
+   * as it is here.
+   * This store's newest has the same number: does nothing, unless it is a MOVED marker, or `replace` says that its
+   * rows are bad. It has a greater number: REVISION_MISMATCH.
+   */
+  copyIn(
+    manifest: Manifest,
+    read: (firstRow: number, signal: AbortSignal) => AsyncIterable<Batch>,
+    options: { replace: boolean },
+    signal: AbortSignal,
+  ): Promise<Manifest>;
+
+  /** Says whether the secondary has a revision: no new revision, no change number. Does nothing where it is not the newest. */
+  setReplication(key: string, revision: bigint, state: ReplicationState, signal: AbortSignal): Promise<void>;
 
   /** How it is. Cheap: no scan. */
   stats(signal: AbortSignal): Promise<BackendStats>;
@@ -61,6 +112,8 @@ export interface Upload extends AsyncDisposable {
   readonly uploadId: string;
   readonly key: string;
   readonly problem: Problem;
+  /** As it was opened first; never UNSPECIFIED. */
+  readonly replication: ReplicationMode;
   /** Set when the upload was committed before: only `commit` is allowed. */
   readonly committed: Manifest | undefined;
   /** Aborted, with the StorageError as its reason, when the handle is fenced, its upload aborted or its store fails. */
@@ -91,19 +144,28 @@ export interface UploadSpec {
   readonly description: string;
   /** 0: must not exist. Undefined: no check. */
   readonly expectedRevision: number | undefined;
+  /**
+   * Never UNSPECIFIED. With ASYNC and SYNC, or where the key's revision before is replicated (not NONE), the commit makes a
+   * manifest that is PENDING; so do annotations and deletions of a replicated key.
+   */
+  readonly replication: ReplicationMode;
+  /** Extends the key's newest revision: see SaveOpen.append. RESULT_NOT_FOUND at the open, REVISION_MISMATCH at the commit. */
+  readonly append: boolean;
 }
 
 /** What a commit says. */
 export interface CommitSpec {
   readonly rowCount: number;
   readonly outcome: Outcome;
+  /** Checked, and with their rows in the smallest form. Sets of the base that have no such name are kept. */
+  readonly resultSets: readonly ResultSet[];
 }
 
 /** Which results to list. */
 export interface ListQuery {
   readonly prefix: string;
-  /** All of these tags with these values. */
-  readonly tags: Readonly<Record<string, string>>;
+  /** Undefined: all. */
+  readonly filter: Filter | undefined;
   readonly orderBy: ListOrder;
   readonly descending: boolean;
   /** Go on behind this place; the place itself need not exist any more. */
@@ -136,15 +198,20 @@ export interface UploadState {
 export interface Capabilities {
   /** Rows that were acked, and commits, survive the process and the machine. */
   readonly durable: boolean;
+  /** Other processes may change it meanwhile: what was read of it once is looked up again. */
+  readonly shared: boolean;
 }
 
 /** How a backend is. */
 export interface BackendStats {
-  /** As in the configuration: `leveldb`, `memory`. */
+  /** As in the configuration: `leveldb`, `filesystem`, `database`, `memory`. */
   readonly type: string;
   /** Undefined: it works. */
   readonly failure: string | undefined;
   readonly sizeBytes: number;
   readonly resultCount: number;
   readonly uploadCount: number;
+  /** Results and markers whose replication is PENDING, and when the oldest of them changed. */
+  readonly pendingCount: number;
+  readonly oldestPendingMs: number | undefined;
 }
