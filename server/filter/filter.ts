@@ -28,3 +28,11 @@ export type Field =
 
 /** Text, a number, or a time in nanoseconds since 1970; for `has`, undefined. */
 export type Value = string | number | bigint | undefined;
+
+/** Results that have all of these tags with these values; undefined for no tags. */
+export function allTags(tags: Readonly<Record<string, string>>): Filter | undefined {
+  const parts = Object.entries(tags).map(([tag, value]): Filter => {
+    return { kind: 'comparison', field: { name: 'tag', tag }, operator: '=', value };
+  });
+  return parts.length === 0 ? undefined : { kind: 'and', parts };
+}

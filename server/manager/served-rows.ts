@@ -33,7 +33,13 @@ export function inRole(role: Role, backend: StorageBackend): RoleStore {
     stat: (key, revision, signal) => backend.stat(key, revision, signal),
     read: (manifest, selection, signal) => new ServedRows(role, backend.read(manifest, selection, signal)),
     list: (query, signal) => backend.list(query, signal),
+    changes: (query, signal) => backend.changes(query, signal),
+    changeNumbers: (signal) => backend.changeNumbers(signal),
+    annotate: (key, expectedRevision, edit, signal) => backend.annotate(key, expectedRevision, edit, signal),
     delete: (key, expectedRevision, signal) => backend.delete(key, expectedRevision, signal),
+    moveOut: (key, revision, signal) => backend.moveOut(key, revision, signal),
+    copyIn: (manifest, read, options, signal) => backend.copyIn(manifest, read, options, signal),
+    setReplication: (key, revision, state, signal) => backend.setReplication(key, revision, state, signal),
     stats: (signal) => backend.stats(signal),
     [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose](),
   };

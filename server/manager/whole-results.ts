@@ -3,8 +3,9 @@ import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protob
 import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ProblemSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
-import { Outcome, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import { Outcome, ReplicationMode, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { ListOrder } from '../backends/backend.js';
+import { allTags } from '../filter/filter.js';
 import type { Batch, Column } from '../rows/batch.js';
 import { schemaOf } from '../rows/batch.js';
 import { cutBatch } from '../rows/slice.js';
@@ -31,6 +32,8 @@ export interface NewResult {
 export interface SaveOptions {
   /** The newest revision that the key must have; 0: it must not exist. */
   readonly expectedRevision?: number;
+  /** Adds the rows behind those that the key has. Default: false. */
+  readonly append?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -83,15 +86,20 @@ export async function saveWholeResult(
     attributes: result.attributes,
     description: result.description ?? '',
     expectedRevision: options.expectedRevision,
+    replication: ReplicationMode.NONE,
+    append: options.append ?? false,
   };
   const { rowCount, columns } = encodeColumns(problem.variables, result.columns);
   await using upload = await manager.openUpload(spec, options.signal ?? NEVER_CANCELLED);
   if (rowCount > 0) {
     const schema = schemaOf(problem.variables);
-    for (const batch of cutBatch(schema, { firstRow: 0, rowCount, columns }, BLOCK_BYTES_MIN))
+    for (const batch of cutBatch(schema, { firstRow: upload.nextRow, rowCount, columns }, BLOCK_BYTES_MIN))
       await upload.append(batch);
   }
-  return toResult(await upload.commit({ rowCount, outcome: result.outcome ?? Outcome.FINISHED }), ResultView.FULL);
+  return toResult(
+    await upload.commit({ rowCount: upload.nextRow, outcome: result.outcome ?? Outcome.FINISHED, resultSets: [] }),
+    ResultView.FULL,
+  );
 }
 
 /** Loads a result, whole or in part; see StorageManager.loadResult. */
@@ -118,6 +126,6 @@ export async function loadWholeResult(
 /** Lists results; see StorageManager.listResults. */
 export async function* listWholeResults(manager: StorageManager, options: ListOptions): AsyncGenerator<Result> {
   const { prefix = '', tags = {}, orderBy = 'key', descending = false, signal = NEVER_CANCELLED } = options;
-  const manifests = manager.list({ prefix, tags, orderBy, descending }, signal);
+  const manifests = manager.list({ prefix, filter: allTags(tags), orderBy, descending }, signal);
   for await (const manifest of manifests) yield toResult(manifest, ResultView.BASIC);
 }

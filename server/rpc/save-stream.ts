@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import { ReplicationMode, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { RowBatch } from '../../proto/gen/optistore/v1/rows_pb.js';
 import type {
   SaveCommit,
@@ -128,6 +128,8 @@ class SaveStream {
       description: open.description,
       expectedRevision:
         open.expectedRevision === undefined ? undefined : checkedNumber(open.expectedRevision, 'expected_revision'),
+      replication: ReplicationMode.NONE,
+      append: open.append,
     };
     const upload = await this.manager.openUpload(spec, this.context.signal);
     this.upload = upload;
@@ -198,7 +200,7 @@ class SaveStream {
     this.requests.throwIfInterrupted();
     // Beyond 2^53 it is not exact, and not the number of rows stored either.
     const rowCount = Number(commit.rowCount);
-    const manifest = await (this.upload as Upload).commit({ rowCount, outcome: commit.outcome });
+    const manifest = await (this.upload as Upload).commit({ rowCount, outcome: commit.outcome, resultSets: [] });
     this.answer({ case: 'committed', value: { result: toResult(manifest, ResultView.FULL) } });
   }
 

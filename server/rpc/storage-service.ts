@@ -17,6 +17,7 @@ import {
   ListUploadsResponseSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { ListOrder, ListQuery } from '../backends/backend.js';
+import { allTags } from '../filter/filter.js';
 import { PAGE_BYTES_MAX } from '../limits.js';
 import { checkedNumber, invalid } from '../manager/validate.js';
 import type { StorageManager } from '../manager/storage-manager.js';
@@ -103,7 +104,7 @@ async function listResults(
   const place = placeOf(fixed, request.pageToken, isResultPlace(request.prefix));
   const query: ListQuery = {
     prefix: request.prefix,
-    tags: request.tags,
+    filter: allTags(request.tags),
     orderBy,
     descending,
     ...(place === undefined ? {} : { after: { key: place[0], time: BigInt(place[1]) } }),

@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
-import { Outcome } from '../../proto/gen/optistore/v1/result_pb.js';
+import { Outcome, ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend, Upload, UploadSpec } from '../../server/backends/backend.js';
 import type { Batch } from '../../server/rows/batch.js';
 import { schemaOf } from '../../server/rows/batch.js';
@@ -35,13 +35,14 @@ export function lineRows(firstRow: number, rowCount: number, factor = 1): Batch 
 export function uploadSpec(key: string, uploadId: string, more: Partial<UploadSpec> = {}): UploadSpec {
   return {
     ...{ key, uploadId, problem: LINE, tags: {}, attributes: undefined, description: '', expectedRevision: undefined },
+    ...{ replication: ReplicationMode.NONE, append: false },
     ...more,
   };
 }
 
 /** Commits all that an upload has. */
 export function commit(upload: Upload, rowCount = upload.nextRow): Promise<Manifest> {
-  return upload.commit({ rowCount, outcome: Outcome.FINISHED });
+  return upload.commit({ rowCount, outcome: Outcome.FINISHED, resultSets: [] });
 }
 
 let uploadNumber = 0;

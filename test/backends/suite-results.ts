@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { ListQuery } from '../../server/backends/backend.js';
 import { nanoseconds } from '../../server/backends/times.js';
+import { allTags } from '../../server/filter/filter.js';
 import { selectColumns } from '../../server/rows/slice.js';
 import { all, asText, lineRows, load, RUNNING, save } from './runs.js';
 import type { OpenBackend } from './suite.js';
@@ -86,7 +87,7 @@ export function deletionPromises(open: OpenBackend): void {
 }
 
 function query(more: Partial<ListQuery>): ListQuery {
-  return { prefix: '', tags: {}, orderBy: 'key', descending: false, ...more };
+  return { prefix: '', filter: undefined, orderBy: 'key', descending: false, ...more };
 }
 
 /** Promises about lists. */
@@ -107,8 +108,8 @@ export function listPromises(open: OpenBackend): void {
     expect(await listed({ descending: true })).toEqual([...keys].reverse());
     expect(await listed({ prefix: 'a/' })).toEqual(['a/b', 'a/c']);
     expect(await listed({ prefix: 'a', descending: true })).toEqual(['ab', 'a/c', 'a/b', 'a']);
-    expect(await listed({ tags: { first: 'a' } })).toEqual(['a', 'a/b', 'a/c', 'ab']);
-    expect(await listed({ tags: { first: 'a', second: '' } })).toEqual([]);
+    expect(await listed({ filter: allTags({ first: 'a' }) })).toEqual(['a', 'a/b', 'a/c', 'ab']);
+    expect(await listed({ filter: allTags({ first: 'a', second: '' }) })).toEqual([]);
     expect(await listed({ after: { key: 'a/bb', time: 0n } })).toEqual(['a/c', 'ab', '\ufffd', '\u{1f600}']);
     expect(await listed({ prefix: 'a', descending: true, after: { key: 'a/c', time: 0n } })).toEqual(['a/b', 'a']);
     await save(backend, 'a', []);

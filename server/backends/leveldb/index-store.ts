@@ -7,6 +7,7 @@ import {
   RevisionKind,
   UploadRecordSchema,
 } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { crc32 } from '../../rows/checksum.js';
 import { StorageError } from '../../errors.js';
 import { KEY_BYTES_MAX } from '../../limits.js';
@@ -26,6 +27,8 @@ const uploadKey = (uploadId: string) => `upload\0${uploadId}`;
 const inlineKey = (name: string) => `rows\0${name}`;
 const timeKey = (order: string, time: Timestamp | undefined, key: string) =>
   `time\0${order}\0${digits(nanoseconds(time))}\0${key}`;
+const changeKey = (number: bigint) => `change\0${digits(number)}`;
+const pendingKey = (number: bigint) => `pending\0${digits(number)}`;
 const META_NUMBER = 'meta\0next-upload-number';
 const META_FORMAT = 'meta\0format';
 const digits = (value: number | bigint) => String(value).padStart(20, '0');
@@ -126,11 +129,35 @@ export class IndexStore implements AsyncDisposable {
         put(olderKey(before.key, Number(before.revision)), ManifestSchema, { ...before, updateTime: next.updateTime }),
       );
     }
-    if (before !== undefined) for (const key of timeKeys(before)) changes.push({ type: 'del', key });
-    if (next.kind === RevisionKind.COMMITTED) {
-      for (const key of timeKeys(next)) changes.push({ type: 'put', key, value: Buffer.alloc(0) });
-    }
+    if (before !== undefined) for (const key of placesOf(before)) changes.push({ type: 'del', key });
+    for (const key of placesOf(next)) changes.push({ type: 'put', key, value: Buffer.from(next.key) });
     return changes;
+  }
+
+  /** Puts a manifest in the place of the same revision: its replication state or its change number differs. */
+  replaceInPlace(next: Manifest, before: Manifest): Change[] {
+    const changes: Change[] = [put(currentKey(next.key), ManifestSchema, next)];
+    for (const key of placesOf(before)) changes.push({ type: 'del', key });
+    for (const key of placesOf(next)) changes.push({ type: 'put', key, value: Buffer.from(next.key) });
+    return changes;
+  }
+
+  /** Newest revisions and markers in the order of their changes, above a number; or only those that are pending. */
+  async *changes(after: bigint, pending: boolean): AsyncGenerator<Manifest> {
+    const keyOf = pending ? pendingKey : changeKey;
+    const range = { gt: keyOf(after), lt: endOf(pending ? 'pending\0' : 'change\0') };
+    for await (const [place, value] of this.level.iterator(range)) {
+      const manifest = await this.current(Buffer.from(value).toString());
+      // The iterator sees the index as it was; what changed since has another number, or is no longer pending.
+      if (manifest !== undefined && placesOf(manifest).includes(place)) yield manifest;
+    }
+  }
+
+  /** The greatest change number; 0 where there is none. */
+  async newestChange(): Promise<bigint> {
+    for await (const place of this.level.keys({ gt: changeKey(0n), lt: endOf('change\0'), reverse: true, limit: 1 }))
+      return BigInt(place.slice('change\0'.length));
+    return 0n;
   }
 
   removeOlder(manifest: Manifest): Change {
@@ -143,6 +170,13 @@ export class IndexStore implements AsyncDisposable {
     for await (const value of this.level.values({ ...range, lt: endOf('upload\0') })) {
       yield decode(UploadRecordSchema, value) as UploadRecord;
     }
+  }
+
+  /** Superseded revisions of one key that are kept. */
+  async *olderOf(key: string): AsyncGenerator<Manifest> {
+    const from = olderKey(key, 0);
+    for await (const value of this.level.values({ gte: from, lt: endOf(`older\0${key}\0`) }))
+      yield decode(ManifestSchema, value) as Manifest;
   }
 
   /** All superseded revisions that are kept; `updateTime` is when they were superseded. */
@@ -191,6 +225,14 @@ export class IndexStore implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.level.close();
   }
+}
+
+/** Where a newest revision or marker is found, besides under its key. */
+function placesOf(manifest: Manifest): string[] {
+  const places = manifest.kind === RevisionKind.COMMITTED ? timeKeys(manifest) : [];
+  if (manifest.changeNumber > 0n) places.push(changeKey(manifest.changeNumber));
+  if (manifest.replication === ReplicationState.PENDING) places.push(pendingKey(manifest.changeNumber));
+  return places;
 }
 
 function timeKeys(manifest: Manifest): string[] {

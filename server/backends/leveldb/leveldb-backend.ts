@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { create } from '@bufbuild/protobuf';
-import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { ManifestSchema, RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError, throwIfCancelled, toStorageError } from '../../errors.js';
+import { matches } from '../../filter/matches.js';
 import { REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { Batch } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
@@ -14,8 +13,9 @@ import type { BackendStats, ListQuery, StorageBackend, Upload, UploadSpec, Uploa
 import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
 import { milliseconds } from '../times.js';
-import { checkRevision, committedRevision } from '../uploads/upload-errors.js';
-import type { Results } from '../uploads/upload-store.js';
+import { annotated, ChangeNumbers, deleted, movedOut, ownSegments } from '../revisions.js';
+import { Copies, type ReadSource } from '../uploads/copies.js';
+import type { Publication, Results } from '../uploads/upload-store.js';
 import { Uploads } from '../uploads/uploads.js';
 import type { Change } from './index-store.js';
 import { IndexStore } from './index-store.js';
@@ -70,30 +70,35 @@ export async function openLeveldbBackend(options: LeveldbOptions): Promise<Level
 
 /** The default primary: see openLeveldbBackend. */
 export class LeveldbBackend implements StorageBackend {
-  readonly capabilities = { durable: true };
+  readonly capabilities = { durable: true, shared: false };
   private readonly keys = new SerialByName();
   private readonly reading = new Map<string, number>();
   private readonly reader: SegmentReader;
   private readonly uploadsInProgress: Uploads<UploadWriter, Change>;
+  private readonly copies: Copies<UploadWriter, Change>;
   private readonly index: IndexStore;
   private sweeper: NodeJS.Timeout | undefined;
   private sizeBytes = 0;
   private resultCount = 0;
+  /** Change numbers of what is pending, and when it changed. */
+  private readonly pending = new Map<bigint, number>();
 
   private constructor(
     private readonly places: Places,
     uploads: LeveldbUploads,
     nextUploadNumber: number,
+    private readonly changeNumber: ChangeNumbers,
     uploadTtlMs: number,
     private readonly retentionMs: number,
   ) {
     this.index = places.index;
     this.reader = new SegmentReader(places.segments, places.index);
     const results: Results<Change> = {
-      revisionOf: async (key) => committedRevision(await places.index.current(key)),
-      publish: (manifest, expected, complete) => this.publish(manifest, expected, complete),
+      newest: (key) => places.index.current(key),
+      publish: (key, decide) => this.publish(key, decide),
     };
     this.uploadsInProgress = new Uploads(uploads, results, nextUploadNumber, uploadTtlMs);
+    this.copies = new Copies(uploads, results, this.uploadsInProgress);
   }
 
   static async recover(
@@ -103,7 +108,10 @@ export class LeveldbBackend implements StorageBackend {
     segments: string,
   ): Promise<LeveldbBackend> {
     const records: UploadRecord[] = [];
+    // An upload that ended late has written its own number behind a greater one: the records tell.
+    let nextUploadNumber = await index.nextUploadNumber();
     for await (const record of index.uploads()) {
+      nextUploadNumber = Math.max(nextUploadNumber, record.number + 1);
       if (record.outcome === UploadOutcome.UNSPECIFIED) records.push(record);
     }
     const numbers = new Set(records.map((record) => record.number));
@@ -113,7 +121,8 @@ export class LeveldbBackend implements StorageBackend {
     const backend = new LeveldbBackend(
       places,
       uploads,
-      await index.nextUploadNumber(),
+      nextUploadNumber,
+      new ChangeNumbers(await index.newestChange()),
       options.upload_ttl_ms ?? UPLOAD_MEMORY_MS,
       options.revision_retention_ms ?? REVISION_RETENTION_MS,
     );
@@ -131,6 +140,7 @@ export class LeveldbBackend implements StorageBackend {
     for await (const manifest of this.index.list({ prefix: '', orderBy: 'key', descending: false })) {
       this.count(manifest, 1);
       for (const segment of manifest.segments) names.add(segment.name);
+      if (manifest.changeNumber === 0n) await this.numberChange(manifest);
     }
     for await (const manifest of this.index.olderRevisions())
       for (const segment of manifest.segments) names.add(segment.name);
@@ -140,8 +150,19 @@ export class LeveldbBackend implements StorageBackend {
     }
   }
 
+  /** Stores of version 0.1 did not number their changes. */
+  private numberChange(manifest: Manifest): Promise<void> {
+    return this.changeNumber.write((number) =>
+      this.index.write(this.index.replaceInPlace({ ...manifest, changeNumber: number }, manifest)),
+    );
+  }
+
   private count(manifest: Manifest | undefined, sign: 1 | -1): void {
-    if (manifest?.kind !== RevisionKind.COMMITTED) return;
+    if (manifest === undefined) return;
+    if (sign === 1 && manifest.replication === ReplicationState.PENDING)
+      this.pending.set(manifest.changeNumber, milliseconds(manifest.updateTime));
+    else this.pending.delete(manifest.changeNumber);
+    if (manifest.kind !== RevisionKind.COMMITTED) return;
     this.resultCount += sign;
     this.sizeBytes += sign * Number(manifest.sizeBytes);
   }
@@ -150,19 +171,19 @@ export class LeveldbBackend implements StorageBackend {
     return this.uploadsInProgress.open(spec);
   }
 
-  /** Makes a manifest its key's newest revision, together with other changes of the index. */
   private publish(
-    manifest: Manifest,
-    expected: number | undefined,
-    complete: (manifest: Manifest) => Promise<Change[]>,
+    key: string,
+    decide: (before: Manifest | undefined) => Promise<Publication<Change> | undefined>,
   ): Promise<Manifest> {
-    return this.keys.run(manifest.key, async () => {
-      const before = await this.index.current(manifest.key);
-      checkRevision(manifest.key, expected, committedRevision(before));
-      manifest.revision = (before?.revision ?? 0n) + 1n;
-      manifest.updateTime = timestampNow();
-      const changes = await complete(manifest);
-      await this.index.write([...this.index.replaceCurrent(manifest, before), ...changes]);
+    return this.keys.run(key, async () => {
+      const before = await this.index.current(key);
+      const next = await decide(before);
+      if (next === undefined) return before as Manifest;
+      const { manifest, changes } = next;
+      await this.changeNumber.write(async (number) => {
+        manifest.changeNumber = number;
+        await this.index.write([...this.index.replaceCurrent(manifest, before), ...changes]);
+      });
       this.count(before, -1);
       this.count(manifest, 1);
       return manifest;
@@ -203,21 +224,60 @@ export class LeveldbBackend implements StorageBackend {
   }
 
   async *list(query: ListQuery, signal: AbortSignal): AsyncGenerator<Manifest> {
-    const tags = Object.entries(query.tags);
     for await (const manifest of this.index.list(query)) {
       throwIfCancelled(signal);
-      if (manifest.kind !== RevisionKind.COMMITTED) continue;
-      if (tags.every(([name, value]) => manifest.tags[name] === value)) yield manifest;
+      if (manifest.kind === RevisionKind.COMMITTED && matches(query.filter, manifest)) yield manifest;
     }
   }
 
+  async *changes(query: { after: bigint; pending?: boolean }, signal: AbortSignal): AsyncGenerator<Manifest> {
+    const { settled } = this.changeNumber;
+    for await (const manifest of this.index.changes(query.after, query.pending === true)) {
+      throwIfCancelled(signal);
+      if (manifest.changeNumber > settled) return;
+      yield manifest;
+    }
+  }
+
+  changeNumbers(): Promise<{ floor: bigint; newest: bigint }> {
+    return Promise.resolve({ floor: 0n, newest: this.changeNumber.settled });
+  }
+
+  annotate(key: string, expectedRevision: number | undefined, edit: (manifest: Manifest) => void): Promise<Manifest> {
+    return this.publish(key, async (before) => ({
+      manifest: annotated(key, before, expectedRevision, edit),
+      changes: [],
+    }));
+  }
+
   async delete(key: string, expectedRevision: number | undefined): Promise<number> {
-    const marker = create(ManifestSchema, { key, kind: RevisionKind.DELETED, uploadId: randomUUID() });
-    const deleted = await this.publish(marker, expectedRevision, async () => {
-      if ((await this.index.current(key))?.kind !== RevisionKind.COMMITTED) throw resultNotFound(key);
-      return [];
+    const marker = await this.publish(key, async (before) => ({
+      manifest: deleted(key, before, expectedRevision),
+      changes: [],
+    }));
+    return Number(marker.revision);
+  }
+
+  async moveOut(key: string, revision: number): Promise<void> {
+    await this.publish(key, async (before) => {
+      const manifest = movedOut(key, before, revision);
+      return manifest && { manifest, changes: [] };
     });
-    return Number(deleted.revision);
+  }
+
+  copyIn(manifest: Manifest, read: ReadSource, options: { replace: boolean }, signal: AbortSignal): Promise<Manifest> {
+    return this.copies.copyIn(manifest, read, options.replace, signal);
+  }
+
+  setReplication(key: string, revision: bigint, state: ReplicationState): Promise<void> {
+    return this.keys.run(key, async () => {
+      const before = await this.index.current(key);
+      if (before?.revision !== revision || before.replication === state) return;
+      const next = { ...before, replication: state };
+      await this.index.write(this.index.replaceInPlace(next, before));
+      this.count(before, -1);
+      this.count(next, 1);
+    });
   }
 
   stats(): Promise<BackendStats> {
@@ -228,6 +288,8 @@ export class LeveldbBackend implements StorageBackend {
       sizeBytes: this.sizeBytes + sizeBytes,
       resultCount: this.resultCount,
       uploadCount,
+      pendingCount: this.pending.size,
+      oldestPendingMs: oldestOf(this.pending),
     });
   }
 
@@ -237,15 +299,24 @@ export class LeveldbBackend implements StorageBackend {
     for await (const manifest of this.index.olderRevisions()) {
       const isRead = manifest.segments.some((segment) => this.reading.has(segment.name));
       if (isRead || nowMs - milliseconds(manifest.updateTime) < this.retentionMs) continue;
-      const inline = manifest.segments.filter((segment) => segment.inline);
+      await this.remove(manifest);
+    }
+  }
+
+  /** Removes a superseded revision, and of its rows those that no other revision of the key has. */
+  private remove(manifest: Manifest): Promise<void> {
+    return this.keys.run(manifest.key, async () => {
+      const others: Manifest[] = [];
+      for await (const older of this.index.olderOf(manifest.key))
+        if (older.revision !== manifest.revision) others.push(older);
+      const current = await this.index.current(manifest.key);
+      const own = ownSegments(manifest, current === undefined ? others : [...others, current]);
       await this.index.write([
         this.index.removeOlder(manifest),
-        ...inline.map((segment) => this.index.removeInline(segment.name)),
+        ...own.filter(({ inline }) => inline).map(({ name }) => this.index.removeInline(name)),
       ]);
-      for (const segment of manifest.segments) {
-        if (!segment.inline) await unlink(join(this.places.segments, segment.name));
-      }
-    }
+      for (const { inline, name } of own) if (!inline) await unlink(join(this.places.segments, name));
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -254,6 +325,13 @@ export class LeveldbBackend implements StorageBackend {
     await this.places.journal[Symbol.asyncDispose]();
     await this.index[Symbol.asyncDispose]();
   }
+}
+
+/** When the first of the pending changes was made. */
+function oldestOf(pending: ReadonlyMap<bigint, number>): number | undefined {
+  let first: bigint | undefined;
+  for (const number of pending.keys()) if (first === undefined || number < first) first = number;
+  return first === undefined ? undefined : pending.get(first);
 }
 
 function framesByUpload(frames: readonly Frame[]): Map<number, Frame[]> {

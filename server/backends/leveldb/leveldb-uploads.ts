@@ -1,9 +1,7 @@
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { create } from '@bufbuild/protobuf';
-import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { UploadOutcome, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { milliseconds } from '../times.js';
 import type { UploadStore } from '../uploads/upload-store.js';
 import type { Change } from './index-store.js';
@@ -40,19 +38,18 @@ export class LeveldbUploads implements UploadStore<UploadWriter, Change> {
   async complete(rows: UploadWriter, manifest: Manifest): Promise<Change[]> {
     const { segment, image, columns } = await rows.finish();
     manifest.columns = columns;
-    manifest.segments = segment === undefined ? [] : [segment];
-    manifest.sizeBytes = segment?.sizeBytes ?? 0n;
-    const { index } = this.places;
-    const record = create(UploadRecordSchema, {
-      uploadId: rows.record.uploadId,
-      number: rows.record.number,
-      key: manifest.key,
-      outcome: UploadOutcome.COMMITTED,
-      committed: manifest,
-      updateTime: timestampNow(),
-    });
-    const inline = segment !== undefined && image !== undefined ? [index.putInline(segment.name, image)] : [];
-    return [...index.putUpload(record), ...inline];
+    if (segment === undefined) return [];
+    manifest.segments = [...manifest.segments, segment];
+    manifest.sizeBytes += segment.sizeBytes;
+    return image === undefined ? [] : [this.places.index.putInline(segment.name, image)];
+  }
+
+  remember(record: UploadRecord): Change[] {
+    return this.places.index.putUpload(record);
+  }
+
+  drop(uploadId: string): Change[] {
+    return [this.places.index.removeUpload(uploadId)];
   }
 
   async end(rows: UploadWriter, record: UploadRecord): Promise<void> {

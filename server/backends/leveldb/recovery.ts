@@ -23,13 +23,13 @@ export async function recoverUpload(
 ): Promise<{ recovered: Recovered; unneeded: Frame[] }> {
   const path = join(folder, segmentName);
   const checkpoint = record.checkpoint;
-  const summary = new RunSummary(record.problem?.variables ?? [], checkpoint?.columns);
+  const summary = new RunSummary(record.problem?.variables ?? [], checkpoint?.columns ?? record.base?.columns);
   const scanned = (await readdir(folder)).includes(segmentName)
     ? await scanSegment(path, Number(checkpoint?.sizeBytes ?? 0), rowsMax, summary, record)
     : undefined;
   const segment = scanned && (await SegmentWriter.reopen(path, segmentName, scanned.blocks));
   const last = scanned?.blocks.at(-1);
-  let nextRow = last === undefined ? 0 : last.firstRow + last.rowCount;
+  let nextRow = last === undefined ? Number(record.base?.rowCount ?? 0) : last.firstRow + last.rowCount;
   const kept: Frame[] = [];
   const unneeded: Frame[] = [];
   for (const frame of [...frames].sort((a, b) => a.firstRow - b.firstRow)) {
@@ -55,7 +55,7 @@ async function scanSegment(
   const blocks: BlockEntry[] = [];
   const columns = (record.problem?.variables ?? []).map((_, index) => index);
   let at = SEGMENT_HEAD.byteLength;
-  let nextRow = 0;
+  let nextRow = Number(record.base?.rowCount ?? 0);
   for (;;) {
     const header = await readHeader(file, at);
     if (header === undefined) break;

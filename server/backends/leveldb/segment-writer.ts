@@ -66,11 +66,12 @@ export class SegmentWriter implements AsyncDisposable {
     const sizeBytes = this.end + directory.byteLength;
     await this.file.truncate(sizeBytes);
     await this.file.datasync();
+    const firstRow = this.blocks[0]?.firstRow ?? 0;
     const last = this.blocks.at(-1);
     return create(SegmentSchema, {
       name: this.name,
-      firstRow: 0n,
-      rowCount: BigInt(last === undefined ? 0 : last.firstRow + last.rowCount),
+      firstRow: BigInt(firstRow),
+      rowCount: BigInt(last === undefined ? 0 : last.firstRow + last.rowCount - firstRow),
       sizeBytes: BigInt(sizeBytes),
       directoryOffset: BigInt(this.end),
     });
@@ -94,7 +95,7 @@ export function inlineSegment(
   const segment = create(SegmentSchema, {
     name,
     inline: true,
-    firstRow: 0n,
+    firstRow: BigInt(batch.firstRow),
     rowCount: BigInt(batch.rowCount),
     sizeBytes: BigInt(image.byteLength),
     directoryOffset: BigInt(offset + blockBytes),

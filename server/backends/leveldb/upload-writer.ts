@@ -54,6 +54,8 @@ type Group = { readonly batches: Batch[]; readonly byteLength: number };
 export class UploadWriter implements UploadRows {
   readonly schema: Schema;
   private readonly blockBytes: number;
+  /** Rows of the revision that is appended to. */
+  private readonly baseRowCount: number;
   private readonly serial = new Serial();
   private readonly received: ReceivedRows;
   private isWriteAsked = false;
@@ -81,12 +83,13 @@ export class UploadWriter implements UploadRows {
     this.blockBytes = blockBytesFor(this.schema.length);
     this.received = new ReceivedRows(this.schema, this.blockBytes);
     this.segment = recovered?.segment;
-    this.summary = recovered?.summary ?? new RunSummary(variables);
+    this.baseRowCount = Number(record.base?.rowCount ?? 0);
+    this.summary = recovered?.summary ?? new RunSummary(variables, record.base?.columns);
     this.frames = recovered?.frames ?? [];
     for (const frame of this.frames) this.frameBytes += frame.byteLength;
     this.checkpointBytes = this.segment?.sizeBytes ?? 0;
     this.persisted = recovered !== undefined;
-    this.nextRow = this.durableRowCount = this.written = recovered?.nextRow ?? 0;
+    this.nextRow = this.durableRowCount = this.written = recovered?.nextRow ?? this.baseRowCount;
     this.updateTimeMs = recovered?.updateTimeMs ?? Date.now();
   }
 
@@ -159,7 +162,7 @@ export class UploadWriter implements UploadRows {
     this.record.updateTime = timestampNow();
     this.record.checkpoint = create(SegmentCheckpointSchema, {
       sizeBytes: BigInt(this.checkpointBytes),
-      rowCount: BigInt(last === undefined ? 0 : last.firstRow + last.rowCount),
+      rowCount: BigInt(last === undefined ? this.baseRowCount : last.firstRow + last.rowCount),
       columns: this.summary.summaries(),
     });
     await this.places.index.write(this.places.index.putUpload(this.record));
@@ -262,7 +265,7 @@ export class UploadWriter implements UploadRows {
   private async finishInline(taken: readonly Batch[]) {
     const waiting = this.frames.length > 0 ? await this.places.journal.read(this.frames, this.schema) : [];
     const batches = [...waiting, ...taken];
-    const summary = new RunSummary(this.record.problem?.variables ?? []);
+    const summary = new RunSummary(this.record.problem?.variables ?? [], this.record.base?.columns);
     if (batches.length === 0) return { segment: undefined, image: undefined, columns: summary.summaries() };
     const batch = gatherBatches(this.schema, batches);
     const { segment, image, valuesCrcs } = inlineSegment(this.segmentName, batch);

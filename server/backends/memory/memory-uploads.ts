@@ -1,7 +1,6 @@
 import { create } from '@bufbuild/protobuf';
-import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { UploadOutcome, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { SegmentSchema, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Batch } from '../../rows/batch.js';
 import { schemaOf } from '../../rows/batch.js';
 import { RunSummary } from '../../rows/summary.js';
@@ -15,6 +14,7 @@ export class MemoryUploadRows implements UploadRows {
   readonly isPersisted = false;
   readonly summary: RunSummary;
   readonly blocks: RowBlocks;
+  private readonly baseRowCount: number;
   updateTimeMs = Date.now();
   private isResult = false;
 
@@ -23,16 +23,17 @@ export class MemoryUploadRows implements UploadRows {
     budget: MemoryBudget,
   ) {
     const variables = record.problem?.variables ?? [];
-    this.summary = new RunSummary(variables);
+    this.summary = new RunSummary(variables, record.base?.columns);
     this.blocks = new RowBlocks(schemaOf(variables), budget, this.summary);
+    this.baseRowCount = Number(record.base?.rowCount ?? 0);
   }
 
   get nextRow(): number {
-    return this.blocks.rowCount;
+    return this.baseRowCount + this.blocks.rowCount;
   }
 
   get durableRowCount(): number {
-    return this.blocks.rowCount;
+    return this.nextRow;
   }
 
   get sizeBytes(): number {
@@ -72,7 +73,7 @@ export class MemoryUploads implements UploadStore<MemoryUploadRows, MemoryChange
 
   constructor(
     private readonly budget: MemoryBudget,
-    private readonly keepRows: (manifest: Manifest, rows: RowBlocks) => void,
+    private readonly segments: Map<string, RowBlocks>,
   ) {}
 
   async ended(uploadId: string): Promise<UploadRecord | undefined> {
@@ -90,16 +91,18 @@ export class MemoryUploads implements UploadStore<MemoryUploadRows, MemoryChange
   async complete(rows: MemoryUploadRows, manifest: Manifest): Promise<MemoryChange[]> {
     rows.blocks.gather();
     manifest.columns = rows.summary.summaries();
-    manifest.sizeBytes = BigInt(rows.sizeBytes);
-    const { uploadId } = rows.record;
-    const record = create(UploadRecordSchema, {
-      uploadId,
-      key: manifest.key,
-      outcome: UploadOutcome.COMMITTED,
-      committed: manifest,
-      updateTime: timestampNow(),
-    });
-    return [() => this.records.set(uploadId, record), () => this.keepRows(manifest, rows.handOver())];
+    manifest.sizeBytes += BigInt(rows.sizeBytes);
+    const name = String(rows.record.number);
+    manifest.segments = [...manifest.segments, create(SegmentSchema, { name, sizeBytes: BigInt(rows.sizeBytes) })];
+    return [() => this.segments.set(name, rows.handOver())];
+  }
+
+  remember(record: UploadRecord): MemoryChange[] {
+    return [() => this.records.set(record.uploadId, record)];
+  }
+
+  drop(uploadId: string): MemoryChange[] {
+    return [() => this.records.delete(uploadId)];
   }
 
   async end(rows: MemoryUploadRows, record: UploadRecord): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import { ReplicationMode } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError } from '../../errors.js';
 import type { Batch } from '../../rows/batch.js';
 import type { CommitSpec, Upload } from '../backend.js';
@@ -33,6 +34,11 @@ export class FencedUpload implements Upload {
 
   get durableRowCount(): number {
     return this.rows.durableRowCount;
+  }
+
+  get replication(): ReplicationMode {
+    const { replication } = this.rows.record;
+    return replication === ReplicationMode.UNSPECIFIED ? ReplicationMode.NONE : replication;
   }
 
   async append(batch: Batch): Promise<void> {
@@ -72,6 +78,7 @@ export class FencedUpload implements Upload {
 
 /** A hold on an upload that is a result already: only its commit can be repeated. */
 export class CommittedUpload implements Upload {
+  readonly replication = ReplicationMode.NONE;
   readonly lost: AbortSignal = new AbortController().signal;
 
   constructor(

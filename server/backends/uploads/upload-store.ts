@@ -27,26 +27,41 @@ export interface UploadRows {
 export interface UploadStore<Rows extends UploadRows, Change> {
   /** What is known of an upload that ended. */
   ended(uploadId: string): Promise<UploadRecord | undefined>;
-  /** Rows of a new upload. */
+  /** Rows of a new upload: behind those of `record.base`, where it has one. */
   begin(record: UploadRecord): Rows;
   /** Rows to go on with after a sync failed: what is safe is kept. */
   mend(rows: Rows): Promise<Rows>;
-  /** Brings the rows into their final form, and fills `manifest` in; the upload may go on if its commit is refused. */
+  /**
+   * Brings the rows into their final form, and fills in the manifest's columns, segments and bytes, behind those that it has
+   * of its base; the upload may go on if its commit is refused.
+   */
   complete(rows: Rows, manifest: Manifest): Promise<Change[]>;
+  /** Remembers an upload that ended. */
+  remember(record: UploadRecord): Change[];
+  /** Forgets an upload. */
+  drop(uploadId: string): Change[];
   /** Remembers, durably, that an upload ended without a result; then removes its rows. */
   end(rows: Rows, record: UploadRecord): Promise<void>;
   /** Forgets uploads that ended without a result before a time. */
   forget(endedBeforeMs: number): Promise<void>;
 }
 
+/** A key's next manifest, and what is to be changed together with it. */
+export interface Publication<Change> {
+  readonly manifest: Manifest;
+  readonly changes: readonly Change[];
+}
+
 /** What an upload needs of its store's results. */
 export interface Results<Change> {
-  /** The newest revision of a key; 0 where there is none or it is deleted. */
-  revisionOf(key: string): Promise<number>;
-  /** Makes a manifest the newest revision, atomically with the changes that `complete` gives. REVISION_MISMATCH. */
+  /** The newest revision or marker of a key. */
+  newest(key: string): Promise<Manifest | undefined>;
+  /**
+   * Makes what `decide` gives the key's newest revision, atomically with its changes and under the next change
+   * number; nothing where it gives undefined. One at a time for a key. Gives what is the newest then.
+   */
   publish(
-    manifest: Manifest,
-    expected: number | undefined,
-    complete: (manifest: Manifest) => Promise<Change[]>,
+    key: string,
+    decide: (before: Manifest | undefined) => Promise<Publication<Change> | undefined>,
   ): Promise<Manifest>;
 }

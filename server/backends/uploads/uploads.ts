@@ -11,10 +11,20 @@ import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { StorageError } from '../../errors.js';
 import { OPEN_UPLOADS_MAX, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { CommitSpec, Upload, UploadSpec, UploadState } from '../backend.js';
+import { resultNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
+import { compareKeys } from '../key-order.js';
+import { follow } from '../revisions.js';
 import { milliseconds } from '../times.js';
 import { CommittedUpload, FencedUpload } from './fenced-upload.js';
-import { checkRevision, checkSame, endedError, rowCountMismatch, unknownUpload } from './upload-errors.js';
+import {
+  checkRevision,
+  checkSame,
+  committedRevision,
+  endedError,
+  rowCountMismatch,
+  unknownUpload,
+} from './upload-errors.js';
 import type { Results, UploadRows, UploadStore } from './upload-store.js';
 
 interface Entry<Rows> {
@@ -51,33 +61,38 @@ export class Uploads<Rows extends UploadRows, Change> {
   }
 
   private async begin(spec: UploadSpec): Promise<Upload> {
-    if (spec.problem === undefined) {
-      throw new StorageError(
-        'UPLOAD_NOT_FOUND',
-        `There is no upload ${spec.uploadId} to resume, and a new one needs a problem.`,
-      );
-    }
     if (this.entries.size >= OPEN_UPLOADS_MAX) {
       throw new StorageError(
         'TOO_MANY_UPLOADS',
         `${OPEN_UPLOADS_MAX} uploads are open. Commit or abort some; \`optistore uploads\` lists them.`,
       );
     }
-    checkRevision(spec.key, spec.expectedRevision, await this.results.revisionOf(spec.key));
+    const newest = await this.results.newest(spec.key);
+    checkRevision(spec.key, spec.expectedRevision, committedRevision(newest));
+    const base = spec.append ? baseOf(spec, newest) : undefined;
+    const problem = base?.problem ?? spec.problem;
+    if (problem === undefined) {
+      throw new StorageError(
+        'UPLOAD_NOT_FOUND',
+        `There is no upload ${spec.uploadId} to resume, and a new one needs a problem.`,
+      );
+    }
     const record = create(UploadRecordSchema, {
       uploadId: spec.uploadId,
       number: this.nextNumber++,
       key: spec.key,
-      problem: spec.problem,
+      problem,
       tags: { ...spec.tags },
       description: spec.description,
+      replication: spec.replication,
       createTime: timestampNow(),
       ...(spec.attributes === undefined ? {} : { attributes: spec.attributes }),
       ...(spec.expectedRevision === undefined ? {} : { expectedRevision: BigInt(spec.expectedRevision) }),
+      ...(base && { base }),
     });
     const entry: Entry<Rows> = { rows: this.store.begin(record), holder: undefined };
     this.entries.set(spec.uploadId, entry);
-    return this.hold(entry, spec.problem);
+    return this.hold(entry, problem);
   }
 
   private async resume(entry: Entry<Rows>, spec: UploadSpec): Promise<Upload> {
@@ -97,6 +112,35 @@ export class Uploads<Rows extends UploadRows, Change> {
       this.entries.set(spec.uploadId, current);
     }
     return this.hold(current, record.problem as Problem);
+  }
+
+  /** Rows of a copy that was begun before, or of a new one; nobody holds them but who copies. */
+  async rowsOfCopy(uploadId: string, source: Manifest): Promise<Rows> {
+    const begun = this.entries.get(uploadId);
+    if (begun !== undefined) {
+      try {
+        await begun.rows.sync();
+        return begun.rows;
+      } catch {
+        begun.rows = await this.store.mend(begun.rows);
+        return begun.rows;
+      }
+    }
+    const record = create(UploadRecordSchema, {
+      ...{ uploadId, number: this.nextNumber++, key: source.key, copyOf: source },
+      createTime: timestampNow(),
+      ...(source.problem && { problem: source.problem }),
+    });
+    const rows = this.store.begin(record);
+    this.entries.set(uploadId, { rows, holder: undefined });
+    return rows;
+  }
+
+  /** Ends a copy whose rows belong to a result now. */
+  async copied(uploadId: string): Promise<void> {
+    const entry = this.entries.get(uploadId);
+    this.entries.delete(uploadId);
+    await entry?.rows.close();
   }
 
   private hold(entry: Entry<Rows>, problem: Problem): FencedUpload {
@@ -133,21 +177,14 @@ export class Uploads<Rows extends UploadRows, Change> {
       if (committed !== undefined) return committed;
     }
     if (spec.rowCount !== rows.nextRow) throw rowCountMismatch(spec.rowCount, rows.nextRow);
-    const manifest = create(ManifestSchema, {
-      key: record.key,
-      kind: RevisionKind.COMMITTED,
-      tags: record.tags,
-      description: record.description,
-      rowCount: BigInt(spec.rowCount),
-      commitTime: timestampNow(),
-      uploadId: record.uploadId,
-      outcome: spec.outcome,
-      ...(record.problem === undefined ? {} : { problem: record.problem }),
-      ...(record.attributes === undefined ? {} : { attributes: record.attributes }),
-      ...(record.createTime === undefined ? {} : { createTime: record.createTime }),
+    const manifest = manifestOf(record, spec);
+    const expected = record.base?.revision ?? record.expectedRevision;
+    const committed = await this.results.publish(record.key, async (before) => {
+      checkRevision(record.key, expected === undefined ? undefined : Number(expected), committedRevision(before));
+      follow(manifest, before, record.replication);
+      const changes = await this.store.complete(rows, manifest);
+      return { manifest, changes: [...changes, ...this.store.remember(committedRecord(record, manifest))] };
     });
-    const expected = record.expectedRevision === undefined ? undefined : Number(record.expectedRevision);
-    const committed = await this.results.publish(manifest, expected, (whole) => this.store.complete(rows, whole));
     this.entries.delete(record.uploadId);
     await rows.close();
     return committed;
@@ -191,7 +228,7 @@ export class Uploads<Rows extends UploadRows, Change> {
       const entry = this.entries.get(uploadId);
       if (entry === undefined || (query.after !== undefined && uploadId <= query.after)) continue;
       const { rows, holder } = entry;
-      if (!rows.record.key.startsWith(query.prefix)) continue;
+      if (!rows.record.key.startsWith(query.prefix) || rows.record.copyOf !== undefined) continue;
       yield {
         uploadId,
         key: rows.record.key,
@@ -207,8 +244,12 @@ export class Uploads<Rows extends UploadRows, Change> {
   /** Bytes on disk and number of uploads. */
   totals(): { sizeBytes: number; uploadCount: number } {
     let sizeBytes = 0;
-    for (const { rows } of this.entries.values()) sizeBytes += rows.sizeBytes;
-    return { sizeBytes, uploadCount: this.entries.size };
+    let uploadCount = 0;
+    for (const { rows } of this.entries.values()) {
+      sizeBytes += rows.sizeBytes;
+      if (rows.record.copyOf === undefined) uploadCount++;
+    }
+    return { sizeBytes, uploadCount };
   }
 
   /** Syncs all and closes the files; the uploads go on when the store is opened again. */
@@ -219,6 +260,49 @@ export class Uploads<Rows extends UploadRows, Change> {
     }
     this.entries.clear();
   }
+}
+
+/** The revision that an upload appends to. RESULT_NOT_FOUND, UPLOAD_CONFLICT where the problem is another. */
+function baseOf(spec: UploadSpec, newest: Manifest | undefined): Manifest {
+  if (newest?.kind !== RevisionKind.COMMITTED) throw resultNotFound(spec.key);
+  const { problem } = newest;
+  checkSame({ key: spec.key, uploadId: spec.uploadId, ...(problem === undefined ? {} : { problem }) }, spec);
+  return newest;
+}
+
+/** What an upload makes, but for its rows and its revision. */
+function manifestOf(record: UploadRecord, spec: CommitSpec): Manifest {
+  const { base } = record;
+  const attributes = record.attributes ?? base?.attributes;
+  const createTime = base?.createTime ?? record.createTime;
+  return create(ManifestSchema, {
+    key: record.key,
+    kind: RevisionKind.COMMITTED,
+    tags: { ...base?.tags, ...record.tags },
+    description: record.description === '' ? (base?.description ?? '') : record.description,
+    rowCount: BigInt(spec.rowCount),
+    commitTime: timestampNow(),
+    uploadId: record.uploadId,
+    outcome: spec.outcome,
+    segments: base?.segments ?? [],
+    sizeBytes: base?.sizeBytes ?? 0n,
+    resultSets: [
+      ...(base?.resultSets ?? []).filter(({ name }) => !spec.resultSets.some((set) => set.name === name)),
+      ...spec.resultSets,
+    ].sort((a, b) => compareKeys(a.name, b.name)),
+    ...(record.problem && { problem: record.problem }),
+    ...(attributes && { attributes }),
+    ...(createTime && { createTime }),
+  });
+}
+
+/** What is remembered of an upload that is a result. */
+export function committedRecord(record: Pick<UploadRecord, 'uploadId' | 'number'>, committed: Manifest): UploadRecord {
+  return create(UploadRecordSchema, {
+    ...{ uploadId: record.uploadId, number: record.number, key: committed.key, committed },
+    outcome: UploadOutcome.COMMITTED,
+    updateTime: timestampNow(),
+  });
 }
 
 function reopenEnded(record: UploadRecord, spec: UploadSpec): Upload {

@@ -61,11 +61,28 @@ export function cached(store: RoleStore, cache: ResultCache): RoleStore {
       return new ServedRows('primary', selected(manifest, shared.follow(signal), selection));
     },
     list: (query, signal) => store.list(query, signal),
+    changes: (query, signal) => store.changes(query, signal),
+    changeNumbers: (signal) => store.changeNumbers(signal),
+    async annotate(key, expectedRevision, edit, signal) {
+      const manifest = await store.annotate(key, expectedRevision, edit, signal);
+      forget(key);
+      return manifest;
+    },
     async delete(key, expectedRevision, signal) {
       const revision = await store.delete(key, expectedRevision, signal);
       forget(key);
       return revision;
     },
+    async moveOut(key, revision, signal) {
+      await store.moveOut(key, revision, signal);
+      forget(key);
+    },
+    async copyIn(manifest, read, options, signal) {
+      const copied = await store.copyIn(manifest, read, options, signal);
+      forget(manifest.key);
+      return copied;
+    },
+    setReplication: (key, revision, state, signal) => store.setReplication(key, revision, state, signal),
     stats: (signal) => store.stats(signal),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
@@ -107,6 +124,9 @@ function forgetting(upload: Upload, forget: () => void): Upload {
     },
     get problem() {
       return upload.problem;
+    },
+    get replication() {
+      return upload.replication;
     },
     get committed() {
       return upload.committed;

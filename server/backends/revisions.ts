@@ -1,0 +1,151 @@
+import { randomUUID } from 'node:crypto';
+import { clone, create } from '@bufbuild/protobuf';
+import { timestampNow } from '@bufbuild/protobuf/wkt';
+import type { Manifest, Segment } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ManifestSchema, RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import type { ColumnSummary } from '../../proto/gen/optistore/v1/result_pb.js';
+import { ReplicationMode, ReplicationState } from '../../proto/gen/optistore/v1/result_pb.js';
+import { StorageError } from '../errors.js';
+import { resultNotFound } from './result-errors.js';
+import { checkRevision, committedRevision } from './uploads/upload-errors.js';
+
+/** Whether a key's next revision is replicated: when that is asked for, and when the one before was. */
+export function replicationAfter(
+  before: Manifest | undefined,
+  mode: ReplicationMode = ReplicationMode.NONE,
+): ReplicationState {
+  const isAsked = mode === ReplicationMode.ASYNC || mode === ReplicationMode.SYNC;
+  return isAsked || isReplicated(before) ? ReplicationState.PENDING : ReplicationState.NONE;
+}
+
+function isReplicated(manifest: Manifest | undefined): boolean {
+  const state = manifest?.replication ?? ReplicationState.NONE;
+  return state !== ReplicationState.NONE && state !== ReplicationState.UNSPECIFIED;
+}
+
+/** Gives a manifest the number, time and replication that follow upon the newest one. */
+export function follow(manifest: Manifest, before: Manifest | undefined, mode?: ReplicationMode): Manifest {
+  manifest.revision = (before?.revision ?? 0n) + 1n;
+  manifest.updateTime = timestampNow();
+  manifest.replication = replicationAfter(before, mode);
+  return manifest;
+}
+
+/** The next revision with the same rows and edited metadata. RESULT_NOT_FOUND, REVISION_MISMATCH. */
+export function annotated(
+  key: string,
+  before: Manifest | undefined,
+  expected: number | undefined,
+  edit: (manifest: Manifest) => void,
+): Manifest {
+  if (before?.kind !== RevisionKind.COMMITTED) throw resultNotFound(key);
+  checkRevision(key, expected, committedRevision(before));
+  const manifest = clone(ManifestSchema, before);
+  edit(manifest);
+  return follow(manifest, before);
+}
+
+/** The marker that a deletion leaves. RESULT_NOT_FOUND, REVISION_MISMATCH. */
+export function deleted(key: string, before: Manifest | undefined, expected: number | undefined): Manifest {
+  if (before === undefined || before.kind === RevisionKind.DELETED) throw resultNotFound(key);
+  checkRevision(key, expected, Number(before.revision));
+  return follow(create(ManifestSchema, { key, kind: RevisionKind.DELETED, uploadId: randomUUID() }), before);
+}
+
+/** The marker of a result that was moved elsewhere; undefined where it was already. REVISION_MISMATCH. */
+export function movedOut(key: string, before: Manifest | undefined, revision: number): Manifest | undefined {
+  if (before === undefined) throw resultNotFound(key);
+  if (before.kind === RevisionKind.MOVED && Number(before.revision) === revision) return undefined;
+  checkRevision(key, revision, committedRevision(before));
+  const { uploadId } = before;
+  return create(ManifestSchema, {
+    ...{ key, kind: RevisionKind.MOVED, revision: BigInt(revision), uploadId },
+    updateTime: timestampNow(),
+    replication: ReplicationState.NONE,
+  });
+}
+
+/** Whether a store that has `before` takes a copy of another store's revision. REVISION_MISMATCH where it has a newer one. */
+export function takesCopy(source: Manifest, before: Manifest | undefined, replace: boolean): boolean {
+  if (before === undefined || before.revision < source.revision) return true;
+  if (before.revision === source.revision) return before.kind === RevisionKind.MOVED || replace;
+  throw new StorageError(
+    'REVISION_MISMATCH',
+    `"${source.key}" is at revision ${before.revision} here; revision ${source.revision} is older and is not put in its place.`,
+    { metadata: { revision: String(before.revision) } },
+  );
+}
+
+/** A copy of another store's manifest, still without its rows. */
+export function copyOf(source: Manifest): Manifest {
+  const manifest = clone(ManifestSchema, source);
+  manifest.segments = [];
+  manifest.replication = ReplicationState.NONE;
+  manifest.changeNumber = 0n;
+  return manifest;
+}
+
+/** Whether two revisions have the same rows: columns of the same types whose checksums agree. */
+export function haveSameRows(a: Manifest, b: Manifest): boolean {
+  const variablesOf = ({ problem }: Manifest) => problem?.variables ?? [];
+  return (
+    a.rowCount === b.rowCount &&
+    variablesOf(a).length === variablesOf(b).length &&
+    variablesOf(a).every((variable, i) => variable.valueType === variablesOf(b)[i]?.valueType) &&
+    haveSameChecksums(a.columns, b.columns)
+  );
+}
+
+function haveSameChecksums(a: readonly ColumnSummary[], b: readonly ColumnSummary[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ valuesCrc32, validityCrc32, lengthsCrc32 }, i) => {
+      const other = b[i];
+      return (
+        valuesCrc32 === other?.valuesCrc32 &&
+        validityCrc32 === other.validityCrc32 &&
+        lengthsCrc32 === other.lengthsCrc32
+      );
+    })
+  );
+}
+
+/** Refuses rows that are not those which a manifest promises: RESULT_CORRUPT. */
+export function checkCopiedRows(source: Manifest, copy: Manifest): void {
+  if (haveSameRows(source, copy)) return;
+  throw new StorageError(
+    'RESULT_CORRUPT',
+    `The rows read of "${source.key}" at revision ${source.revision} are not those that were committed: their checksums differ. Nothing was changed.`,
+  );
+}
+
+/** Row files of a revision that none of the others has. */
+export function ownSegments(manifest: Manifest, others: readonly Manifest[]): Segment[] {
+  const shared = new Set(others.flatMap(({ segments }) => segments.map(({ name }) => name)));
+  return manifest.segments.filter(({ name }) => !shared.has(name));
+}
+
+/** The numbers that changes get, so that none becomes visible behind one that is still being written. */
+export class ChangeNumbers {
+  private readonly writing = new Set<bigint>();
+
+  constructor(private last: bigint) {}
+
+  /** All changes up to this one are written. */
+  get settled(): bigint {
+    let lowest = this.last + 1n;
+    for (const number of this.writing) if (number < lowest) lowest = number;
+    return lowest - 1n;
+  }
+
+  /** Writes a change under the next number. */
+  async write<T>(act: (number: bigint) => Promise<T>): Promise<T> {
+    const number = ++this.last;
+    this.writing.add(number);
+    try {
+      return await act(number);
+    } finally {
+      this.writing.delete(number);
+    }
+  }
+}
