@@ -1,12 +1,7 @@
 import { describe } from 'vitest';
 import type { StorageBackend } from '../../server/backends/backend.js';
-import {
-  annotationPromises,
-  appendPromises,
-  changePromises,
-  copyPromises,
-  durableChangePromises,
-} from './suite-changes.js';
+import { annotationPromises, appendPromises, changePromises, durableChangePromises } from './suite-changes.js';
+import { copyPromises } from './suite-copies.js';
 import { deletionPromises, listPromises, revisionPromises } from './suite-results.js';
 import { rowPromises } from './suite-rows.js';
 import { durabilityPromises, uploadPromises } from './suite-uploads.js';
