@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
-import { ProblemSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
 import { type ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { GetStatusResponse, Upload } from '../../proto/gen/optistore/v1/storage_service_pb.js';
@@ -81,11 +81,19 @@ export class OptistoreClient implements AsyncDisposable {
 
   /** Opens an upload, or resumes the one with `uploadId`. */
   save(key: string, problem: MessageInitShape<typeof ProblemSchema>, options: SaveOptions = {}): Promise<ResultWriter> {
+    return this.open(key, create(ProblemSchema, problem), false, options);
+  }
+
+  /** Opens an upload that adds rows behind those that the key has; they have the same columns. */
+  async append(key: string, options: SaveOptions = {}): Promise<ResultWriter> {
+    const { problem } = await this.getResult(key);
+    return this.open(key, problem ?? create(ProblemSchema), true, options);
+  }
+
+  private open(key: string, problem: Problem, append: boolean, options: SaveOptions): Promise<ResultWriter> {
     const { tags, attributes, description, expectedRevision } = options;
     const open = create(SaveOpenSchema, {
-      key,
-      uploadId: options.uploadId ?? randomUUID(),
-      problem: create(ProblemSchema, problem),
+      ...{ key, uploadId: options.uploadId ?? randomUUID(), problem, append },
       ...(tags && { tags }),
       ...(attributes && { attributes }),
       ...(description !== undefined && { description }),

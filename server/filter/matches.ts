@@ -1,7 +1,7 @@
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { Outcome } from '../../proto/gen/optistore/v1/result_pb.js';
-import { compareKeys } from '../backends/key-order.js';
-import { nanoseconds } from '../backends/times.js';
+import { compareKeys } from '../text-order.js';
+import { nanoseconds } from '../times.js';
 import type { Comparison, Field, Filter, Value } from './filter.js';
 
 /** Whether a filter holds for a result. Undefined holds for all. */

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { ListQuery } from '../../server/backends/backend.js';
-import { nanoseconds } from '../../server/backends/times.js';
+import { nanoseconds } from '../../server/times.js';
 import { allTags } from '../../server/filter/filter.js';
 import { selectColumns } from '../../server/rows/slice.js';
 import { all, asText, lineRows, load, RUNNING, save } from './runs.js';

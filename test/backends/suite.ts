@@ -1,5 +1,7 @@
 import { describe } from 'vitest';
 import type { StorageBackend } from '../../server/backends/backend.js';
+import { annotationPromises, appendPromises, changePromises, durableChangePromises } from './suite-changes.js';
+import { copyPromises } from './suite-copies.js';
 import { deletionPromises, listPromises, revisionPromises } from './suite-results.js';
 import { rowPromises } from './suite-rows.js';
 import { durabilityPromises, uploadPromises } from './suite-uploads.js';
@@ -26,5 +28,11 @@ export function backendSuite(name: string, open: OpenBackend, promises: { durabl
   describe(`${name}: revisions`, () => revisionPromises(open));
   describe(`${name}: deletion`, () => deletionPromises(open));
   describe(`${name}: lists`, () => listPromises(open));
-  if (promises.durable) describe(`${name}: durability`, () => durabilityPromises(open));
+  describe(`${name}: annotations`, () => annotationPromises(open));
+  describe(`${name}: appends`, () => appendPromises(open));
+  describe(`${name}: copies and moves`, () => copyPromises(open));
+  describe(`${name}: changes`, () => changePromises(open));
+  if (!promises.durable) return;
+  describe(`${name}: durability`, () => durabilityPromises(open));
+  describe(`${name}: durability of changes`, () => durableChangePromises(open));
 }

@@ -2,7 +2,7 @@ import { open, readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { fromJson, type JsonValue } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import type { ResultWriter } from '../../typescript/index.js';
+import type { ResultWriter, SaveOptions } from '../../typescript/index.js';
 import { connect } from '../connect.js';
 import { toColumns, type Cell } from '../cells.js';
 import { InputError, readCsv } from '../csv.js';
@@ -17,6 +17,7 @@ export interface SaveFlags {
   readonly uploadId?: string;
   readonly description?: string;
   readonly expectedRevision?: bigint;
+  readonly append?: boolean;
 }
 
 const ROWS_PER_APPEND = 1000;
@@ -26,22 +27,26 @@ const GATHER_MS = 50;
 /** Saves a table under a key: FILE.csv, FILE.json, or `-` for CSV from standard input as it is printed. */
 export async function save(key: string, file: string, flags: SaveFlags): Promise<void> {
   const table = file.endsWith('.json') ? await readJsonTable(file) : undefined;
-  const problem = flags.problem === undefined ? table?.problem : await readProblem(flags.problem);
+  await using client = connect(flags);
+  const base = flags.append === true ? await client.getResult(key) : undefined;
+  const given = flags.problem === undefined ? table?.problem : await readProblem(flags.problem);
+  const problem = base?.problem ?? given;
   if (problem === undefined) throw new InputError('No problem is given. Name its file with --problem problem.json.');
   // Opened before the upload is: a file that is not there leaves nothing behind.
   const rows = table?.rows(problem) ?? readCsv(await openInput(file), problem);
-  await using client = connect(flags);
   const bar = progressBar('saved rows');
-  const writer = await client.save(key, problem, {
+  const options: SaveOptions = {
     onAck: (durable) => bar.update(durable),
     onReconnect: (error) => process.stderr.write(`${error.message} Reconnecting.\n`),
     ...(flags.tag && { tags: flags.tag }),
     ...(flags.uploadId !== undefined && { uploadId: flags.uploadId }),
     ...(flags.description !== undefined && { description: flags.description }),
     ...(flags.expectedRevision !== undefined && { expectedRevision: flags.expectedRevision }),
-  });
+  };
+  const writer = await (base === undefined ? client.save(key, problem, options) : client.append(key, options));
   try {
-    if (writer.committed === undefined) await appendRows(writer, problem, rows);
+    const knownRowCount = writer.nextRow - Number(base?.rowCount ?? 0);
+    if (writer.committed === undefined) await appendRows(writer, problem, rows, knownRowCount);
     const result = await writer.commit();
     bar.stop();
     process.stdout.write(`${key}: ${result.rowCount} rows, revision ${result.revision}\n`);
@@ -70,8 +75,13 @@ async function readProblem(path: string): Promise<Problem> {
 }
 
 /** Appends rows as they come, several together; skips those that an earlier try has saved. */
-async function appendRows(writer: ResultWriter, problem: Problem, rows: AsyncIterable<Cell[]>): Promise<void> {
-  let skip = writer.nextRow;
+async function appendRows(
+  writer: ResultWriter,
+  problem: Problem,
+  rows: AsyncIterable<Cell[]>,
+  knownRowCount: number,
+): Promise<void> {
+  let skip = knownRowCount;
   let waiting: Cell[][] = [];
   let timer: NodeJS.Timeout | undefined;
   let appended: Promise<void> = Promise.resolve();

@@ -12,7 +12,7 @@ import { crc32 } from '../../rows/checksum.js';
 import { StorageError } from '../../errors.js';
 import { KEY_BYTES_MAX } from '../../limits.js';
 import type { ListQuery } from '../backend.js';
-import { nanoseconds } from '../times.js';
+import { nanoseconds } from '../../times.js';
 import { corrupt } from './block-format.js';
 
 type Put = { type: 'put'; key: string; value: Uint8Array };

@@ -12,7 +12,7 @@ import { schemaOf } from '../../rows/batch.js';
 import type { BackendStats, ListQuery, StorageBackend, Upload, UploadSpec, UploadState } from '../backend.js';
 import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
-import { milliseconds } from '../times.js';
+import { milliseconds } from '../../times.js';
 import { annotated, ChangeNumbers, deleted, movedOut, ownSegments } from '../revisions.js';
 import { Copies, type ReadSource } from '../uploads/copies.js';
 import type { Publication, Results } from '../uploads/upload-store.js';

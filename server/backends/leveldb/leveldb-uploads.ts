@@ -2,7 +2,7 @@ import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { milliseconds } from '../times.js';
+import { milliseconds } from '../../times.js';
 import type { UploadStore } from '../uploads/upload-store.js';
 import type { Change } from './index-store.js';
 import type { Frame } from './journal.js';

@@ -4,7 +4,7 @@ import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manif
 import { RunSummary } from '../../rows/summary.js';
 import type { BlockEntry, BlockHeader } from './block-format.js';
 import { ALIGNMENT_BYTES, decodeColumns, headerBytesOf, parseHeader, SEGMENT_HEAD } from './block-format.js';
-import { milliseconds } from '../times.js';
+import { milliseconds } from '../../times.js';
 import { readAt } from './files.js';
 import type { Frame } from './journal.js';
 import { SegmentWriter } from './segment-writer.js';

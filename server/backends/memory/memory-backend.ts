@@ -20,7 +20,7 @@ import type {
 import { resultNotFound, revisionGone, revisionNotFound } from '../result-errors.js';
 import { annotated, deleted, movedOut, ownSegments } from '../revisions.js';
 import { SerialByName } from '../serial.js';
-import { milliseconds, nanoseconds } from '../times.js';
+import { milliseconds, nanoseconds } from '../../times.js';
 import { Copies, type ReadSource } from '../uploads/copies.js';
 import type { Publication, Results } from '../uploads/upload-store.js';
 import { Uploads } from '../uploads/uploads.js';

@@ -4,7 +4,7 @@ import { SegmentSchema, UploadOutcome } from '../../../proto/gen/optistore/stora
 import type { Batch } from '../../rows/batch.js';
 import { schemaOf } from '../../rows/batch.js';
 import { RunSummary } from '../../rows/summary.js';
-import { milliseconds } from '../times.js';
+import { milliseconds } from '../../times.js';
 import type { UploadRows, UploadStore } from '../uploads/upload-store.js';
 import type { MemoryBudget } from './memory-budget.js';
 import { RowBlocks } from './row-blocks.js';

@@ -1,5 +1,5 @@
 import type { ListPosition } from '../backend.js';
-import { compareKeys } from '../key-order.js';
+import { compareKeys } from '../../text-order.js';
 
 function comparePlaces(a: ListPosition, b: ListPosition): number {
   if (a.time !== b.time) return a.time < b.time ? -1 : 1;

@@ -13,9 +13,9 @@ import { OPEN_UPLOADS_MAX, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { CommitSpec, Upload, UploadSpec, UploadState } from '../backend.js';
 import { resultNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
-import { compareKeys } from '../key-order.js';
+import { compareKeys } from '../../text-order.js';
 import { follow } from '../revisions.js';
-import { milliseconds } from '../times.js';
+import { milliseconds } from '../../times.js';
 import { CommittedUpload, FencedUpload } from './fenced-upload.js';
 import {
   checkRevision,

@@ -9,42 +9,53 @@ import { ServedRows } from '../served-rows.js';
 import type { ResultCache } from './result-cache.js';
 import { SharedRead } from './shared-read.js';
 
+/** Reads of whole results that fill the cache, each shared by all loads of the same meanwhile. */
+class FillingReads {
+  private readonly reads = new Map<string, SharedRead>();
+  private readingBytes = 0;
+
+  constructor(
+    private readonly store: RoleStore,
+    private readonly cache: ResultCache,
+  ) {}
+
+  /** The read of a revision: one that runs, or a new one; undefined where there is no room for it. */
+  of(manifest: Manifest): SharedRead | undefined {
+    const name = `${manifest.key}\0${manifest.revision}`;
+    const running = this.reads.get(name);
+    if (running?.isAlive === true) return running;
+    const sizeBytes = Number(manifest.sizeBytes);
+    if (!this.cache.accepts(sizeBytes) || this.readingBytes + sizeBytes > this.cache.limitBytes / 2) return undefined;
+    this.readingBytes += sizeBytes;
+    const read = new SharedRead(
+      (signal) => this.store.read(manifest, wholeOf(manifest), signal),
+      (batches) => {
+        this.readingBytes -= sizeBytes;
+        // A save or deletion meanwhile has forgotten it, and is not overtaken.
+        if (this.reads.get(name) !== read) return;
+        this.reads.delete(name);
+        if (batches !== undefined) this.cache.set(manifest.key, { revision: manifest.revision, batches });
+      },
+    );
+    this.reads.set(name, read);
+    return read;
+  }
+
+  /** Lets a key's rows go, those that are being read too. */
+  forget(key: string): void {
+    this.cache.delete(key);
+    for (const name of this.reads.keys()) if (name.startsWith(`${key}\0`)) this.reads.delete(name);
+  }
+}
+
 /**
  * Puts a cache before a store. A load of a whole result fills it, and is shared with all that load the
  * same meanwhile; a load of a part is answered by it, but does not fill it. Which revision is the newest
  * is always asked of the store, so that a load never gets an old one.
  */
 export function cached(store: RoleStore, cache: ResultCache): RoleStore {
-  const reads = new Map<string, SharedRead>();
-  let readingBytes = 0;
-
-  /** The shared read of a revision: one that runs, or a new one; undefined where there is no room for it. */
-  function sharedRead(manifest: Manifest): SharedRead | undefined {
-    const name = `${manifest.key}\0${manifest.revision}`;
-    const running = reads.get(name);
-    if (running?.isAlive === true) return running;
-    const sizeBytes = Number(manifest.sizeBytes);
-    if (!cache.accepts(sizeBytes) || readingBytes + sizeBytes > cache.limitBytes / 2) return undefined;
-    readingBytes += sizeBytes;
-    const read = new SharedRead(
-      (signal) => store.read(manifest, wholeOf(manifest), signal),
-      (batches) => {
-        readingBytes -= sizeBytes;
-        // A save or deletion meanwhile has forgotten it, and is not overtaken.
-        if (reads.get(name) !== read) return;
-        reads.delete(name);
-        if (batches !== undefined) cache.set(manifest.key, { revision: manifest.revision, batches });
-      },
-    );
-    reads.set(name, read);
-    return read;
-  }
-
-  function forget(key: string): void {
-    cache.delete(key);
-    for (const name of reads.keys()) if (name.startsWith(`${key}\0`)) reads.delete(name);
-  }
-
+  const filling = new FillingReads(store, cache);
+  const forget = (key: string) => filling.forget(key);
   return {
     capabilities: store.capabilities,
     async openUpload(spec, signal) {
@@ -56,7 +67,7 @@ export function cached(store: RoleStore, cache: ResultCache): RoleStore {
     read(manifest, selection, signal) {
       const rows = cache.get(manifest.key, manifest.revision);
       if (rows !== undefined) return new ServedRows('cache', selected(manifest, rows.batches, selection));
-      const shared = fills(manifest, selection) ? sharedRead(manifest) : undefined;
+      const shared = fills(manifest, selection) ? filling.of(manifest) : undefined;
       if (shared === undefined) return store.read(manifest, selection, signal);
       return new ServedRows('primary', selected(manifest, shared.follow(signal), selection));
     },
