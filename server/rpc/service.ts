@@ -26,8 +26,6 @@ export type StorageServiceHandlers = { [Name in Exclude<keyof Methods, Unbuilt>]
 export type Unbuilt =
   | 'updateResult'
   | 'copyResult'
-  | 'putResultSet'
-  | 'deleteResultSet'
   | 'migrateResult'
   | 'replicateResults'
   | 'migrateStore'

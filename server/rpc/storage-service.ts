@@ -25,6 +25,7 @@ import { toResult } from '../manager/result-view.js';
 import { toCacheStatus, toUpload } from './convert.js';
 import { loadStream } from './load-stream.js';
 import { pageSizeOf, isResultPlace, isUploadPlace, pageToken, placeOf } from './pages.js';
+import { resultSetHandlers } from './result-sets.js';
 import { saveStream, type SaveStreamOptions } from './save-stream.js';
 import type { CallContext, StorageServiceHandlers } from './service.js';
 
@@ -63,6 +64,7 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
         revision: BigInt(await manager.delete(request.key, expected, signal)),
       });
     },
+    ...resultSetHandlers(manager),
     listUploads: (request, context) => listUploads(manager, request, context),
     async abortUpload(request, { signal }) {
       await manager.abortUpload(request.uploadId, signal);

@@ -33,8 +33,9 @@ class GivenRuns implements Runs {
   }
 
   private take(before: number): readonly [number, number] | undefined {
-    const { done, value } = this.rows.next();
-    if (done === true) return undefined;
+    const next = this.rows.next();
+    if (next.done === true) return undefined;
+    const { value } = next;
     const [first, end] = typeof value === 'object' ? value : [Number(value), Number(value) + 1];
     if (!Number.isSafeInteger(first) || !Number.isSafeInteger(end) || first < 0)
       throw new RangeError(`${String(value)} is no row number: an integer from 0 on was expected`);
