@@ -6,6 +6,7 @@ import type { Batch, Schema } from '../../rows/batch.js';
 import { batchBytes, schemaOf } from '../../rows/batch.js';
 import { gatherBatches } from '../../rows/gather.js';
 import { PickedRuns, pickRows } from '../../rows/pick.js';
+import { writeNumbers } from '../../rows/row-numbers/number-bytes.js';
 import { RunsAtPositions, type Runs, type RunSource } from '../../rows/row-numbers/runs.js';
 import type { Selection } from '../../rows/select.js';
 import { columnsOf, type NamedSelection } from '../selection.js';
@@ -170,12 +171,6 @@ function rowNumbersIn(firstRow: number, runs: PickedRuns): Uint8Array {
   const bytes = new Uint8Array(runs.rowCount * 8);
   const view = new DataView(bytes.buffer);
   let at = 0;
-  for (let i = 0; i < runs.length; i += 2) {
-    const from = firstRow + runs.from(i);
-    for (let row = from; row < from + runs.count(i); row++, at += 8) {
-      view.setUint32(at, row >>> 0, true);
-      view.setUint32(at + 4, Math.floor(row / 2 ** 32), true);
-    }
-  }
+  for (let i = 0; i < runs.length; i += 2) at = writeNumbers(view, at, firstRow + runs.from(i), runs.count(i));
   return bytes;
 }

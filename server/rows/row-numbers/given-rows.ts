@@ -1,3 +1,6 @@
+import { create } from '@bufbuild/protobuf';
+import type { ResultSet } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { ResultSetSchema } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { RowNumbers } from '../../../proto/gen/optistore/v1/rows_pb.js';
 import type { Runs } from './runs.js';
 import { writeRowNumbers } from './write-form.js';
@@ -7,6 +10,19 @@ import { writeRowNumbers } from './write-form.js';
  * message that is ready.
  */
 export type GivenRows = RowNumbers | Iterable<number | bigint | readonly [first: number, end: number]>;
+
+/** A result set as a program names it. */
+export interface GivenSet {
+  readonly name: string;
+  readonly rows: GivenRows;
+  readonly createdBy?: string;
+  readonly description?: string;
+}
+
+/** The messages for result sets. RangeError where rows are out of order or none. */
+export function resultSetsOf(sets: readonly GivenSet[]): ResultSet[] {
+  return sets.map(({ rows, ...rest }) => create(ResultSetSchema, { ...rest, rows: rowNumbersOf(rows) }));
+}
 
 /** The message that names these rows, in its smallest form. RangeError where they are out of order or none. */
 export function rowNumbersOf(rows: GivenRows): RowNumbers {
