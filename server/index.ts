@@ -7,4 +7,10 @@ export { rowNumbersOf, type GivenRows, type GivenSet } from './rows/row-numbers/
 export type { Batch, Column } from './rows/batch.js';
 export { valueAt, type ColumnInput, type LoadedColumn } from './rows/columns.js';
 export { Direction, ProblemSchema, ValueType, VariableRole } from '../proto/gen/optistore/v1/problem_pb.js';
-export { Outcome, ResultSchema, SetOperation, type Result, type ResultSet } from '../proto/gen/optistore/v1/result_pb.js';
+export {
+  Outcome,
+  ResultSchema,
+  SetOperation,
+  type Result,
+  type ResultSet,
+} from '../proto/gen/optistore/v1/result_pb.js';

@@ -1,6 +1,14 @@
 /** The TypeScript client of optistore. */
 export { createClient, OptistoreClient } from './client.js';
-export type { ClientOptions, CopyOptions, ListOptions, LoadOptions, SaveOptions, SetOptions } from './client.js';
+export type {
+  ClientOptions,
+  CopyOptions,
+  ListOptions,
+  LoadOptions,
+  SaveOptions,
+  SetContent,
+  SetOptions,
+} from './client.js';
 export { OptistoreError } from './errors.js';
 export { ResultReader, type LoadedBatch } from './reader.js';
 export { ResultWriter, type WriterEvents } from './writer.js';

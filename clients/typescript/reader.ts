@@ -164,7 +164,10 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
         {},
       );
     const { rowNumbers } = wire;
-    if ((rowNumbers !== undefined) !== (this.request.resultSet !== '') || (rowNumbers?.length ?? wire.rowCount * 8) !== wire.rowCount * 8)
+    if (
+      (rowNumbers !== undefined) !== (this.request.resultSet !== '') ||
+      (rowNumbers?.length ?? wire.rowCount * 8) !== wire.rowCount * 8
+    )
       throw new OptistoreError(
         `The batch at row ${wire.firstRow} has ${rowNumbers?.length ?? 'no'} bytes of row numbers, which does not fit its ${wire.rowCount} rows.`,
         status.DATA_LOSS,

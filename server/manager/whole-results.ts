@@ -148,7 +148,11 @@ async function loadSet(
   return { result: toResult(manifest, ResultView.FULL), columns, rowNumbers: numbersFromBytes(numbers) };
 }
 
-function columnsFrom(manifest: Manifest, indices: readonly number[], batches: readonly Batch[]): LoadedResult['columns'] {
+function columnsFrom(
+  manifest: Manifest,
+  indices: readonly number[],
+  batches: readonly Batch[],
+): LoadedResult['columns'] {
   const columns = indices.map((index, i) => {
     const variable = manifest.problem?.variables[index];
     if (variable === undefined) throw new RangeError(`a selection names column ${index}, which is not there`);

@@ -23,6 +23,7 @@ import { checkedNumber, invalid } from '../manager/validate.js';
 import type { StorageManager } from '../manager/storage-manager.js';
 import { toResult } from '../manager/result-view.js';
 import { toCacheStatus, toUpload } from './convert.js';
+import { copyStream } from './copy-result.js';
 import { loadStream } from './load-stream.js';
 import { pageSizeOf, isResultPlace, isUploadPlace, pageToken, placeOf } from './pages.js';
 import { resultSetHandlers } from './result-sets.js';
@@ -65,6 +66,7 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
       });
     },
     ...resultSetHandlers(manager),
+    copyResult: (request, context) => counted(copyStream(manager, request, context)),
     listUploads: (request, context) => listUploads(manager, request, context),
     async abortUpload(request, { signal }) {
       await manager.abortUpload(request.uploadId, signal);
