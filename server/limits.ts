@@ -53,6 +53,22 @@ export const TAG_VALUE_BYTES_MAX = KIB;
 /** Attributes as JSON, and a description, in bytes. */
 export const ATTRIBUTES_BYTES_MAX = 64 * KIB;
 export const DESCRIPTION_BYTES_MAX = 64 * KIB;
+/** Result sets of a result, … */
+export const RESULT_SET_COUNT_MAX = 1000;
+/** … bytes of all their row numbers as stored: each change of a result's metadata writes them again … */
+export const RESULT_SET_ROWS_BYTES_MAX = 8 * MIB;
+/** … and of all that is said about them, names and parents included: a load's header has it. */
+export const RESULT_SET_TEXT_BYTES_MAX = 256 * KIB;
+/** A set's name, who created it and its description, in bytes of UTF-8. */
+export const RESULT_SET_NAME_BYTES_MAX = 128;
+export const RESULT_SET_CREATOR_BYTES_MAX = KIB;
+export const RESULT_SET_DESCRIPTION_BYTES_MAX = 4 * KIB;
+/** Row numbers of all sets that an answer may have. */
+export const SHOWN_ROWS_BYTES_MAX = MIB;
+/** An answer without row numbers: sets of a large problem are shown without them, or it would not fit a message. */
+export const SHOWN_PROBLEM_BYTES_MAX = 384 * KIB;
+/** Rows of a set that lie at most so many bytes apart are read in one go: blocks are read whole to be checked. */
+export const SET_READ_GAP_BYTES = 2 * MIB;
 /** An upload's id. */
 export const UPLOAD_ID_PATTERN = /^[A-Za-z0-9._:-]{1,128}$/;
 /** Uploads that are not committed, with and without a stream. */

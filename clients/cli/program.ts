@@ -2,8 +2,11 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { Settings } from '../../server/config.js';
 import { serve } from '../../server/main.js';
 import { abortUpload, list, remove, show, status, uploads, type CommonFlags } from './commands/catalogue.js';
+import { copy, move } from './commands/copy.js';
+import { removeByPrefix, type DeletePrefixFlags } from './commands/delete-prefix.js';
 import { load, type LoadFlags } from './commands/load.js';
 import { save, type SaveFlags } from './commands/save.js';
+import { contentOf, deleteSet, listSets, parseRows, putSet, type RowRun, type SetFlags } from './commands/sets.js';
 
 /** Adds a command. */
 type Add = (name: string, description: string) => Command;
@@ -32,6 +35,14 @@ const SERVER = [
 ] as const;
 const JSON_FLAG = ['--json', 'print protobuf JSON'] as const;
 const TAG = ['--tag <name=value>', 'a tag; may be repeated', tag] as const;
+
+function rowList(text: string): RowRun[] {
+  const runs = parseRows(text);
+  if (runs === undefined) throw new InvalidArgumentError('rows were expected, such as 0:100,205,300:310.');
+  return runs;
+}
+
+const names = (text: string) => text.split(',');
 
 /** The daemon. */
 function addServe(add: Add): void {
@@ -64,9 +75,36 @@ function addRows(add: Add): void {
     .option('-o, --output <file>', 'where to (default: standard output)')
     .option('--columns <names>', 'parted by commas', (text) => text.split(','))
     .option('--rows <first:end>', 'rows from FIRST to before END', rowRange)
+    .option('--set <name>', 'only the rows of this result set; --rows counts positions in it')
     .option('--revision <n>', 'this revision', revision)
     .option(...SERVER)
     .action((key: string, flags: LoadFlags) => load(key, flags));
+}
+
+/** Named subsets of a result's rows. */
+function addSets(add: Add): void {
+  add('set <key> [name]', 'list, make or delete named subsets of rows')
+    .option('--rows <rows>', 'made of these rows, such as 0:100,205,300:310 (an end is not in it)', rowList)
+    .option('--union <sets>', 'made of the rows in any of these sets', names)
+    .option('--intersection <sets>', 'made of the rows in all of these sets', names)
+    .option('--difference <sets>', 'made of the rows in the first of these sets and in no other', names)
+    .option('--description <text>')
+    .option('--delete', 'delete the set, not its rows')
+    .option('--expected-revision <n>', 'change this revision only', revision)
+    .option(...JSON_FLAG)
+    .option(...SERVER)
+    .action((key: string, name: string | undefined, flags: SetFlags, command: Command) => {
+      const content = contentOf(flags);
+      if (name === undefined) {
+        if (flags.delete || ['rows', 'union', 'intersection', 'difference'].some((way) => way in flags))
+          command.error('error: the name of the set is missing');
+        return listSets(key, flags);
+      }
+      if (flags.delete && content === undefined) return deleteSet(key, name, flags);
+      if (content === undefined || flags.delete)
+        command.error('error: one of --rows, --union, --intersection, --difference or --delete was expected');
+      return putSet(key, name, content, flags);
+    });
 }
 
 /** What there is. */
@@ -81,10 +119,35 @@ function addCatalogue(add: Add): void {
     .option(...JSON_FLAG)
     .option(...SERVER)
     .action(show);
-  add('delete <key>', 'delete a result')
-    .option('--expected-revision <n>', 'delete this revision only', revision)
+  add('copy <key> <to-key>', 'copy a result to another key')
+    .option('--revision <n>', 'this revision', revision)
+    .option('--expected-revision <n>', 'replace this revision of the other key; else it must not exist', revision)
     .option(...SERVER)
-    .action(remove);
+    .action(copy);
+  add('move <key> <to-key>', 'give a result another key')
+    .option('--expected-revision <n>', 'replace this revision of the other key; else it must not exist', revision)
+    .option(...SERVER)
+    .action(move);
+  add('delete [key]', 'delete a result, or all results whose keys begin alike')
+    .option('--expected-revision <n>', 'delete this revision only', revision)
+    .option('--prefix <text>', 'all results whose keys begin so')
+    .option('--dry-run', 'with --prefix: only list what would go')
+    .option('--yes', 'with --prefix: do not ask')
+    .option(...SERVER)
+    .action(
+      (
+        key: string | undefined,
+        flags: CommonFlags & DeletePrefixFlags & { expectedRevision?: bigint },
+        command: Command,
+      ) => {
+        const isOne = flags.prefix === undefined;
+        if ((key === undefined) === isOne) command.error('error: either a key or --prefix was expected');
+        if (flags.prefix === '') command.error('error: --prefix is empty, which is the beginning of every key');
+        if (isOne && (flags.dryRun || flags.yes)) command.error('error: --dry-run and --yes go with --prefix');
+        if (!isOne && flags.expectedRevision !== undefined) command.error('error: --expected-revision goes with a key');
+        return isOne ? remove(key as string, flags) : removeByPrefix(flags);
+      },
+    );
 }
 
 /** What the daemon does. */
@@ -111,6 +174,7 @@ export function program(): Command {
   const add: Add = (name, description) => cli.command(name).description(description).exitOverride();
   addServe(add);
   addRows(add);
+  addSets(add);
   addCatalogue(add);
   addDaemon(add);
   return cli;

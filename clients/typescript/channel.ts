@@ -46,6 +46,19 @@ export class Channel {
     );
   }
 
+  /** Calls an rpc that answers with a stream. OptistoreError. Left early, it is cancelled. */
+  async *stream<Name extends 'copyResult'>(name: Name, request: Input<Name>): AsyncGenerator<Output<Name>> {
+    const method: DescMethod = StorageService.method[name];
+    const call = this.client.makeServerStreamRequest(pathOf(method), serializer(method), parser(method), request);
+    try {
+      for await (const response of call) yield response as Output<Name>;
+    } catch (error) {
+      throw toOptistoreError(error, this.address);
+    } finally {
+      call.cancel();
+    }
+  }
+
   /** Begins a save. */
   save(): ClientDuplexStream<Input<'saveResult'>, Output<'saveResult'>> {
     const method = StorageService.method.saveResult;

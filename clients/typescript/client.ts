@@ -1,20 +1,25 @@
 import { randomUUID } from 'node:crypto';
+import { status } from '@grpc/grpc-js';
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
-import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
-import { type ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { Result, ResultView, SetOperation } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { GetStatusResponse, Upload } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
   AbortUploadRequestSchema,
+  CopyResultRequestSchema,
   DeleteResultRequestSchema,
+  DeleteResultSetRequestSchema,
   GetResultRequestSchema,
   GetStatusRequestSchema,
   ListResultsRequestSchema,
   ListUploadsRequestSchema,
   LoadResultRequestSchema,
+  PutResultSetRequestSchema,
   SaveOpenSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { rowNumbersOf, type GivenRows } from '../../server/rows/row-numbers/given-rows.js';
 import { Channel } from './channel.js';
+import { OptistoreError } from './errors.js';
 import { ResultReader } from './reader.js';
 import { ResultWriter, type WriterEvents } from './writer.js';
 
@@ -45,6 +50,35 @@ export interface LoadOptions {
   readonly rows?: readonly [first: number, end?: number];
   readonly revision?: bigint;
   readonly maxBatchBytes?: number;
+  /** Only the rows of this set; `rows` then counts positions in it. */
+  readonly resultSet?: string;
+}
+
+/** What a result set is made of: rows, or an operation on sets of the same result. */
+export type SetContent =
+  | { readonly rows: GivenRows }
+  | {
+      readonly operation: SetOperation.UNION | SetOperation.INTERSECTION | SetOperation.DIFFERENCE;
+      readonly parents: readonly string[];
+    };
+
+/** What a result set may say besides its rows. */
+export interface SetOptions {
+  readonly description?: string;
+  /** A person or a program. */
+  readonly createdBy?: string;
+  /** The revision that is changed. */
+  readonly expectedRevision?: bigint;
+}
+
+/** How a result is copied. */
+export interface CopyOptions {
+  /** Default: the newest. */
+  readonly revision?: bigint;
+  /** The revision of the other key that is replaced. Default: the key must not exist. */
+  readonly expectedRevision?: bigint;
+  /** How far it is, at least every second. */
+  onProgress?(copiedRowCount: number, rowCount: number): void;
 }
 
 /** What to list. */
@@ -112,6 +146,7 @@ export class OptistoreClient implements AsyncDisposable {
       ...(first !== undefined && { firstRow: BigInt(first) }),
       ...(end !== undefined && { rowCount: BigInt(Math.max(end - (first ?? 0), 0)) }),
       ...(options.revision !== undefined && { revision: options.revision }),
+      ...(options.resultSet !== undefined && { resultSet: checkSetName(options.resultSet) }),
     });
     return new ResultReader(this.channel, request, this.retryMs);
   }
@@ -137,6 +172,46 @@ export class OptistoreClient implements AsyncDisposable {
   /** Deletes a result; gives the deletion's revision. */
   async deleteResult(key: string, options: { expectedRevision?: bigint } = {}): Promise<bigint> {
     return (await this.channel.unary('deleteResult', create(DeleteResultRequestSchema, { key, ...options }))).revision;
+  }
+
+  /** Makes or replaces a named subset of a result's rows; gives the result as it is now. RangeError for rows out of order. */
+  async putResultSet(key: string, name: string, content: SetContent, options: SetOptions = {}): Promise<Result> {
+    const made =
+      'rows' in content
+        ? { rows: rowNumbersOf(content.rows) }
+        : { operation: content.operation, parents: [...content.parents] };
+    const request = create(PutResultSetRequestSchema, { key, name, ...made, ...options });
+    return (await this.channel.unary('putResultSet', request)).result as Result;
+  }
+
+  /** Removes a named subset, not its rows; gives the result as it is now. */
+  async deleteResultSet(key: string, name: string, options: { expectedRevision?: bigint } = {}): Promise<Result> {
+    const request = create(DeleteResultSetRequestSchema, { key, name, ...options });
+    return (await this.channel.unary('deleteResultSet', request)).result as Result;
+  }
+
+  /** Copies a result to another key; gives the copy. */
+  copyResult(key: string, toKey: string, options: CopyOptions = {}): Promise<Result> {
+    return this.copy(key, toKey, false, options);
+  }
+
+  /** Gives a result another key. The old one is deleted once the copy was verified; REVISION_MISMATCH where it was changed meanwhile. */
+  moveResult(key: string, toKey: string, options: Omit<CopyOptions, 'revision'> = {}): Promise<Result> {
+    return this.copy(key, toKey, true, options);
+  }
+
+  private async copy(key: string, toKey: string, removeSource: boolean, options: CopyOptions): Promise<Result> {
+    const { revision, expectedRevision } = options;
+    const request = create(CopyResultRequestSchema, {
+      ...{ key, toKey, removeSource },
+      ...(revision !== undefined && { revision }),
+      ...(expectedRevision !== undefined && { expectedRevision }),
+    });
+    for await (const { copiedRowCount, rowCount, result } of this.channel.stream('copyResult', request)) {
+      options.onProgress?.(Number(copiedRowCount), Number(rowCount));
+      if (result !== undefined) return result;
+    }
+    throw new OptistoreError('The copy ended without a result.', status.UNAVAILABLE, undefined, {});
   }
 
   /** Saves in progress. */
@@ -168,4 +243,10 @@ export class OptistoreClient implements AsyncDisposable {
     this.close();
     return Promise.resolve();
   }
+}
+
+/** An empty name would be no set at all, and load every row. */
+function checkSetName(name: string): string {
+  if (name === '') throw new RangeError('a result set has a name; leave resultSet out to load all rows');
+  return name;
 }

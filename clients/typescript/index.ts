@@ -1,9 +1,18 @@
 /** The TypeScript client of optistore. */
 export { createClient, OptistoreClient } from './client.js';
-export type { ClientOptions, ListOptions, LoadOptions, SaveOptions } from './client.js';
+export type {
+  ClientOptions,
+  CopyOptions,
+  ListOptions,
+  LoadOptions,
+  SaveOptions,
+  SetContent,
+  SetOptions,
+} from './client.js';
 export { OptistoreError } from './errors.js';
 export { ResultReader, type LoadedBatch } from './reader.js';
 export { ResultWriter, type WriterEvents } from './writer.js';
 export { valueAt, type ColumnInput, type LoadedColumn } from '../../server/rows/columns.js';
+export { rowNumbersOf, type GivenRows, type GivenSet } from '../../server/rows/row-numbers/given-rows.js';
 export * from '../../proto/gen/optistore/v1/problem_pb.js';
 export * from '../../proto/gen/optistore/v1/result_pb.js';

@@ -9,6 +9,7 @@ import type {
 import { LoadResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { schemaOf, type Column } from '../../server/rows/batch.js';
 import { checkBatch } from '../../server/rows/check.js';
+import { numbersFromBytes } from '../../server/rows/row-numbers/number-bytes.js';
 import { concatColumns, decodeColumn, type LoadedColumn } from '../../server/rows/columns.js';
 import type { Channel } from './channel.js';
 import { OptistoreError, toOptistoreError } from './errors.js';
@@ -16,17 +17,20 @@ import { Backoff } from './retry.js';
 
 /** Consecutive rows. */
 export interface LoadedBatch {
-  /** Number of the first row in the result. */
+  /** Number of the first row in the result; of a result set, its position in the set. */
   readonly firstRow: number;
   readonly rowCount: number;
   /** By name, in the order asked for. */
   readonly columns: Readonly<Record<string, LoadedColumn>>;
+  /** Of a result set: the rows' numbers in the result. */
+  readonly rowNumbers?: Float64Array;
 }
 
 interface RawBatch {
   readonly firstRow: number;
   readonly rowCount: number;
   readonly columns: readonly Column[];
+  readonly rowNumbers: Uint8Array | undefined;
 }
 
 /** A load: iterate it once, batch by batch, or take `toColumns()`. A connection that breaks is made again, and the load goes on where it was. */
@@ -61,12 +65,21 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
       const columns = variables.map(
         (variable, i) => [variable.name, decodeColumn(variable, batch.columns[i] as Column, batch.rowCount)] as const,
       );
-      yield { firstRow: batch.firstRow, rowCount: batch.rowCount, columns: Object.fromEntries(columns) };
+      const { firstRow, rowCount, rowNumbers } = batch;
+      yield {
+        ...{ firstRow, rowCount, columns: Object.fromEntries(columns) },
+        ...(rowNumbers && { rowNumbers: numbersFromBytes([rowNumbers]) }),
+      };
     }
   }
 
   /** Loads all rows into one column a variable. */
-  async toColumns(): Promise<{ header: LoadHeader; columns: Record<string, LoadedColumn> }> {
+  async toColumns(): Promise<{
+    header: LoadHeader;
+    columns: Record<string, LoadedColumn>;
+    /** Of a result set: the rows' numbers in the result. */
+    rowNumbers?: Float64Array;
+  }> {
     const batches: RawBatch[] = [];
     for await (const batch of this.batches()) batches.push(batch);
     const header = await this.header();
@@ -74,7 +87,11 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
       const parts = batches.map((batch) => ({ column: batch.columns[i] as Column, rowCount: batch.rowCount }));
       return [variable.name, concatColumns(variable, parts)] as const;
     });
-    return { header, columns: Object.fromEntries(columns) };
+    const numbers = batches.flatMap(({ rowNumbers }) => (rowNumbers === undefined ? [] : [rowNumbers]));
+    return {
+      ...{ header, columns: Object.fromEntries(columns) },
+      ...(this.request.resultSet !== '' && { rowNumbers: numbersFromBytes(numbers) }),
+    };
   }
 
   private async *batches(): AsyncGenerator<RawBatch> {
@@ -146,8 +163,19 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
         undefined,
         {},
       );
+    const { rowNumbers } = wire;
+    if (
+      (rowNumbers !== undefined) !== (this.request.resultSet !== '') ||
+      (rowNumbers?.length ?? wire.rowCount * 8) !== wire.rowCount * 8
+    )
+      throw new OptistoreError(
+        `The batch at row ${wire.firstRow} has ${rowNumbers?.length ?? 'no'} bytes of row numbers, which does not fit its ${wire.rowCount} rows.`,
+        status.DATA_LOSS,
+        undefined,
+        {},
+      );
     const batch = checkBatch(schemaOf(this.known?.variables ?? []), wire);
     this.nextRow = wire.firstRow + BigInt(wire.rowCount);
-    return batch;
+    return { ...batch, rowNumbers };
   }
 }

@@ -4,7 +4,7 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
 import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
-import { Outcome, type Result } from '../../proto/gen/optistore/v1/result_pb.js';
+import { Outcome, type Result, type ResultSet } from '../../proto/gen/optistore/v1/result_pb.js';
 import type {
   SaveOpen,
   SaveResultRequest,
@@ -15,6 +15,7 @@ import type { Batch, Schema } from '../../server/rows/batch.js';
 import { BatchBuilder } from '../../server/rows/batch-builder.js';
 import { batchBytes, schemaOf } from '../../server/rows/batch.js';
 import { encodeColumns, type ColumnInput } from '../../server/rows/columns.js';
+import { resultSetsOf, type GivenSet } from '../../server/rows/row-numbers/given-rows.js';
 import { cutBatch } from '../../server/rows/slice.js';
 import { toRowBatch } from '../../server/rows/wire.js';
 import type { Channel } from './channel.js';
@@ -35,7 +36,7 @@ export interface WriterEvents {
 }
 
 type Stream = ClientDuplexStream<SaveResultRequest, SaveResultResponse>;
-type Wish = { kind: 'flush' } | { kind: 'commit'; outcome: Outcome };
+type Wish = { kind: 'flush' } | { kind: 'commit'; outcome: Outcome; resultSets: readonly ResultSet[] };
 
 /**
  * Saves a run while it is computed. Keeps what is not acked; when the connection or the daemon breaks it
@@ -150,11 +151,12 @@ export class ResultWriter implements AsyncDisposable {
     return this.acked;
   }
 
-  /** Ends the run and makes it a result. Idempotent. */
-  async commit(options: { outcome?: Outcome } = {}): Promise<Result> {
+  /** Ends the run and makes it a result, with named subsets of its rows where given. Idempotent. */
+  async commit(options: { outcome?: Outcome; resultSets?: readonly GivenSet[] } = {}): Promise<Result> {
     this.check();
     if (this.committed === undefined) {
-      this.wish = { kind: 'commit', outcome: options.outcome ?? Outcome.FINISHED };
+      const resultSets = resultSetsOf(options.resultSets ?? []);
+      this.wish = { kind: 'commit', outcome: options.outcome ?? Outcome.FINISHED, resultSets };
       this.run();
       await this.until(() => this.committed !== undefined);
     }
@@ -328,7 +330,9 @@ export class ResultWriter implements AsyncDisposable {
     }
     if (this.wish?.kind === 'commit' && !this.commitSent) {
       this.commitSent = true;
-      return request({ case: 'commit', value: { rowCount: BigInt(this.appendedRows), outcome: this.wish.outcome } });
+      const { outcome } = this.wish;
+      const resultSets = [...this.wish.resultSets];
+      return request({ case: 'commit', value: { rowCount: BigInt(this.appendedRows), outcome, resultSets } });
     }
     return undefined;
   }

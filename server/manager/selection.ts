@@ -25,7 +25,8 @@ export function selectionOf(manifest: Manifest, named: NamedSelection): Selectio
   return { columns: columnsOf(manifest, named.columns), firstRow, rowCount: Math.min(rowCount, stored - firstRow) };
 }
 
-function columnsOf(manifest: Manifest, names: readonly string[]): number[] {
+/** Indices of the columns with these names; of all where none is named. COLUMN_NOT_FOUND, REQUEST_INVALID for one named twice. */
+export function columnsOf(manifest: Manifest, names: readonly string[]): number[] {
   const variables = manifest.problem?.variables ?? [];
   if (names.length === 0) return variables.map((_, index) => index);
   const indexOf = new Map(variables.map((variable, index) => [variable.name, index]));

@@ -5,6 +5,8 @@ import type { BackendStats, ListQuery, Upload, UploadSpec, UploadState } from '.
 import { StorageError } from '../errors.js';
 import type { Selection } from '../rows/select.js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
+import { checkNewSet, putSet, removeSet, type NewSet } from './result-sets/change-sets.js';
+import { readSet, type ServedSet, type SetSelection } from './result-sets/read-set.js';
 import { cached } from './cache/cached.js';
 import { ResultCache, type CacheStats } from './cache/result-cache.js';
 import { inRole, type RoleStore, type ServedRows } from './served-rows.js';
@@ -95,6 +97,34 @@ export class StorageManager implements AsyncDisposable {
   /** Rows of a revision, and who serves them. */
   read(manifest: Manifest, selection: Selection, signal: AbortSignal): ServedRows {
     return this.store.read(manifest, selection, signal);
+  }
+
+  /** Rows of a result set in batches of about `batchBytes`, and who serves them. */
+  readSet(manifest: Manifest, selection: SetSelection, batchBytes: number, signal: AbortSignal): ServedSet {
+    return readSet(manifest, selection, batchBytes, (rows) => this.read(manifest, rows, signal));
+  }
+
+  /** Makes or replaces a set: a new revision. RESULT_SET_NOT_FOUND, RESULT_SET_INVALID, TOO_MANY_RESULT_SETS, REVISION_MISMATCH. */
+  async putResultSet(
+    key: string,
+    set: NewSet,
+    expectedRevision: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Manifest> {
+    checkKey(key);
+    checkNewSet(set);
+    return this.store.annotate(key, expectedRevision, (manifest) => putSet(manifest, set), signal);
+  }
+
+  /** Removes a set, not its rows: a new revision. RESULT_SET_NOT_FOUND, REVISION_MISMATCH. */
+  async deleteResultSet(
+    key: string,
+    name: string,
+    expectedRevision: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Manifest> {
+    checkKey(key);
+    return this.store.annotate(key, expectedRevision, (manifest) => removeSet(manifest, name), signal);
   }
 
   /** Results in order. */

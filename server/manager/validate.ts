@@ -19,6 +19,8 @@ import {
 // Control characters of Unicode: C0, DEL and C1.
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/u;
+/** Whether a text has a control character. */
+export const hasControl = (text: string) => CONTROL.test(text);
 const bytesOf = (text: string) => Buffer.byteLength(text, 'utf8');
 
 /** Refuses a key that breaks the rules at Result.key: KEY_INVALID. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
+import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ProblemSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
@@ -8,10 +9,14 @@ import type { ListOrder } from '../backends/backend.js';
 import { allTags } from '../filter/filter.js';
 import type { Batch, Column } from '../rows/batch.js';
 import { schemaOf } from '../rows/batch.js';
+import { resultSetsOf, type GivenSet } from '../rows/row-numbers/given-rows.js';
+import { numbersFromBytes } from '../rows/row-numbers/number-bytes.js';
 import { cutBatch } from '../rows/slice.js';
 import { BLOCK_BYTES_MIN } from '../limits.js';
 import { concatColumns, encodeColumns, type ColumnInput, type LoadedColumn } from '../rows/columns.js';
 import { toResult } from './result-view.js';
+import { checkNewResultSets } from './result-sets/check-sets.js';
+import { setSelectionOf, type SetSelection } from './result-sets/read-set.js';
 import { selectionOf } from './selection.js';
 import type { StorageManager } from './storage-manager.js';
 
@@ -26,6 +31,8 @@ export interface NewResult {
   readonly attributes?: JsonObject;
   /** How the run ended. Default: FINISHED. */
   readonly outcome?: Outcome;
+  /** Named subsets of the rows. */
+  readonly resultSets?: readonly GivenSet[];
 }
 
 /** How a result is saved. */
@@ -47,6 +54,8 @@ export interface LoadOptions {
   readonly rowCount?: number;
   /** Default: the newest. */
   readonly revision?: number;
+  /** Only the rows of this set; `firstRow` and `rowCount` then count positions in it. */
+  readonly resultSet?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -55,6 +64,8 @@ export interface LoadedResult {
   readonly result: Result;
   /** By name, in the order asked for. */
   readonly columns: Readonly<Record<string, LoadedColumn>>;
+  /** Of the load of a set: the rows' numbers in the result. */
+  readonly rowNumbers?: Float64Array;
 }
 
 /** Which results are listed, and how. */
@@ -91,13 +102,15 @@ export async function saveWholeResult(
   };
   const { rowCount, columns } = encodeColumns(problem.variables, result.columns);
   await using upload = await manager.openUpload(spec, options.signal ?? NEVER_CANCELLED);
+  // Before any row is sent: an upload without rows leaves nothing behind.
+  const resultSets = checkNewResultSets(resultSetsOf(result.resultSets ?? []), upload.nextRow + rowCount);
   if (rowCount > 0) {
     const schema = schemaOf(problem.variables);
     for (const batch of cutBatch(schema, { firstRow: upload.nextRow, rowCount, columns }, BLOCK_BYTES_MIN))
       await upload.append(batch);
   }
   return toResult(
-    await upload.commit({ rowCount: upload.nextRow, outcome: result.outcome ?? Outcome.FINISHED, resultSets: [] }),
+    await upload.commit({ rowCount: upload.nextRow, outcome: result.outcome ?? Outcome.FINISHED, resultSets }),
     ResultView.FULL,
   );
 }
@@ -110,17 +123,43 @@ export async function loadWholeResult(
 ): Promise<LoadedResult> {
   const signal = options.signal ?? NEVER_CANCELLED;
   const manifest = await manager.stat(key, options.revision, signal);
-  const { columns: names = [], firstRow = 0, rowCount } = options;
-  const selection = selectionOf(manifest, { columns: names, firstRow, rowCount });
+  const { columns: names = [], firstRow = 0, rowCount, resultSet } = options;
+  const named = { columns: names, firstRow, rowCount };
+  if (resultSet !== undefined) return loadSet(manager, manifest, setSelectionOf(manifest, resultSet, named), signal);
+  const selection = selectionOf(manifest, named);
   const batches: Batch[] = [];
   if (selection.rowCount > 0) for await (const batch of manager.read(manifest, selection, signal)) batches.push(batch);
-  const columns = selection.columns.map((index, i) => {
+  return { result: toResult(manifest, ResultView.FULL), columns: columnsFrom(manifest, selection.columns, batches) };
+}
+
+async function loadSet(
+  manager: StorageManager,
+  manifest: Manifest,
+  selection: SetSelection,
+  signal: AbortSignal,
+): Promise<LoadedResult> {
+  const batches: Batch[] = [];
+  const numbers: Uint8Array[] = [];
+  for await (const { batch, rowNumbers } of manager.readSet(manifest, selection, BLOCK_BYTES_MIN, signal)) {
+    batches.push(batch);
+    numbers.push(rowNumbers);
+  }
+  const columns = columnsFrom(manifest, selection.columns, batches);
+  return { result: toResult(manifest, ResultView.FULL), columns, rowNumbers: numbersFromBytes(numbers) };
+}
+
+function columnsFrom(
+  manifest: Manifest,
+  indices: readonly number[],
+  batches: readonly Batch[],
+): LoadedResult['columns'] {
+  const columns = indices.map((index, i) => {
     const variable = manifest.problem?.variables[index];
     if (variable === undefined) throw new RangeError(`a selection names column ${index}, which is not there`);
     const parts = batches.map((batch) => ({ column: batch.columns[i] as Column, rowCount: batch.rowCount }));
     return [variable.name, concatColumns(variable, parts)] as const;
   });
-  return { result: toResult(manifest, ResultView.FULL), columns: Object.fromEntries(columns) };
+  return Object.fromEntries(columns);
 }
 
 /** Lists results; see StorageManager.listResults. */

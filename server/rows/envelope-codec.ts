@@ -16,6 +16,7 @@ const FIRST_ROW = tag(1, VARINT);
 const ROW_COUNT = tag(2, VARINT);
 const COLUMNS = tag(3, BYTES);
 const CRC32 = tag(4, FIXED32);
+const ROW_NUMBERS = tag(5, BYTES);
 const STRING_VALUES = tag(4, BYTES);
 const VALIDITY = tag(5, BYTES);
 const OFFSETS = tag(1, BYTES);
@@ -112,6 +113,9 @@ function readBatch(reader: Reader): RowBatch {
         break;
       case CRC32:
         batch.crc32 = reader.fixed32();
+        break;
+      case ROW_NUMBERS:
+        batch.rowNumbers = reader.view();
         break;
       default:
         throw DECLINED;
@@ -219,6 +223,7 @@ export function encodeEnvelopedBatch(batch: RowBatch): Buffer {
   if (batch.rowCount !== 0) size += 1 + varintBytes(batch.rowCount);
   for (const columnBytes of sizes) size += delimited(columnBytes);
   if (batch.crc32 !== undefined) size += 5;
+  if (batch.rowNumbers !== undefined) size += delimited(batch.rowNumbers.byteLength);
   const writer = new Writer(Buffer.allocUnsafe(delimited(size)));
   writer.head(ENVELOPE_BATCH, size);
   if (firstRow !== 0) writer.head(FIRST_ROW, firstRow);
@@ -226,8 +231,9 @@ export function encodeEnvelopedBatch(batch: RowBatch): Buffer {
   for (const [i, column] of batch.columns.entries()) writeColumn(writer, column, sizes[i] ?? 0);
   if (batch.crc32 !== undefined) {
     writer.bytes[writer.at++] = CRC32;
-    writer.bytes.writeUInt32LE(batch.crc32, writer.at);
+    writer.at = writer.bytes.writeUInt32LE(batch.crc32, writer.at);
   }
+  if (batch.rowNumbers !== undefined) writer.field(ROW_NUMBERS, batch.rowNumbers);
   return writer.bytes;
 }
 

@@ -6,8 +6,11 @@ import { batchCrc32 } from './checksum.js';
 
 const NO_BYTES = new Uint8Array(0);
 
-/** A batch as it is sent, with its checksum. `variables`: of its columns, in their order. */
-export function toRowBatch(batch: Batch, variables: readonly Variable[]): RowBatch {
+/**
+ * A batch as it is sent, with its checksum. `variables`: of its columns, in their order. `rowNumbers`: of a batch of a
+ * result set, see RowBatch.row_numbers.
+ */
+export function toRowBatch(batch: Batch, variables: readonly Variable[], rowNumbers?: Uint8Array): RowBatch {
   // Literals: `create` reflects over the descriptor, for each column anew.
   return {
     $typeName: 'optistore.v1.RowBatch',
@@ -19,6 +22,7 @@ export function toRowBatch(batch: Batch, variables: readonly Variable[]): RowBat
       validity: column.validity ?? NO_BYTES,
     })),
     crc32: batchCrc32(batch),
+    ...(rowNumbers && { rowNumbers }),
   };
 }
 

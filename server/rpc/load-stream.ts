@@ -1,13 +1,17 @@
 import { create } from '@bufbuild/protobuf';
+import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { Backend, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { LoadResultRequest, LoadResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { LoadResultResponseSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { selectionOf } from '../manager/selection.js';
+import { selectionOf, type NamedSelection } from '../manager/selection.js';
+import { setSelectionOf } from '../manager/result-sets/read-set.js';
+import type { Role } from '../manager/served-rows.js';
 import { LOAD_BATCH_BYTES_DEFAULT, LOAD_BATCH_BYTES_MAX, LOAD_BATCH_BYTES_MIN } from '../limits.js';
 import type { StorageManager } from '../manager/storage-manager.js';
 import { invalid } from '../manager/validate.js';
-import { schemaOf } from '../rows/batch.js';
+import type { Batch, Schema } from '../rows/batch.js';
+import { batchBytes, schemaOf } from '../rows/batch.js';
 import { cutBatch } from '../rows/slice.js';
 import { toRowBatch } from '../rows/wire.js';
 import { toResult } from '../manager/result-view.js';
@@ -24,20 +28,23 @@ export async function* loadStream(
   // Numbers beyond 2^53 are not exact as such, but beyond any row and revision that there is.
   const revision = request.revision === undefined ? undefined : Number(request.revision);
   const manifest = await manager.stat(request.key, revision, context.signal);
-  const selection = selectionOf(manifest, {
+  const named = {
     columns: request.columns,
     firstRow: Number(request.firstRow ?? 0n),
     rowCount: request.rowCount === undefined ? undefined : Number(request.rowCount),
-  });
-  const variables = selection.columns.map((index) => manifest.problem?.variables[index] as Variable);
-  const { firstRow, rowCount } = selection;
-  const rows = manager.read(manifest, selection, context.signal);
+  };
+  const selected =
+    request.resultSet === ''
+      ? rowsOf(manager, manifest, named, context.signal)
+      : setOf(manager, manifest, request.resultSet, named, batchBytesMax, context.signal);
+  const { firstRow, rowCount } = selected;
+  const variables = selected.columns.map((index) => manifest.problem?.variables[index] as Variable);
   yield create(LoadResultResponseSchema, {
     message: {
       case: 'header',
       value: {
         result: toResult(manifest, ResultView.FULL),
-        servedFrom: rows.servedFrom === 'cache' ? Backend.CACHE : Backend.PRIMARY,
+        servedFrom: selected.servedFrom === 'cache' ? Backend.CACHE : Backend.PRIMARY,
         variables,
         firstRow: BigInt(firstRow),
         rowCount: BigInt(rowCount),
@@ -45,15 +52,66 @@ export async function* loadStream(
     },
   });
   if (rowCount > 0) {
-    for await (const batch of rows) {
-      for (const part of cutBatch(schemaOf(variables), batch, batchBytesMax)) {
-        if (context.draining.aborted) throw shuttingDown({ next_row: String(part.firstRow) });
-        const value = toRowBatch(part, variables);
+    for await (const batch of selected.batches) {
+      for (const part of cutForWire(schemaOf(variables), batch, batchBytesMax)) {
+        if (context.draining.aborted) throw shuttingDown({ next_row: String(part.batch.firstRow) });
+        const value = toRowBatch(part.batch, variables, part.rowNumbers);
         yield { $typeName: 'optistore.v1.LoadResultResponse', message: { case: 'batch', value } };
       }
     }
   }
   yield create(LoadResultResponseSchema, { message: { case: 'trailer', value: { rowCount: BigInt(rowCount) } } });
+}
+
+interface Selected {
+  readonly columns: readonly number[];
+  readonly firstRow: number;
+  readonly rowCount: number;
+  readonly servedFrom: Role;
+  readonly batches: AsyncIterable<LoadedRows>;
+}
+
+/** Rows, with their numbers where they are those of a set. */
+interface LoadedRows {
+  readonly batch: Batch;
+  readonly rowNumbers?: Uint8Array;
+}
+
+function rowsOf(manager: StorageManager, manifest: Manifest, named: NamedSelection, signal: AbortSignal): Selected {
+  const selection = selectionOf(manifest, named);
+  const rows = manager.read(manifest, selection, signal);
+  return { ...selection, servedFrom: rows.servedFrom, batches: bare(rows) };
+}
+
+async function* bare(rows: AsyncIterable<Batch>): AsyncGenerator<LoadedRows> {
+  for await (const batch of rows) yield { batch };
+}
+
+function setOf(
+  manager: StorageManager,
+  manifest: Manifest,
+  name: string,
+  named: NamedSelection,
+  batchBytesMax: number,
+  signal: AbortSignal,
+): Selected {
+  const selection = setSelectionOf(manifest, name, named);
+  const batches = manager.readSet(manifest, selection, batchBytesMax, signal);
+  return { ...selection, servedFrom: batches.servedFrom, batches };
+}
+
+/** Cuts rows into messages; the numbers of a set's rows count as well. */
+function* cutForWire(schema: Schema, { batch, rowNumbers }: LoadedRows, bytesMax: number): Generator<LoadedRows> {
+  if (rowNumbers === undefined) {
+    for (const part of cutBatch(schema, batch, bytesMax)) yield { batch: part };
+    return;
+  }
+  const bytes = batchBytes(batch);
+  const columnBytesMax = (bytesMax * bytes) / (bytes + rowNumbers.byteLength);
+  for (const part of cutBatch(schema, batch, columnBytesMax)) {
+    const from = (part.firstRow - batch.firstRow) * 8;
+    yield { batch: part, rowNumbers: rowNumbers.subarray(from, from + part.rowCount * 8) };
+  }
 }
 
 function checkBatchBytes(asked: number): number {

@@ -12,6 +12,7 @@ import { SaveResultResponseSchema } from '../../proto/gen/optistore/v1/storage_s
 import type { Upload } from '../backends/backend.js';
 import { StorageError, toStorageError } from '../errors.js';
 import { ACK_BYTES_MAX, ACK_DELAY_MS } from '../limits.js';
+import { checkNewResultSets } from '../manager/result-sets/check-sets.js';
 import type { StorageManager } from '../manager/storage-manager.js';
 import { checkedNumber } from '../manager/validate.js';
 import type { Schema } from '../rows/batch.js';
@@ -160,6 +161,8 @@ class SaveStream {
         `The batch starts at row ${wire.firstRow}, but row ${upload.nextRow} is next. Send from there on.`,
       );
     }
+    if (wire.rowNumbers !== undefined)
+      throw new StorageError('BATCH_MISMATCH', 'The batch has row_numbers, which only loads of a result set have.');
     const batch = checkBatch(this.schema, wire);
     const known = upload.nextRow - batch.firstRow;
     if (known >= batch.rowCount) return;
@@ -200,7 +203,8 @@ class SaveStream {
     this.requests.throwIfInterrupted();
     // Beyond 2^53 it is not exact, and not the number of rows stored either.
     const rowCount = Number(commit.rowCount);
-    const manifest = await (this.upload as Upload).commit({ rowCount, outcome: commit.outcome, resultSets: [] });
+    const resultSets = checkNewResultSets(commit.resultSets, rowCount);
+    const manifest = await (this.upload as Upload).commit({ rowCount, outcome: commit.outcome, resultSets });
     this.answer({ case: 'committed', value: { result: toResult(manifest, ResultView.FULL) } });
   }
 

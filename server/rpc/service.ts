@@ -24,12 +24,4 @@ export type StorageServiceHandlers = { [Name in Exclude<keyof Methods, Unbuilt>]
 
 /** Not built yet; the door answers UNIMPLEMENTED. */
 export type Unbuilt =
-  | 'updateResult'
-  | 'copyResult'
-  | 'putResultSet'
-  | 'deleteResultSet'
-  | 'migrateResult'
-  | 'replicateResults'
-  | 'migrateStore'
-  | 'verifyResults'
-  | 'watchResults';
+  'updateResult' | 'migrateResult' | 'replicateResults' | 'migrateStore' | 'verifyResults' | 'watchResults';

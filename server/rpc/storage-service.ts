@@ -23,8 +23,10 @@ import { checkedNumber, invalid } from '../manager/validate.js';
 import type { StorageManager } from '../manager/storage-manager.js';
 import { toResult } from '../manager/result-view.js';
 import { toCacheStatus, toUpload } from './convert.js';
+import { copyStream } from './copy-result.js';
 import { loadStream } from './load-stream.js';
 import { pageSizeOf, isResultPlace, isUploadPlace, pageToken, placeOf } from './pages.js';
+import { resultSetHandlers } from './result-sets.js';
 import { saveStream, type SaveStreamOptions } from './save-stream.js';
 import type { CallContext, StorageServiceHandlers } from './service.js';
 
@@ -63,6 +65,8 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
         revision: BigInt(await manager.delete(request.key, expected, signal)),
       });
     },
+    ...resultSetHandlers(manager),
+    copyResult: (request, context) => counted(copyStream(manager, request, context)),
     listUploads: (request, context) => listUploads(manager, request, context),
     async abortUpload(request, { signal }) {
       await manager.abortUpload(request.uploadId, signal);

@@ -20,10 +20,14 @@ const anyBatch = fc
     rowCount: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
     columns: fc.array(fc.record({ values, validity: bytes }), { maxLength: 5 }),
     crc32: fc.option(fc.integer({ min: 0, max: 2 ** 32 - 1 }), { nil: undefined }),
+    rowNumbers: fc.option(bytes, { nil: undefined }),
   })
-  .map(({ crc32, ...rest }) =>
+  .map(({ crc32, rowNumbers, ...rest }) =>
     create(SaveResultRequestSchema, {
-      message: { case: 'batch', value: { ...rest, ...(crc32 !== undefined && { crc32 }) } },
+      message: {
+        case: 'batch',
+        value: { ...rest, ...(crc32 !== undefined && { crc32 }), ...(rowNumbers !== undefined && { rowNumbers }) },
+      },
     }),
   );
 

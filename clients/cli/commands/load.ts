@@ -15,6 +15,7 @@ export interface LoadFlags {
   readonly columns?: string[];
   readonly rows?: [number, number?];
   readonly revision?: bigint;
+  readonly set?: string;
 }
 
 /** Loads a result to standard output or a file: CSV, or JSON where the file's name ends so. */
@@ -24,6 +25,7 @@ export async function load(key: string, flags: LoadFlags): Promise<void> {
     ...(flags.columns && { columns: flags.columns }),
     ...(flags.rows && { rows: flags.rows }),
     ...(flags.revision !== undefined && { revision: flags.revision }),
+    ...(flags.set !== undefined && { resultSet: flags.set }),
   };
   const reader = client.load(key, options);
   const { output } = flags;

@@ -1,0 +1,39 @@
+import { connect } from '../connect.js';
+import { progressBar } from '../progress.js';
+
+/** Flags of `optistore copy` and `optistore move`. */
+export interface CopyFlags {
+  readonly server?: string;
+  readonly revision?: bigint;
+  readonly expectedRevision?: bigint;
+}
+
+/** `optistore copy` */
+export async function copy(key: string, toKey: string, flags: CopyFlags): Promise<void> {
+  await transfer('copied', key, toKey, flags);
+}
+
+/** `optistore move` */
+export async function move(key: string, toKey: string, flags: CopyFlags): Promise<void> {
+  await transfer('moved', key, toKey, flags);
+}
+
+async function transfer(done: 'copied' | 'moved', key: string, toKey: string, flags: CopyFlags): Promise<void> {
+  await using client = connect(flags);
+  const { revision, expectedRevision } = flags;
+  let bar: ReturnType<typeof progressBar> | undefined;
+  const options = {
+    onProgress: (copied: number, rowCount: number) => (bar ??= progressBar(`${done} rows`, rowCount)).update(copied),
+    ...(expectedRevision !== undefined && { expectedRevision }),
+  };
+  try {
+    const result =
+      done === 'moved'
+        ? await client.moveResult(key, toKey, options)
+        : await client.copyResult(key, toKey, { ...options, ...(revision !== undefined && { revision }) });
+    bar?.stop();
+    process.stdout.write(`${key} → ${toKey}: ${done}, ${result.rowCount} rows, revision ${result.revision}\n`);
+  } finally {
+    bar?.stop();
+  }
+}

@@ -1,0 +1,73 @@
+import { createInterface } from 'node:readline/promises';
+import { OptistoreError, type OptistoreClient, type Result } from '../../typescript/index.js';
+import { connect } from '../connect.js';
+import { InputError } from '../csv.js';
+
+/** Flags of `optistore delete --prefix`. */
+export interface DeletePrefixFlags {
+  readonly server?: string;
+  readonly prefix: string;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+}
+
+/** What is to be deleted: a result as it was listed. */
+type Doomed = Pick<Result, 'key' | 'revision' | 'rowCount' | 'sizeBytes'>;
+
+/**
+ * `optistore delete --prefix`: lists what would go, asks, and deletes each result in the revision that was listed. One that
+ * was changed in the meantime is kept, told, and makes the command fail.
+ */
+export async function removeByPrefix(flags: DeletePrefixFlags): Promise<void> {
+  await using client = connect(flags);
+  const doomed: Doomed[] = [];
+  for await (const { key, revision, rowCount, sizeBytes } of client.listResults({ prefix: flags.prefix })) {
+    doomed.push({ key, revision, rowCount, sizeBytes });
+    if (flags.dryRun) print([key, `${rowCount} rows`, megabytes(sizeBytes), `revision ${revision}`].join('\t'));
+  }
+  const total = `${doomed.length} results, ${megabytes(doomed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0n))}`;
+  if (flags.dryRun) return print(`${total}: nothing was deleted, this was a dry run`);
+  if (doomed.length > 0 && !flags.yes && !(await confirms(`Delete ${total}?`))) return print('nothing was deleted');
+  const skipped = await removeAll(client, doomed);
+  print(`${doomed.length - skipped.length} results deleted`);
+  if (skipped.length > 0)
+    throw new InputError(
+      `${skipped.length} results were changed or deleted by someone else in the meantime and left alone: ${skipped.join(', ')}`,
+    );
+}
+
+async function removeAll(client: OptistoreClient, doomed: readonly Doomed[]): Promise<string[]> {
+  const skipped: string[] = [];
+  for (const { key, revision } of doomed) {
+    try {
+      await client.deleteResult(key, { expectedRevision: revision });
+    } catch (error) {
+      const isChanged =
+        error instanceof OptistoreError &&
+        (error.reason === 'REVISION_MISMATCH' || error.reason === 'RESULT_NOT_FOUND');
+      if (!isChanged) throw error;
+      skipped.push(key);
+    }
+  }
+  return skipped;
+}
+
+/** Asks on a terminal. A script has nobody to ask: it says --yes. */
+async function confirms(question: string): Promise<boolean> {
+  if (!process.stdin.isTTY)
+    throw new InputError(`${question} Nobody can be asked: say --yes to delete, or --dry-run to see what would go.`);
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
+  } finally {
+    terminal.close();
+  }
+}
+
+function megabytes(bytes: bigint): string {
+  return `${(Number(bytes) / 1e6).toFixed(Number(bytes) < 1e7 ? 3 : 0)} MB`;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
