@@ -132,6 +132,17 @@ export class StorageManager implements AsyncDisposable {
     return this.store.list(query, signal);
   }
 
+  /** Changes a result's metadata: StorageBackend.annotate. What `edit` makes is checked by who gives it. */
+  annotate(
+    key: string,
+    expectedRevision: number | undefined,
+    edit: (manifest: Manifest) => void,
+    signal: AbortSignal,
+  ): Promise<Manifest> {
+    checkKey(key);
+    return this.store.annotate(key, expectedRevision, edit, signal);
+  }
+
   /** Deletes a result; gives the deletion's revision. */
   async delete(key: string, expectedRevision: number | undefined, signal: AbortSignal): Promise<number> {
     checkKey(key);

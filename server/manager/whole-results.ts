@@ -6,7 +6,8 @@ import { ProblemSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
 import { Outcome, ReplicationMode, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { ListOrder } from '../backends/backend.js';
-import { allTags } from '../filter/filter.js';
+import { allOf, allTags } from '../filter/filter.js';
+import { parseFilter } from '../filter/parse.js';
 import type { Batch, Column } from '../rows/batch.js';
 import { schemaOf } from '../rows/batch.js';
 import { resultSetsOf, type GivenSet } from '../rows/row-numbers/given-rows.js';
@@ -73,6 +74,8 @@ export interface ListOptions {
   readonly prefix?: string;
   /** All of these tags with these values. */
   readonly tags?: Readonly<Record<string, string>>;
+  /** Such as `solver = "NSGA2" AND best.f < 2.5`; see docs/filter.md. FILTER_INVALID. */
+  readonly filter?: string;
   /** Default: by key. */
   readonly orderBy?: ListOrder;
   readonly descending?: boolean;
@@ -164,7 +167,17 @@ function columnsFrom(
 
 /** Lists results; see StorageManager.listResults. */
 export async function* listWholeResults(manager: StorageManager, options: ListOptions): AsyncGenerator<Result> {
-  const { prefix = '', tags = {}, orderBy = 'key', descending = false, signal = NEVER_CANCELLED } = options;
-  const manifests = manager.list({ prefix, filter: allTags(tags), orderBy, descending }, signal);
+  const {
+    prefix = '',
+    tags = {},
+    filter = '',
+    orderBy = 'key',
+    descending = false,
+    signal = NEVER_CANCELLED,
+  } = options;
+  const manifests = manager.list(
+    { prefix, filter: allOf(allTags(tags), parseFilter(filter)), orderBy, descending },
+    signal,
+  );
   for await (const manifest of manifests) yield toResult(manifest, ResultView.BASIC);
 }

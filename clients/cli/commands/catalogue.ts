@@ -23,13 +23,14 @@ const time = (at: Timestamp | undefined) =>
 /** `optistore list` */
 export async function list(
   prefix: string,
-  flags: CommonFlags & { tag?: Record<string, string>; orderBy?: string },
+  flags: CommonFlags & { tag?: Record<string, string>; filter?: string; orderBy?: string },
 ): Promise<void> {
   await using client = connect(flags);
   const results = [];
   const query = {
     prefix,
     ...(flags.tag && { tags: flags.tag }),
+    ...(flags.filter !== undefined && { filter: flags.filter }),
     ...(flags.orderBy !== undefined && { orderBy: flags.orderBy }),
   };
   for await (const result of client.listResults(query)) {
