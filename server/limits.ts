@@ -95,3 +95,5 @@ export const CONNECTION_WINDOW_BYTES = 4 * MIB;
 export const FRAME_BYTES_MAX = 256 * KIB;
 /** How long SIGTERM waits for streams to end before it cuts them. */
 export const DRAIN_MS_MAX = 10_000;
+/** Results of which a LevelDB store keeps in memory what filters ask: some 0.5 KiB each. */
+export const FACTS_COUNT_MAX = 200_000;

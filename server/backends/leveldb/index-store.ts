@@ -5,6 +5,7 @@ import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storag
 import {
   ManifestSchema,
   RevisionKind,
+  UploadOutcome,
   UploadRecordSchema,
 } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
@@ -23,7 +24,10 @@ export type Change = Put | Del;
 // No key and no upload id has a control character, so NUL parts a key's fields and sorts before all else.
 const currentKey = (key: string) => `current\0${key}`;
 const olderKey = (key: string, revision: number) => `older\0${key}\0${digits(revision)}`;
+// Uploads lie apart by what became of them: at the start only open ones are read, and only aborted and expired ones expire.
 const uploadKey = (uploadId: string) => `upload\0${uploadId}`;
+const committedKey = (uploadId: string) => `committed\0${uploadId}`;
+const goneKey = (uploadId: string) => `gone\0${uploadId}`;
 const inlineKey = (name: string) => `rows\0${name}`;
 const timeKey = (order: string, time: Timestamp | undefined, key: string) =>
   `time\0${order}\0${digits(nanoseconds(time))}\0${key}`;
@@ -40,6 +44,8 @@ const endOf = (prefix: string) => prefix + '\u{10ffff}'.repeat(KEY_BYTES_MAX / 4
  * carry a CRC-32, as LevelDB checks its blocks only when told to.
  */
 export class IndexStore implements AsyncDisposable {
+  private nextNumber = 1;
+
   private constructor(private readonly level: Level<string, Uint8Array>) {}
 
   /** Opens or creates it. BACKEND_LOCKED where another process has it open. */
@@ -75,6 +81,14 @@ export class IndexStore implements AsyncDisposable {
     return decode(ManifestSchema, await this.level.get(currentKey(key)));
   }
 
+  /** The newest revisions or markers of some keys, those that there are. */
+  async *currentOf(keys: Iterable<string>): AsyncGenerator<Manifest> {
+    for (const key of keys) {
+      const manifest = await this.current(key);
+      if (manifest !== undefined) yield manifest;
+    }
+  }
+
   /** A superseded or deleted revision that is still kept. */
   async older(key: string, revision: number): Promise<Manifest | undefined> {
     return decode(ManifestSchema, await this.level.get(olderKey(key, revision)));
@@ -82,7 +96,9 @@ export class IndexStore implements AsyncDisposable {
 
   /** What is known of an upload. */
   async upload(uploadId: string): Promise<UploadRecord | undefined> {
-    return decode(UploadRecordSchema, await this.level.get(uploadKey(uploadId)));
+    const keys = [uploadKey(uploadId), committedKey(uploadId), goneKey(uploadId)];
+    const value = (await this.level.getMany(keys)).find((found) => found !== undefined);
+    return decode(UploadRecordSchema, value);
   }
 
   /** The bytes of a small result. */
@@ -91,10 +107,11 @@ export class IndexStore implements AsyncDisposable {
     return value === undefined ? undefined : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   }
 
-  /** The number that the next upload may take. */
+  /** The number that the next upload may take: greater than any that was written. */
   async nextUploadNumber(): Promise<number> {
     const value = await this.level.get(META_NUMBER);
-    return value === undefined ? 1 : Number(Buffer.from(value).toString());
+    if (value !== undefined) this.nextNumber = Math.max(this.nextNumber, Number(Buffer.from(value).toString()));
+    return this.nextNumber;
   }
 
   /** Makes changes, all or none, durable when it returns. */
@@ -103,14 +120,19 @@ export class IndexStore implements AsyncDisposable {
   }
 
   putUpload(record: UploadRecord): Change[] {
+    this.nextNumber = Math.max(this.nextNumber, record.number + 1);
+    const { uploadId } = record;
+    const isOpen = record.outcome === UploadOutcome.UNSPECIFIED;
+    const endedKey = record.outcome === UploadOutcome.COMMITTED ? committedKey(uploadId) : goneKey(uploadId);
     return [
-      put(uploadKey(record.uploadId), UploadRecordSchema, record),
-      { type: 'put', key: META_NUMBER, value: Buffer.from(String(record.number + 1)) },
+      put(isOpen ? uploadKey(uploadId) : endedKey, UploadRecordSchema, record),
+      ...(isOpen ? [] : [{ type: 'del' as const, key: uploadKey(uploadId) }]),
+      { type: 'put', key: META_NUMBER, value: Buffer.from(String(this.nextNumber)) },
     ];
   }
 
-  removeUpload(uploadId: string): Change {
-    return { type: 'del', key: uploadKey(uploadId) };
+  removeUpload(uploadId: string): Change[] {
+    return [uploadKey(uploadId), goneKey(uploadId)].map((key) => ({ type: 'del', key }));
   }
 
   putInline(name: string, image: Uint8Array): Change {
@@ -164,12 +186,11 @@ export class IndexStore implements AsyncDisposable {
     return { type: 'del', key: olderKey(manifest.key, Number(manifest.revision)) };
   }
 
-  /** All upload records with ids after `after`. */
-  async *uploads(after = ''): AsyncGenerator<UploadRecord> {
-    const range = after === '' ? { gte: uploadKey('') } : { gt: uploadKey(after) };
-    for await (const value of this.level.values({ ...range, lt: endOf('upload\0') })) {
+  /** Uploads that are open, or ended without a result. */
+  async *uploads(which: 'open' | 'gone'): AsyncGenerator<UploadRecord> {
+    const from = which === 'open' ? uploadKey('') : goneKey('');
+    for await (const value of this.level.values({ gte: from, lt: endOf(from) }))
       yield decode(UploadRecordSchema, value) as UploadRecord;
-    }
   }
 
   /** Superseded revisions of one key that are kept. */

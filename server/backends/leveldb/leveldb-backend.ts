@@ -17,6 +17,7 @@ import { annotated, ChangeNumbers, deleted, movedOut, ownSegments } from '../rev
 import { Copies, type ReadSource } from '../uploads/copies.js';
 import type { Publication, Results } from '../uploads/upload-store.js';
 import { Uploads } from '../uploads/uploads.js';
+import { FactsIndex } from './facts-index.js';
 import type { Change } from './index-store.js';
 import { IndexStore } from './index-store.js';
 import { IngestBudget } from './ingest-budget.js';
@@ -80,6 +81,7 @@ export class LeveldbBackend implements StorageBackend {
   private sweeper: NodeJS.Timeout | undefined;
   private sizeBytes = 0;
   private resultCount = 0;
+  private readonly facts = new FactsIndex();
   /** Change numbers of what is pending, and when it changed. */
   private readonly pending = new Map<bigint, number>();
 
@@ -108,11 +110,11 @@ export class LeveldbBackend implements StorageBackend {
     segments: string,
   ): Promise<LeveldbBackend> {
     const records: UploadRecord[] = [];
-    // An upload that ended late has written its own number behind a greater one: the records tell.
-    let nextUploadNumber = await index.nextUploadNumber();
-    for await (const record of index.uploads()) {
-      nextUploadNumber = Math.max(nextUploadNumber, record.number + 1);
+    for await (const record of index.uploads('open')) {
+      const changes = index.putUpload(record);
       if (record.outcome === UploadOutcome.UNSPECIFIED) records.push(record);
+      // Version 0.1 kept ended uploads in the same place.
+      else await index.write(changes);
     }
     const numbers = new Set(records.map((record) => record.number));
     const { journal, frames } = await Journal.open(join(path, 'journal'), (frame) => numbers.has(frame.uploadNumber));
@@ -121,7 +123,7 @@ export class LeveldbBackend implements StorageBackend {
     const backend = new LeveldbBackend(
       places,
       uploads,
-      nextUploadNumber,
+      await index.nextUploadNumber(),
       new ChangeNumbers(await index.newestChange()),
       options.upload_ttl_ms ?? UPLOAD_MEMORY_MS,
       options.revision_retention_ms ?? REVISION_RETENTION_MS,
@@ -163,6 +165,8 @@ export class LeveldbBackend implements StorageBackend {
       this.pending.set(manifest.changeNumber, milliseconds(manifest.updateTime));
     else this.pending.delete(manifest.changeNumber);
     if (manifest.kind !== RevisionKind.COMMITTED) return;
+    if (sign === 1) this.facts.set(manifest);
+    else this.facts.delete(manifest.key);
     this.resultCount += sign;
     this.sizeBytes += sign * Number(manifest.sizeBytes);
   }
@@ -224,7 +228,8 @@ export class LeveldbBackend implements StorageBackend {
   }
 
   async *list(query: ListQuery, signal: AbortSignal): AsyncGenerator<Manifest> {
-    for await (const manifest of this.index.list(query)) {
+    const keys = this.facts.keys(query);
+    for await (const manifest of keys === undefined ? this.index.list(query) : this.index.currentOf(keys)) {
       throwIfCancelled(signal);
       if (manifest.kind === RevisionKind.COMMITTED && matches(query.filter, manifest)) yield manifest;
     }

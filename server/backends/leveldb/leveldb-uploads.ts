@@ -1,7 +1,6 @@
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { milliseconds } from '../../times.js';
 import type { UploadStore } from '../uploads/upload-store.js';
 import type { Change } from './index-store.js';
@@ -49,7 +48,7 @@ export class LeveldbUploads implements UploadStore<UploadWriter, Change> {
   }
 
   drop(uploadId: string): Change[] {
-    return [this.places.index.removeUpload(uploadId)];
+    return this.places.index.removeUpload(uploadId);
   }
 
   async end(rows: UploadWriter, record: UploadRecord): Promise<void> {
@@ -60,10 +59,8 @@ export class LeveldbUploads implements UploadStore<UploadWriter, Change> {
   }
 
   async forget(endedBeforeMs: number): Promise<void> {
-    for await (const record of this.places.index.uploads()) {
-      const isOver = record.outcome === UploadOutcome.ABORTED || record.outcome === UploadOutcome.EXPIRED;
-      if (isOver && milliseconds(record.updateTime) < endedBeforeMs)
-        await this.places.index.write([this.places.index.removeUpload(record.uploadId)]);
-    }
+    const { index } = this.places;
+    for await (const record of index.uploads('gone'))
+      if (milliseconds(record.updateTime) < endedBeforeMs) await index.write(index.removeUpload(record.uploadId));
   }
 }
