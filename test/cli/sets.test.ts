@@ -1,4 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { removeAll } from '../../clients/cli/commands/delete-prefix.js';
+import { createClient } from '../../clients/typescript/index.js';
 import { Bench, problemOf } from './cli.js';
 
 const bench = await Bench.start();
@@ -81,6 +83,17 @@ describe('optistore delete --prefix', () => {
     expect(await bench.ok('delete', '--prefix', 'old/', '--yes')).toBe('2 results deleted\n');
     expect((await bench.ok('list', 'old')).split('\t')[0]).toBe('older');
     expect(await bench.ok('delete', '--prefix', 'old/', '--yes')).toBe('0 results deleted\n');
+  });
+
+  test('leaves alone what was changed or deleted since it was listed, and names it', async () => {
+    await using client = createClient({ address: bench.daemon.address });
+    for (const key of ['gone/1', 'gone/2', 'gone/3']) await save(key);
+    const listed = [];
+    for await (const result of client.listResults({ prefix: 'gone/' })) listed.push(result);
+    await save('gone/1');
+    await client.deleteResult('gone/2');
+    expect(await removeAll(client, listed)).toEqual(['gone/1', 'gone/2']);
+    expect((await bench.ok('list', 'gone/')).split('\t')[0]).toBe('gone/1');
   });
 
   test.each([

@@ -149,6 +149,10 @@ describe('a result set is refused', () => {
     save.send({ case: 'commit', value: { rowCount: 1n, resultSets } });
     await save.answer('committed');
     await expect(put({ key: 'sets/many', name: 'more' })).rejects.toMatchObject({ reason: 'TOO_MANY_RESULT_SETS' });
+    const appended = new RawSave(daemon.address);
+    appended.send({ case: 'open', value: { key: 'sets/many', append: true } });
+    appended.send({ case: 'commit', value: { rowCount: 1n, resultSets: [{ name: 'more' }] } });
+    expect(await appended.error()).toMatchObject({ reason: 'TOO_MANY_RESULT_SETS' });
     await put({ key: 'sets/many', name: 'set-7', rows: rowNumbersOf([]) });
   });
 
