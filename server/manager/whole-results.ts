@@ -16,7 +16,6 @@ import { cutBatch } from '../rows/slice.js';
 import { BLOCK_BYTES_MIN } from '../limits.js';
 import { concatColumns, encodeColumns, type ColumnInput, type LoadedColumn } from '../rows/columns.js';
 import { toResult } from './result-view.js';
-import { checkNewResultSets } from './result-sets/check-sets.js';
 import { setSelectionOf, type SetSelection } from './result-sets/read-set.js';
 import { selectionOf } from './selection.js';
 import type { StorageManager } from './storage-manager.js';
@@ -104,9 +103,11 @@ export async function saveWholeResult(
     append: options.append ?? false,
   };
   const { rowCount, columns } = encodeColumns(problem.variables, result.columns);
-  await using upload = await manager.openUpload(spec, options.signal ?? NEVER_CANCELLED);
+  const signal = options.signal ?? NEVER_CANCELLED;
+  await using upload = await manager.openUpload(spec, signal);
   // Before any row is sent: an upload without rows leaves nothing behind.
-  const resultSets = checkNewResultSets(resultSetsOf(result.resultSets ?? []), upload.nextRow + rowCount);
+  const given = resultSetsOf(result.resultSets ?? []);
+  const resultSets = await manager.checkResultSets(upload, given, upload.nextRow + rowCount, spec.append, signal);
   if (rowCount > 0) {
     const schema = schemaOf(problem.variables);
     for (const batch of cutBatch(schema, { firstRow: upload.nextRow, rowCount, columns }, BLOCK_BYTES_MIN))

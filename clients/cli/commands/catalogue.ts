@@ -59,6 +59,7 @@ export async function show(key: string, flags: CommonFlags): Promise<void> {
   );
   print(`problem: ${result.problem?.name ?? ''}   solver: ${result.problem?.solver ?? ''}`);
   for (const [name, value] of Object.entries(result.tags)) print(`tag: ${name}=${value}`);
+  for (const set of result.resultSets) print(`set: ${set.name}, ${set.rowCount} rows`);
   for (const [i, variable] of (result.problem?.variables ?? []).entries()) {
     const column = result.columns[i];
     const role = VariableRole[variable.role].toLowerCase().replaceAll('_', ' ');
