@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
-import type { Result, ResultView, SetOperation } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { Outcome, Result, ResultView, SetOperation } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { GetStatusResponse, Upload } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
   AbortUploadRequestSchema,
