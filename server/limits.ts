@@ -100,3 +100,6 @@ export const FACTS_COUNT_MAX = 200_000;
 /** A list's filter, in bytes of UTF-8, and how deep its parentheses and NOTs go. */
 export const FILTER_BYTES_MAX = 4096;
 export const FILTER_DEPTH_MAX = 50;
+/** Who watches looks this often for changes that other daemons made, and hears this often that nothing has happened. */
+export const WATCH_POLL_MS = 1000;
+export const WATCH_HEARTBEAT_MS = 15_000;

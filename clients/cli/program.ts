@@ -6,6 +6,7 @@ import { copy, move } from './commands/copy.js';
 import { removeByPrefix, type DeletePrefixFlags } from './commands/delete-prefix.js';
 import { load, type LoadFlags } from './commands/load.js';
 import { save, type SaveFlags } from './commands/save.js';
+import { watch, type WatchFlags } from './commands/watch.js';
 import { outcomeNamed, update, type UpdateFlags } from './commands/update.js';
 import type { Outcome } from '../typescript/index.js';
 import { contentOf, deleteSet, listSets, parseRows, putSet, type RowRun, type SetFlags } from './commands/sets.js';
@@ -176,6 +177,12 @@ function addCatalogue(add: Add): void {
 
 /** What the daemon does. */
 function addDaemon(add: Add): void {
+  add('watch [prefix]', 'print what is committed, updated and deleted, until Ctrl-C')
+    .option('--after <event>', 'go on behind this event; 0: from the first (default: from now on)', revision)
+    .option('--uploads', 'also saves in progress')
+    .option(...JSON_FLAG)
+    .option(...SERVER)
+    .action((prefix: string | undefined, flags: WatchFlags) => watch(prefix ?? '', flags));
   const inProgress = add('uploads', 'list saves in progress')
     .option(...JSON_FLAG)
     .option(...SERVER)

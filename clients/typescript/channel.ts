@@ -47,7 +47,10 @@ export class Channel {
   }
 
   /** Calls an rpc that answers with a stream. OptistoreError. Left early, it is cancelled. */
-  async *stream<Name extends 'copyResult'>(name: Name, request: Input<Name>): AsyncGenerator<Output<Name>> {
+  async *stream<Name extends 'copyResult' | 'watchResults'>(
+    name: Name,
+    request: Input<Name>,
+  ): AsyncGenerator<Output<Name>> {
     const method: DescMethod = StorageService.method[name];
     const call = this.client.makeServerStreamRequest(pathOf(method), serializer(method), parser(method), request);
     try {

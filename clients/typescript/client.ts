@@ -3,7 +3,11 @@ import { status } from '@grpc/grpc-js';
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Outcome, Result, ResultView, SetOperation } from '../../proto/gen/optistore/v1/result_pb.js';
-import type { GetStatusResponse, Upload } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type {
+  GetStatusResponse,
+  Upload,
+  WatchResultsResponse,
+} from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
   AbortUploadRequestSchema,
   CopyResultRequestSchema,
@@ -17,10 +21,12 @@ import {
   PutResultSetRequestSchema,
   SaveOpenSchema,
   UpdateResultRequestSchema,
+  WatchResultsRequestSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { rowNumbersOf, type GivenRows } from '../../server/rows/row-numbers/given-rows.js';
 import { Channel } from './channel.js';
 import { OptistoreError } from './errors.js';
+import { Backoff } from './retry.js';
 import { ResultReader } from './reader.js';
 import { ResultWriter, type WriterEvents } from './writer.js';
 
@@ -90,6 +96,16 @@ export interface ResultChanges {
   readonly attributes?: JsonObject;
   readonly description?: string;
   readonly outcome?: Outcome;
+}
+
+/** What to watch. */
+export interface WatchOptions {
+  /** Keys that begin with this. */
+  readonly prefix?: string;
+  /** Go on behind this event; 0n: from the first. Default: only what comes from now on. */
+  readonly afterEvent?: bigint;
+  /** Also saves in progress. */
+  readonly includeUploads?: boolean;
 }
 
 /** What to list. */
@@ -250,6 +266,32 @@ export class OptistoreClient implements AsyncDisposable {
       if (result !== undefined) return result;
     }
     throw new OptistoreError('The copy ended without a result.', status.UNAVAILABLE, undefined, {});
+  }
+
+  /**
+   * Tells what happens, as it happens; reconnects by itself and goes on behind the last event. Ends when it is left. Fails
+   * with EVENTS_EXPIRED where the daemon no longer knows that event, and when it can't be reached for `retryMs`.
+   */
+  async *watch(options: WatchOptions = {}): AsyncGenerator<WatchResultsResponse> {
+    const backoff = new Backoff(this.retryMs);
+    let { afterEvent } = options;
+    for (;;) {
+      const { prefix = '', includeUploads = false } = options;
+      const request = create(WatchResultsRequestSchema, {
+        ...{ prefix, includeUploads },
+        ...(afterEvent !== undefined && { afterEvent }),
+      });
+      try {
+        for await (const response of this.channel.stream('watchResults', request)) {
+          backoff.succeeded();
+          afterEvent = response.eventNumber;
+          yield response;
+        }
+      } catch (error) {
+        if (!(error instanceof OptistoreError) || error.code !== status.UNAVAILABLE) throw error;
+        await backoff.failed(error);
+      }
+    }
   }
 
   /** Saves in progress. */

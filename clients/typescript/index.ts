@@ -9,6 +9,7 @@ export type {
   SaveOptions,
   SetContent,
   SetOptions,
+  WatchOptions,
 } from './client.js';
 export { OptistoreError } from './errors.js';
 export { ResultReader, type LoadedBatch } from './reader.js';

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { clone, create } from '@bufbuild/protobuf';
-import { timestampNow } from '@bufbuild/protobuf/wkt';
+import { TimestampSchema, timestampNow, type Timestamp } from '@bufbuild/protobuf/wkt';
 import type { Manifest, Segment } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ManifestSchema, RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { ColumnSummary } from '../../proto/gen/optistore/v1/result_pb.js';
 import { ReplicationMode, ReplicationState } from '../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError } from '../errors.js';
+import { nanoseconds } from '../times.js';
 import { resultNotFound } from './result-errors.js';
 import { checkRevision, committedRevision } from './uploads/upload-errors.js';
 
@@ -26,9 +27,18 @@ function isReplicated(manifest: Manifest | undefined): boolean {
 /** Gives a manifest the number, time and replication that follow upon the newest one. */
 export function follow(manifest: Manifest, before: Manifest | undefined, mode?: ReplicationMode): Manifest {
   manifest.revision = (before?.revision ?? 0n) + 1n;
-  manifest.updateTime = timestampNow();
+  manifest.updateTime = timeAfter(before?.updateTime);
   manifest.replication = replicationAfter(before, mode);
   return manifest;
+}
+
+/** Now; but later than a key's change before, which may have been in the same millisecond. */
+function timeAfter(before: Timestamp | undefined): Timestamp {
+  const now = timestampNow();
+  const earliest = nanoseconds(before) + 1n;
+  return nanoseconds(now) >= earliest
+    ? now
+    : create(TimestampSchema, { seconds: earliest / 1_000_000_000n, nanos: Number(earliest % 1_000_000_000n) });
 }
 
 /** The next revision with the same rows and edited metadata. RESULT_NOT_FOUND, REVISION_MISMATCH. */

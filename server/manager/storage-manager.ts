@@ -8,8 +8,11 @@ import type { Result, ResultSet } from '../../proto/gen/optistore/v1/result_pb.j
 import { checkNewSet, putSet, removeSet, type NewSet } from './result-sets/change-sets.js';
 import { checkNewResultSets, checkTotals } from './result-sets/check-sets.js';
 import { readSet, type ServedSet, type SetSelection } from './result-sets/read-set.js';
+import { afterCommit } from './after-commit.js';
 import { cached } from './cache/cached.js';
 import { ResultCache, type CacheStats } from './cache/result-cache.js';
+import { ChangeBell } from './watch/change-bell.js';
+import { watchResults, type WatchEvent, type WatchSpec } from './watch/watch-results.js';
 import { inRole, type RoleStore, type ServedRows } from './served-rows.js';
 import type { ListOptions, LoadedResult, LoadOptions, NewResult, SaveOptions } from './whole-results.js';
 import { listWholeResults, loadWholeResult, saveWholeResult } from './whole-results.js';
@@ -38,6 +41,8 @@ export async function createStorageManager(config: ManagerConfig = {}): Promise<
 
 /** The one interface to all stores. Bad input ends here. */
 export class StorageManager implements AsyncDisposable {
+  private readonly bell = new ChangeBell();
+
   constructor(
     private readonly store: RoleStore,
     private readonly cache: ResultCache | undefined,
@@ -73,7 +78,7 @@ export class StorageManager implements AsyncDisposable {
     checkUploadId(spec.uploadId);
     if (spec.problem !== undefined) checkProblem(spec.problem);
     checkMetadata(spec.tags, spec.description, spec.attributes);
-    return this.store.openUpload(spec, signal);
+    return this.openAndTell(spec, signal);
   }
 
   /**
@@ -94,6 +99,15 @@ export class StorageManager implements AsyncDisposable {
     const kept = base.resultSets.filter(({ name }) => !taken.some((set) => set.name === name));
     checkTotals([...kept, ...taken]);
     return taken;
+  }
+
+  private async openAndTell(spec: UploadSpec, signal: AbortSignal): Promise<Upload> {
+    return afterCommit(await this.store.openUpload(spec, signal), () => this.bell.ring());
+  }
+
+  /** What happens, from an event on: see WatchResults in the contract. EVENTS_EXPIRED. */
+  watch(spec: WatchSpec, signal: AbortSignal): AsyncIterable<WatchEvent> {
+    return watchResults(this.store, this.bell, spec, signal);
   }
 
   /** Uploads in progress, in order of id. */
@@ -134,7 +148,7 @@ export class StorageManager implements AsyncDisposable {
   ): Promise<Manifest> {
     checkKey(key);
     checkNewSet(set);
-    return this.store.annotate(key, expectedRevision, (manifest) => putSet(manifest, set), signal);
+    return this.annotate(key, expectedRevision, (manifest) => putSet(manifest, set), signal);
   }
 
   /** Removes a set, not its rows: a new revision. RESULT_SET_NOT_FOUND, REVISION_MISMATCH. */
@@ -144,8 +158,7 @@ export class StorageManager implements AsyncDisposable {
     expectedRevision: number | undefined,
     signal: AbortSignal,
   ): Promise<Manifest> {
-    checkKey(key);
-    return this.store.annotate(key, expectedRevision, (manifest) => removeSet(manifest, name), signal);
+    return this.annotate(key, expectedRevision, (manifest) => removeSet(manifest, name), signal);
   }
 
   /** Results in order. */
@@ -154,20 +167,24 @@ export class StorageManager implements AsyncDisposable {
   }
 
   /** Changes a result's metadata: StorageBackend.annotate. What `edit` makes is checked by who gives it. */
-  annotate(
+  async annotate(
     key: string,
     expectedRevision: number | undefined,
     edit: (manifest: Manifest) => void,
     signal: AbortSignal,
   ): Promise<Manifest> {
     checkKey(key);
-    return this.store.annotate(key, expectedRevision, edit, signal);
+    const manifest = await this.store.annotate(key, expectedRevision, edit, signal);
+    this.bell.ring();
+    return manifest;
   }
 
   /** Deletes a result; gives the deletion's revision. */
   async delete(key: string, expectedRevision: number | undefined, signal: AbortSignal): Promise<number> {
     checkKey(key);
-    return this.store.delete(key, expectedRevision, signal);
+    const revision = await this.store.delete(key, expectedRevision, signal);
+    this.bell.ring();
+    return revision;
   }
 
   /** How the primary is. */

@@ -31,6 +31,7 @@ import { resultSetHandlers } from './result-sets.js';
 import { saveStream, type SaveStreamOptions } from './save-stream.js';
 import type { CallContext, StorageServiceHandlers } from './service.js';
 import { updateResult } from './update-result.js';
+import { watchStream } from './watch-results.js';
 
 /** What the service is told by the daemon. */
 export interface ServiceOptions extends SaveStreamOptions {
@@ -69,6 +70,7 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
     },
     updateResult: (request, context) => updateResult(manager, request, context),
     ...resultSetHandlers(manager),
+    watchResults: (request, context) => counted(watchStream(manager, request, context)),
     copyResult: (request, context) => counted(copyStream(manager, request, context)),
     listUploads: (request, context) => listUploads(manager, request, context),
     async abortUpload(request, { signal }) {

@@ -75,13 +75,18 @@ describe.each([
     );
     expect(rpcs.map((rpc) => rpc.replaceAll('.optistore.v1.', ''))).toEqual([
       'AbortUpload AbortUploadRequest AbortUploadResponse',
+      'CopyResult CopyResultRequest stream CopyResultResponse',
       'DeleteResult DeleteResultRequest DeleteResultResponse',
+      'DeleteResultSet DeleteResultSetRequest DeleteResultSetResponse',
       'GetResult GetResultRequest GetResultResponse',
       'GetStatus GetStatusRequest GetStatusResponse',
       'ListResults ListResultsRequest ListResultsResponse',
       'ListUploads ListUploadsRequest ListUploadsResponse',
       'LoadResult LoadResultRequest stream LoadResultResponse',
+      'PutResultSet PutResultSetRequest PutResultSetResponse',
       'SaveResult stream SaveResultRequest stream SaveResultResponse',
+      'UpdateResult UpdateResultRequest UpdateResultResponse',
+      'WatchResults WatchResultsRequest stream WatchResultsResponse',
     ]);
   });
 
@@ -95,6 +100,7 @@ message SaveOpen {
   .google.protobuf.Struct attributes = 5;
   optional uint64 expected_revision = 6;
   string description = 7;
+  bool append = 10;
 }
 `);
     expect(await grpcurl([], 'describe', 'optistore.v1.RowBatch')).toContain('optional fixed32 crc32 = 4;');

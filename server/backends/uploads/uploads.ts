@@ -182,6 +182,7 @@ export class Uploads<Rows extends UploadRows, Change> {
     const committed = await this.results.publish(record.key, async (before) => {
       checkRevision(record.key, expected === undefined ? undefined : Number(expected), committedRevision(before));
       follow(manifest, before, record.replication);
+      if (manifest.updateTime !== undefined) manifest.commitTime = manifest.updateTime;
       const changes = await this.store.complete(rows, manifest);
       return { manifest, changes: [...changes, ...this.store.remember(committedRecord(record, manifest))] };
     });
@@ -281,7 +282,6 @@ function manifestOf(record: UploadRecord, spec: CommitSpec): Manifest {
     tags: { ...base?.tags, ...record.tags },
     description: record.description === '' ? (base?.description ?? '') : record.description,
     rowCount: BigInt(spec.rowCount),
-    commitTime: timestampNow(),
     uploadId: record.uploadId,
     outcome: spec.outcome,
     segments: base?.segments ?? [],

@@ -1,9 +1,9 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import type { Upload } from '../../backends/backend.js';
 import { INLINE_BYTES_MAX } from '../../limits.js';
 import type { Batch } from '../../rows/batch.js';
 import { schemaOf } from '../../rows/batch.js';
 import { selectRows, type Selection } from '../../rows/select.js';
+import { afterCommit } from '../after-commit.js';
 import type { RoleStore } from '../served-rows.js';
 import { ServedRows } from '../served-rows.js';
 import type { ResultCache } from './result-cache.js';
@@ -59,7 +59,7 @@ export function cached(store: RoleStore, cache: ResultCache): RoleStore {
   return {
     capabilities: store.capabilities,
     async openUpload(spec, signal) {
-      return forgetting(await store.openUpload(spec, signal), () => forget(spec.key));
+      return afterCommit(await store.openUpload(spec, signal), () => forget(spec.key));
     },
     uploads: (query, signal) => store.uploads(query, signal),
     abortUpload: (uploadId, signal) => store.abortUpload(uploadId, signal),
@@ -122,42 +122,4 @@ async function* selected(
     const part = selectRows(schema, batch, selection);
     if (part !== undefined) yield part;
   }
-}
-
-/** An upload after whose commit its key is forgotten; all else is the upload's own. */
-function forgetting(upload: Upload, forget: () => void): Upload {
-  return {
-    get uploadId() {
-      return upload.uploadId;
-    },
-    get key() {
-      return upload.key;
-    },
-    get problem() {
-      return upload.problem;
-    },
-    get replication() {
-      return upload.replication;
-    },
-    get committed() {
-      return upload.committed;
-    },
-    get lost() {
-      return upload.lost;
-    },
-    get nextRow() {
-      return upload.nextRow;
-    },
-    get durableRowCount() {
-      return upload.durableRowCount;
-    },
-    append: (batch) => upload.append(batch),
-    sync: () => upload.sync(),
-    async commit(spec) {
-      const manifest = await upload.commit(spec);
-      forget();
-      return manifest;
-    },
-    [Symbol.asyncDispose]: () => upload[Symbol.asyncDispose](),
-  };
 }
