@@ -47,7 +47,7 @@ export class Channel {
   }
 
   /** Calls an rpc that answers with a stream. OptistoreError. Left early, it is cancelled. */
-  async *stream<Name extends 'copyResult' | 'watchResults'>(
+  async *stream<Name extends 'copyResult' | 'verifyResults' | 'watchResults'>(
     name: Name,
     request: Input<Name>,
   ): AsyncGenerator<Output<Name>> {

@@ -6,6 +6,7 @@ import type { Outcome, Result, ResultView, SetOperation } from '../../proto/gen/
 import type {
   GetStatusResponse,
   Upload,
+  VerifyResultsResponse,
   WatchResultsResponse,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
@@ -21,6 +22,7 @@ import {
   PutResultSetRequestSchema,
   SaveOpenSchema,
   UpdateResultRequestSchema,
+  VerifyResultsRequestSchema,
   WatchResultsRequestSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { rowNumbersOf, type GivenRows } from '../../server/rows/row-numbers/given-rows.js';
@@ -272,7 +274,7 @@ export class OptistoreClient implements AsyncDisposable {
    * Tells what happens, as it happens; reconnects by itself and goes on behind the last event. Ends when it is left. Fails
    * with EVENTS_EXPIRED where the daemon no longer knows that event, and when it can't be reached for `retryMs`.
    */
-  async *watch(options: WatchOptions = {}): AsyncGenerator<WatchResultsResponse> {
+  async *watch(options: WatchOptions = {}): AsyncGenerator<WatchResultsResponse, void> {
     const backoff = new Backoff(this.retryMs);
     let { afterEvent } = options;
     for (;;) {
@@ -292,6 +294,11 @@ export class OptistoreClient implements AsyncDisposable {
         await backoff.failed(error);
       }
     }
+  }
+
+  /** Reads results again from beginning to end, and tells of each whether every byte checks. */
+  verifyResults(options: { prefix?: string } = {}): AsyncIterable<VerifyResultsResponse> {
+    return this.channel.stream('verifyResults', create(VerifyResultsRequestSchema, options));
   }
 
   /** Saves in progress. */

@@ -4,7 +4,7 @@ import type { Batch } from '../rows/batch.js';
 import type { Selection } from '../rows/select.js';
 
 /** What a store is to the manager. */
-export type Role = 'primary' | 'secondary' | 'cache';
+export type Role = 'primary' | 'cache';
 
 /** Rows on their way, and who serves them. */
 export class ServedRows implements AsyncIterable<Batch> {

@@ -1,7 +1,7 @@
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { openBackend, type BackendConfig } from '../backends/open-backend.js';
-import type { BackendStats, ListQuery, Upload, UploadSpec, UploadState } from '../backends/backend.js';
+import type { BackendStats, ListQuery, StorageBackend, Upload, UploadSpec, UploadState } from '../backends/backend.js';
 import { StorageError } from '../errors.js';
 import type { Selection } from '../rows/select.js';
 import type { Result, ResultSet } from '../../proto/gen/optistore/v1/result_pb.js';
@@ -11,6 +11,7 @@ import { readSet, type ServedSet, type SetSelection } from './result-sets/read-s
 import { afterCommit } from './after-commit.js';
 import { cached } from './cache/cached.js';
 import { ResultCache, type CacheStats } from './cache/result-cache.js';
+import { verifyResults, type VerifiedCopy } from './verification/verify-results.js';
 import { ChangeBell } from './watch/change-bell.js';
 import { watchResults, type WatchEvent, type WatchSpec } from './watch/watch-results.js';
 import { inRole, type RoleStore, type ServedRows } from './served-rows.js';
@@ -34,9 +35,9 @@ export interface ManagerConfig {
 export async function createStorageManager(config: ManagerConfig = {}): Promise<StorageManager> {
   const { primary = { type: 'leveldb', path: './optistore-data' }, use_cache = true, cache_size_mb = 100 } = config;
   const store = inRole('primary', await openBackend(primary, config));
-  if (!use_cache) return new StorageManager(store, undefined);
+  if (!use_cache) return new StorageManager(store, undefined, store);
   const cache = new ResultCache(cache_size_mb * 1024 * 1024);
-  return new StorageManager(cached(store, cache), cache);
+  return new StorageManager(cached(store, cache), cache, store);
 }
 
 /** The one interface to all stores. Bad input ends here. */
@@ -46,6 +47,7 @@ export class StorageManager implements AsyncDisposable {
   constructor(
     private readonly store: RoleStore,
     private readonly cache: ResultCache | undefined,
+    private readonly primary: StorageBackend,
   ) {}
 
   /**
@@ -185,6 +187,11 @@ export class StorageManager implements AsyncDisposable {
     const revision = await this.store.delete(key, expectedRevision, signal);
     this.bell.ring();
     return revision;
+  }
+
+  /** Reads all results whose keys begin so from the primary, past the cache, and checks every byte. */
+  verify(prefix: string, signal: AbortSignal): AsyncIterable<VerifiedCopy> {
+    return verifyResults(this.primary, prefix, signal);
   }
 
   /** How the primary is. */

@@ -20,7 +20,4 @@ type Handler<M extends DescMethod> = M['methodKind'] extends 'unary'
     : (requests: AsyncIterable<Request<M>>, context: CallContext) => AsyncIterable<Response<M>>;
 
 /** The service, written once; each door calls these. They throw StorageErrors. */
-export type StorageServiceHandlers = { [Name in Exclude<keyof Methods, Unbuilt>]: Handler<Methods[Name]> };
-
-/** Not built yet; the door answers UNIMPLEMENTED. */
-export type Unbuilt = 'migrateResult' | 'replicateResults' | 'migrateStore' | 'verifyResults';
+export type StorageServiceHandlers = { [Name in keyof Methods]: Handler<Methods[Name]> };

@@ -1,6 +1,5 @@
 import { create, toBinary } from '@bufbuild/protobuf';
-import { timestampFromDate } from '@bufbuild/protobuf/wkt';
-import { Backend, ResultSchema, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import { ResultSchema, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type {
   ListResultsRequest,
   ListResultsResponse,
@@ -9,10 +8,8 @@ import type {
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
   AbortUploadResponseSchema,
-  BackendState,
   DeleteResultResponseSchema,
   GetResultResponseSchema,
-  GetStatusResponseSchema,
   ListResultsResponseSchema,
   ListUploadsResponseSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
@@ -23,14 +20,16 @@ import { PAGE_BYTES_MAX } from '../limits.js';
 import { checkedNumber, invalid } from '../manager/validate.js';
 import type { StorageManager } from '../manager/storage-manager.js';
 import { toResult } from '../manager/result-view.js';
-import { toCacheStatus, toUpload } from './convert.js';
+import { toUpload } from './convert.js';
 import { copyStream } from './copy-result.js';
+import { getStatus } from './get-status.js';
 import { loadStream } from './load-stream.js';
 import { pageSizeOf, isResultPlace, isUploadPlace, pageToken, placeOf } from './pages.js';
 import { resultSetHandlers } from './result-sets.js';
 import { saveStream, type SaveStreamOptions } from './save-stream.js';
 import type { CallContext, StorageServiceHandlers } from './service.js';
 import { updateResult } from './update-result.js';
+import { verifyStream } from './verify-results.js';
 import { watchStream } from './watch-results.js';
 
 /** What the service is told by the daemon. */
@@ -70,6 +69,7 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
     },
     updateResult: (request, context) => updateResult(manager, request, context),
     ...resultSetHandlers(manager),
+    verifyResults: (request, context) => counted(verifyStream(manager, request, context)),
     watchResults: (request, context) => counted(watchStream(manager, request, context)),
     copyResult: (request, context) => counted(copyStream(manager, request, context)),
     listUploads: (request, context) => listUploads(manager, request, context),
@@ -77,27 +77,7 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
       await manager.abortUpload(request.uploadId, signal);
       return create(AbortUploadResponseSchema);
     },
-    async getStatus(_, { signal }) {
-      const stats = await manager.stats(signal);
-      const cache = manager.cacheStats();
-      return create(GetStatusResponseSchema, {
-        version: options.version,
-        startTime: timestampFromDate(options.startTime),
-        backends: [
-          {
-            role: Backend.PRIMARY,
-            type: stats.type,
-            state: stats.failure === undefined ? BackendState.READY : BackendState.FAILED,
-            message: stats.failure ?? '',
-            sizeBytes: BigInt(stats.sizeBytes),
-            resultCount: BigInt(stats.resultCount),
-          },
-        ],
-        ...(cache && { cache: toCacheStatus(cache) }),
-        uploadCount: BigInt(stats.uploadCount),
-        streamCount: BigInt(streamCount),
-      });
-    },
+    getStatus: (_, context) => getStatus(manager, options, streamCount, context),
   };
 }
 

@@ -86,6 +86,7 @@ describe.each([
       'PutResultSet PutResultSetRequest PutResultSetResponse',
       'SaveResult stream SaveResultRequest stream SaveResultResponse',
       'UpdateResult UpdateResultRequest UpdateResultResponse',
+      'VerifyResults VerifyResultsRequest stream VerifyResultsResponse',
       'WatchResults WatchResultsRequest stream WatchResultsResponse',
     ]);
   });

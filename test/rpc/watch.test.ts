@@ -22,18 +22,20 @@ const told = ({ event }: WatchResultsResponse): string => {
       return `${event.case} ${event.value.key}@${event.value.revision}`;
     case 'upload':
       return `upload ${event.value.key} ${event.value.durableRowCount}`;
-    default:
+    case undefined:
       return 'nothing';
+    default:
+      return event satisfies never;
   }
 };
 
 /** What a watcher is told next, until it has heard so many events. */
-async function hear(watching: AsyncIterator<WatchResultsResponse>, count: number): Promise<string[]> {
+async function hear(watching: AsyncGenerator<WatchResultsResponse, void>, count: number): Promise<string[]> {
   const events: string[] = [];
   while (events.length < count) {
-    const { value, done } = await watching.next();
-    if (done === true) break;
-    const event = told(value as WatchResultsResponse);
+    const next = await watching.next();
+    if (next.done === true) break;
+    const event = told(next.value);
     if (event !== 'nothing') events.push(event);
   }
   return events;
@@ -66,8 +68,8 @@ describe('a watch', () => {
     for (const key of ['a', 'b', 'c']) await saved(client, key);
     const fromFirst = client.watch({ afterEvent: 0n });
     expect(await hear(fromFirst, 1)).toEqual(['committed a@1']);
-    const { value } = await fromFirst.next();
-    const { eventNumber } = value as WatchResultsResponse;
+    const second = (await fromFirst.next()).value as WatchResultsResponse;
+    const { eventNumber } = second;
     await saved(client, 'a');
     await client.deleteResult('c');
     await saved(client, 'a');
