@@ -6,8 +6,11 @@ const DISK_FULL_CODES = new Set(['53100', 'SQLITE_FULL', 'ENOSPC', 'EDQUOT']);
 const LOST_MESSAGE =
   /Connection terminated|Connection ended|Client has encountered a connection error|Timeout acquiring a connection|timeout expired|Unable to acquire a connection|aborted|not queryable/i;
 
-/** What a driver's error means for who called. The message never has a statement, its values or a password. */
-export function databaseError(error: unknown, database: string): StorageError {
+/**
+ * What a driver's error means for who called; all else as it is. The message never has a statement, its values or a
+ * password.
+ */
+export function databaseError(error: unknown, database: string): unknown {
   if (error instanceof StorageError) return error;
   const code = codeOf(error);
   const message = nativeMessage(error);
@@ -25,7 +28,7 @@ export function databaseError(error: unknown, database: string): StorageError {
       { cause: error },
     );
   }
-  return new StorageError('INTERNAL', "Internal error. The daemon's log has more.", { cause: error });
+  return error;
 }
 
 function isUnavailable(code: string, message: string): boolean {
