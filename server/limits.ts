@@ -97,3 +97,6 @@ export const FRAME_BYTES_MAX = 256 * KIB;
 export const DRAIN_MS_MAX = 10_000;
 /** Results of which a LevelDB store keeps in memory what filters ask: some 0.5 KiB each. */
 export const FACTS_COUNT_MAX = 200_000;
+/** A list's filter, in bytes of UTF-8, and how deep its parentheses and NOTs go. */
+export const FILTER_BYTES_MAX = 4096;
+export const FILTER_DEPTH_MAX = 50;

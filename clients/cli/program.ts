@@ -6,6 +6,8 @@ import { copy, move } from './commands/copy.js';
 import { removeByPrefix, type DeletePrefixFlags } from './commands/delete-prefix.js';
 import { load, type LoadFlags } from './commands/load.js';
 import { save, type SaveFlags } from './commands/save.js';
+import { outcomeNamed, update, type UpdateFlags } from './commands/update.js';
+import type { Outcome } from '../typescript/index.js';
 import { contentOf, deleteSet, listSets, parseRows, putSet, type RowRun, type SetFlags } from './commands/sets.js';
 
 /** Adds a command. */
@@ -27,6 +29,12 @@ function rowRange(text: string): [number, number?] {
 function revision(text: string): bigint {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('a revision number was expected.');
   return BigInt(text);
+}
+
+function outcome(text: string): Outcome {
+  const named = outcomeNamed(text);
+  if (named === undefined) throw new InvalidArgumentError('finished, failed or stopped was expected.');
+  return named;
 }
 
 const SERVER = [
@@ -111,6 +119,7 @@ function addSets(add: Add): void {
 function addCatalogue(add: Add): void {
   add('list [prefix]', 'list results')
     .option(...TAG)
+    .option('--filter <expression>', 'such as \'solver = "NSGA2" AND best.f < 2.5\'; see docs/filter.md')
     .option('--order-by <field>', 'key, commit_time or update_time, " desc" for the reverse')
     .option(...JSON_FLAG)
     .option(...SERVER)
@@ -119,6 +128,21 @@ function addCatalogue(add: Add): void {
     .option(...JSON_FLAG)
     .option(...SERVER)
     .action(show);
+  add('update <key>', 'change what is known of a result, not its rows')
+    .option(...TAG)
+    .option('--remove-tag <name>', 'remove a tag; may be repeated', (name: string, before: string[] = []) => [
+      ...before,
+      name,
+    ])
+    .option('--description <text>')
+    .option('--outcome <outcome>', 'finished, failed or stopped', outcome)
+    .option('--expected-revision <n>', 'change this revision only', revision)
+    .option(...SERVER)
+    .action((key: string, flags: UpdateFlags, command: Command) => {
+      if (!['tag', 'removeTag', 'description', 'outcome'].some((what) => what in flags))
+        command.error('error: one of --tag, --remove-tag, --description or --outcome was expected');
+      return update(key, flags);
+    });
   add('copy <key> <to-key>', 'copy a result to another key')
     .option('--revision <n>', 'this revision', revision)
     .option('--expected-revision <n>', 'replace this revision of the other key; else it must not exist', revision)

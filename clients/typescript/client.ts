@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
-import type { Result, ResultView, SetOperation } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { Outcome, Result, ResultView, SetOperation } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { GetStatusResponse, Upload } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
   AbortUploadRequestSchema,
@@ -16,6 +16,7 @@ import {
   LoadResultRequestSchema,
   PutResultSetRequestSchema,
   SaveOpenSchema,
+  UpdateResultRequestSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { rowNumbersOf, type GivenRows } from '../../server/rows/row-numbers/given-rows.js';
 import { Channel } from './channel.js';
@@ -81,10 +82,22 @@ export interface CopyOptions {
   onProgress?(copiedRowCount: number, rowCount: number): void;
 }
 
+/** What to change of a result's metadata. */
+export interface ResultChanges {
+  /** Tags to set; null removes one. The others stay. */
+  readonly tags?: Readonly<Record<string, string | null>>;
+  /** In place of all that there are. */
+  readonly attributes?: JsonObject;
+  readonly description?: string;
+  readonly outcome?: Outcome;
+}
+
 /** What to list. */
 export interface ListOptions {
   readonly prefix?: string;
   readonly tags?: Readonly<Record<string, string>>;
+  /** Such as `solver = "NSGA2" AND best.f < 2.5`; see docs/filter.md. */
+  readonly filter?: string;
   /** `key`, `commit_time` or `update_time`, with ` desc` for the reverse. */
   readonly orderBy?: string;
   readonly pageSize?: number;
@@ -167,6 +180,31 @@ export class OptistoreClient implements AsyncDisposable {
       yield* page.results;
       pageToken = page.nextPageToken;
     } while (pageToken !== '');
+  }
+
+  /** Changes a result's metadata; what is not named stays as it is. Gives the result as it is then. */
+  async updateResult(
+    key: string,
+    changes: ResultChanges,
+    options: { expectedRevision?: bigint } = {},
+  ): Promise<Result> {
+    const { tags = {}, attributes, description, outcome } = changes;
+    const paths = Object.keys(tags).map((name) => `tags.${name}`);
+    for (const field of ['attributes', 'description', 'outcome'] as const)
+      if (changes[field] !== undefined) paths.push(field);
+    const kept = Object.entries(tags).flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]));
+    const request = create(UpdateResultRequestSchema, {
+      result: {
+        key,
+        tags: Object.fromEntries(kept),
+        ...(attributes && { attributes }),
+        ...(description !== undefined && { description }),
+        ...(outcome !== undefined && { outcome }),
+      },
+      updateMask: { paths },
+      ...options,
+    });
+    return (await this.channel.unary('updateResult', request)).result as Result;
   }
 
   /** Deletes a result; gives the deletion's revision. */

@@ -5,6 +5,7 @@ export type {
   CopyOptions,
   ListOptions,
   LoadOptions,
+  ResultChanges,
   SaveOptions,
   SetContent,
   SetOptions,

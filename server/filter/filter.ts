@@ -36,3 +36,9 @@ export function allTags(tags: Readonly<Record<string, string>>): Filter | undefi
   });
   return parts.length === 0 ? undefined : { kind: 'and', parts };
 }
+
+/** Results for which all of these hold; undefined where there are none. */
+export function allOf(...filters: (Filter | undefined)[]): Filter | undefined {
+  const parts = filters.filter((filter) => filter !== undefined);
+  return parts.length < 2 ? parts[0] : { kind: 'and', parts };
+}

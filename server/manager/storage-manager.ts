@@ -4,8 +4,9 @@ import { openBackend, type BackendConfig } from '../backends/open-backend.js';
 import type { BackendStats, ListQuery, Upload, UploadSpec, UploadState } from '../backends/backend.js';
 import { StorageError } from '../errors.js';
 import type { Selection } from '../rows/select.js';
-import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { Result, ResultSet } from '../../proto/gen/optistore/v1/result_pb.js';
 import { checkNewSet, putSet, removeSet, type NewSet } from './result-sets/change-sets.js';
+import { checkNewResultSets, checkTotals } from './result-sets/check-sets.js';
 import { readSet, type ServedSet, type SetSelection } from './result-sets/read-set.js';
 import { cached } from './cache/cached.js';
 import { ResultCache, type CacheStats } from './cache/result-cache.js';
@@ -75,6 +76,26 @@ export class StorageManager implements AsyncDisposable {
     return this.store.openUpload(spec, signal);
   }
 
+  /**
+   * Takes the result sets of a commit: checked against the rows that the result will have, and with those of the base where
+   * it is an append. RESULT_SET_INVALID, TOO_MANY_RESULT_SETS.
+   */
+  async checkResultSets(
+    upload: Upload,
+    sets: readonly ResultSet[],
+    rowCount: number,
+    append: boolean,
+    signal: AbortSignal,
+  ): Promise<ResultSet[]> {
+    const taken = checkNewResultSets(sets, rowCount);
+    if (!append || taken.length === 0 || upload.committed !== undefined) return taken;
+    // Where the base is no longer the newest, the commit says so.
+    const base = await this.store.stat(upload.key, undefined, signal);
+    const kept = base.resultSets.filter(({ name }) => !taken.some((set) => set.name === name));
+    checkTotals([...kept, ...taken]);
+    return taken;
+  }
+
   /** Uploads in progress, in order of id. */
   uploads(query: { prefix: string; after?: string }, signal: AbortSignal): AsyncIterable<UploadState> {
     return this.store.uploads(query, signal);
@@ -130,6 +151,17 @@ export class StorageManager implements AsyncDisposable {
   /** Results in order. */
   list(query: ListQuery, signal: AbortSignal): AsyncIterable<Manifest> {
     return this.store.list(query, signal);
+  }
+
+  /** Changes a result's metadata: StorageBackend.annotate. What `edit` makes is checked by who gives it. */
+  annotate(
+    key: string,
+    expectedRevision: number | undefined,
+    edit: (manifest: Manifest) => void,
+    signal: AbortSignal,
+  ): Promise<Manifest> {
+    checkKey(key);
+    return this.store.annotate(key, expectedRevision, edit, signal);
   }
 
   /** Deletes a result; gives the deletion's revision. */

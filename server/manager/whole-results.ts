@@ -6,7 +6,8 @@ import { ProblemSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
 import { Outcome, ReplicationMode, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { ListOrder } from '../backends/backend.js';
-import { allTags } from '../filter/filter.js';
+import { allOf, allTags } from '../filter/filter.js';
+import { parseFilter } from '../filter/parse.js';
 import type { Batch, Column } from '../rows/batch.js';
 import { schemaOf } from '../rows/batch.js';
 import { resultSetsOf, type GivenSet } from '../rows/row-numbers/given-rows.js';
@@ -15,7 +16,6 @@ import { cutBatch } from '../rows/slice.js';
 import { BLOCK_BYTES_MIN } from '../limits.js';
 import { concatColumns, encodeColumns, type ColumnInput, type LoadedColumn } from '../rows/columns.js';
 import { toResult } from './result-view.js';
-import { checkNewResultSets } from './result-sets/check-sets.js';
 import { setSelectionOf, type SetSelection } from './result-sets/read-set.js';
 import { selectionOf } from './selection.js';
 import type { StorageManager } from './storage-manager.js';
@@ -73,6 +73,8 @@ export interface ListOptions {
   readonly prefix?: string;
   /** All of these tags with these values. */
   readonly tags?: Readonly<Record<string, string>>;
+  /** Such as `solver = "NSGA2" AND best.f < 2.5`; see docs/filter.md. FILTER_INVALID. */
+  readonly filter?: string;
   /** Default: by key. */
   readonly orderBy?: ListOrder;
   readonly descending?: boolean;
@@ -101,9 +103,11 @@ export async function saveWholeResult(
     append: options.append ?? false,
   };
   const { rowCount, columns } = encodeColumns(problem.variables, result.columns);
-  await using upload = await manager.openUpload(spec, options.signal ?? NEVER_CANCELLED);
+  const signal = options.signal ?? NEVER_CANCELLED;
+  await using upload = await manager.openUpload(spec, signal);
   // Before any row is sent: an upload without rows leaves nothing behind.
-  const resultSets = checkNewResultSets(resultSetsOf(result.resultSets ?? []), upload.nextRow + rowCount);
+  const given = resultSetsOf(result.resultSets ?? []);
+  const resultSets = await manager.checkResultSets(upload, given, upload.nextRow + rowCount, spec.append, signal);
   if (rowCount > 0) {
     const schema = schemaOf(problem.variables);
     for (const batch of cutBatch(schema, { firstRow: upload.nextRow, rowCount, columns }, BLOCK_BYTES_MIN))
@@ -164,7 +168,17 @@ function columnsFrom(
 
 /** Lists results; see StorageManager.listResults. */
 export async function* listWholeResults(manager: StorageManager, options: ListOptions): AsyncGenerator<Result> {
-  const { prefix = '', tags = {}, orderBy = 'key', descending = false, signal = NEVER_CANCELLED } = options;
-  const manifests = manager.list({ prefix, filter: allTags(tags), orderBy, descending }, signal);
+  const {
+    prefix = '',
+    tags = {},
+    filter = '',
+    orderBy = 'key',
+    descending = false,
+    signal = NEVER_CANCELLED,
+  } = options;
+  const manifests = manager.list(
+    { prefix, filter: allOf(allTags(tags), parseFilter(filter)), orderBy, descending },
+    signal,
+  );
   for await (const manifest of manifests) yield toResult(manifest, ResultView.BASIC);
 }

@@ -4,6 +4,7 @@ import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { ColumnSummary } from '../../proto/gen/optistore/v1/result_pb.js';
 import { ColumnSummarySchema } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { Batch, Column } from './batch.js';
+import { BestValues } from './best.js';
 import { crc32, crc32Combine } from './checksum.js';
 import { offsetsView } from './slice.js';
 import { bitsAsBytes } from './validity.js';
@@ -14,10 +15,12 @@ import { bitsAsBytes } from './validity.js';
  */
 export class RunSummary {
   private readonly columns: ColumnState[];
+  private readonly best: BestValues;
 
   /** Starts empty, or goes on from summaries that were kept. */
   constructor(variables: readonly Variable[], from?: readonly ColumnSummary[]) {
     this.columns = variables.map((variable, i) => new ColumnState(variable, from?.[i]));
+    this.best = new BestValues(variables, from);
   }
 
   /** Adds the rows that come next. `valuesCrcs`: CRC-32 of each column's `values`, where known already. */
@@ -27,11 +30,12 @@ export class RunSummary {
       const column = batch.columns[i];
       if (column !== undefined) this.columns[i]?.add(column, batch.rowCount, onesCrc, valuesCrcs?.[i]);
     }
+    this.best.add(batch);
   }
 
   /** The summaries as they are now, in the problem's order. */
   summaries(): ColumnSummary[] {
-    return this.columns.map((column) => column.summary());
+    return this.columns.map((column, i) => column.summary(this.best.of(i)));
   }
 }
 
@@ -124,10 +128,11 @@ class ColumnState {
     this.lengthsCrc = crc32(lengths, this.lengthsCrc);
   }
 
-  summary(): ColumnSummary {
+  summary(best: number | undefined): ColumnSummary {
     return create(ColumnSummarySchema, {
       name: this.variable.name,
       ...(this.hasValue ? { min: this.min, max: this.max } : {}),
+      ...(best === undefined ? {} : { best }),
       missingCount: BigInt(this.missing),
       nanCount: BigInt(this.nan),
       valuesCrc32: this.valuesCrc,

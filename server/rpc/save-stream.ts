@@ -12,7 +12,6 @@ import { SaveResultResponseSchema } from '../../proto/gen/optistore/v1/storage_s
 import type { Upload } from '../backends/backend.js';
 import { StorageError, toStorageError } from '../errors.js';
 import { ACK_BYTES_MAX, ACK_DELAY_MS } from '../limits.js';
-import { checkNewResultSets } from '../manager/result-sets/check-sets.js';
 import type { StorageManager } from '../manager/storage-manager.js';
 import { checkedNumber } from '../manager/validate.js';
 import type { Schema } from '../rows/batch.js';
@@ -52,6 +51,7 @@ export async function* saveStream(
 class SaveStream {
   readonly responses = new ResponseQueue<SaveResultResponse>();
   private upload: Upload | undefined;
+  private isAppend = false;
   private schema: Schema = [];
   private unsyncedBytes = 0;
   private ackTimer: NodeJS.Timeout | undefined;
@@ -134,6 +134,7 @@ class SaveStream {
     };
     const upload = await this.manager.openUpload(spec, this.context.signal);
     this.upload = upload;
+    this.isAppend = open.append;
     this.schema = schemaOf(upload.problem.variables);
     onAbort(upload.lost, () => this.stop(upload.lost.reason as StorageError));
     this.answer({
@@ -203,8 +204,10 @@ class SaveStream {
     this.requests.throwIfInterrupted();
     // Beyond 2^53 it is not exact, and not the number of rows stored either.
     const rowCount = Number(commit.rowCount);
-    const resultSets = checkNewResultSets(commit.resultSets, rowCount);
-    const manifest = await (this.upload as Upload).commit({ rowCount, outcome: commit.outcome, resultSets });
+    const upload = this.upload as Upload;
+    const { signal } = this.context;
+    const resultSets = await this.manager.checkResultSets(upload, commit.resultSets, rowCount, this.isAppend, signal);
+    const manifest = await upload.commit({ rowCount, outcome: commit.outcome, resultSets });
     this.answer({ case: 'committed', value: { result: toResult(manifest, ResultView.FULL) } });
   }
 

@@ -23,5 +23,4 @@ type Handler<M extends DescMethod> = M['methodKind'] extends 'unary'
 export type StorageServiceHandlers = { [Name in Exclude<keyof Methods, Unbuilt>]: Handler<Methods[Name]> };
 
 /** Not built yet; the door answers UNIMPLEMENTED. */
-export type Unbuilt =
-  'updateResult' | 'migrateResult' | 'replicateResults' | 'migrateStore' | 'verifyResults' | 'watchResults';
+export type Unbuilt = 'migrateResult' | 'replicateResults' | 'migrateStore' | 'verifyResults' | 'watchResults';

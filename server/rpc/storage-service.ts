@@ -17,7 +17,8 @@ import {
   ListUploadsResponseSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { ListOrder, ListQuery } from '../backends/backend.js';
-import { allTags } from '../filter/filter.js';
+import { allOf, allTags } from '../filter/filter.js';
+import { parseFilter } from '../filter/parse.js';
 import { PAGE_BYTES_MAX } from '../limits.js';
 import { checkedNumber, invalid } from '../manager/validate.js';
 import type { StorageManager } from '../manager/storage-manager.js';
@@ -29,6 +30,7 @@ import { pageSizeOf, isResultPlace, isUploadPlace, pageToken, placeOf } from './
 import { resultSetHandlers } from './result-sets.js';
 import { saveStream, type SaveStreamOptions } from './save-stream.js';
 import type { CallContext, StorageServiceHandlers } from './service.js';
+import { updateResult } from './update-result.js';
 
 /** What the service is told by the daemon. */
 export interface ServiceOptions extends SaveStreamOptions {
@@ -65,6 +67,7 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
         revision: BigInt(await manager.delete(request.key, expected, signal)),
       });
     },
+    updateResult: (request, context) => updateResult(manager, request, context),
     ...resultSetHandlers(manager),
     copyResult: (request, context) => counted(copyStream(manager, request, context)),
     listUploads: (request, context) => listUploads(manager, request, context),
@@ -104,11 +107,17 @@ async function listResults(
   const { orderBy, descending } = orderOf(request.orderBy);
   const pageSize = pageSizeOf(request.pageSize);
   const view = request.view === ResultView.UNSPECIFIED ? ResultView.BASIC : request.view;
-  const fixed = { prefix: request.prefix, tags: Object.entries(request.tags).sort(), orderBy, descending };
+  const fixed = {
+    prefix: request.prefix,
+    filter: request.filter,
+    tags: Object.entries(request.tags).sort(),
+    orderBy,
+    descending,
+  };
   const place = placeOf(fixed, request.pageToken, isResultPlace(request.prefix));
   const query: ListQuery = {
     prefix: request.prefix,
-    filter: allTags(request.tags),
+    filter: allOf(allTags(request.tags), parseFilter(request.filter)),
     orderBy,
     descending,
     ...(place === undefined ? {} : { after: { key: place[0], time: BigInt(place[1]) } }),

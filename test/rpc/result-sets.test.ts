@@ -36,7 +36,7 @@ describe('a result set', () => {
     const result = await client.putResultSet('sets/lineage', 'only', only);
     expect(result.revision).toBe(6n);
     expect(result.resultSets.map(({ name, rowCount }) => [name, Number(rowCount)])).toEqual([
-      ['any', 96],
+      ['any', 91],
       ['both', 6],
       ['front', 12],
       ['late', 85],
@@ -105,7 +105,7 @@ describe('a result set', () => {
     expect(result?.resultSets[0]?.rows).toBeUndefined();
     const get = (view: ResultView) =>
       channel.unary('getResult', create(GetResultRequestSchema, { key: 'sets/view', view }));
-    expect((await get(ResultView.FULL)).result?.resultSets[0]?.rows?.form.value).toEqual(new Uint8Array([7, 1]));
+    expect((await get(ResultView.FULL)).result?.resultSets[0]?.rows?.form.value).toEqual(Buffer.of(0x80, 0x02));
     expect((await get(ResultView.BASIC)).result?.resultSets[0]?.rows).toBeUndefined();
   });
 });
@@ -149,6 +149,10 @@ describe('a result set is refused', () => {
     save.send({ case: 'commit', value: { rowCount: 1n, resultSets } });
     await save.answer('committed');
     await expect(put({ key: 'sets/many', name: 'more' })).rejects.toMatchObject({ reason: 'TOO_MANY_RESULT_SETS' });
+    const appended = new RawSave(daemon.address);
+    appended.send({ case: 'open', value: { key: 'sets/many', append: true } });
+    appended.send({ case: 'commit', value: { rowCount: 1n, resultSets: [{ name: 'more' }] } });
+    expect(await appended.error()).toMatchObject({ reason: 'TOO_MANY_RESULT_SETS' });
     await put({ key: 'sets/many', name: 'set-7', rows: rowNumbersOf([]) });
   });
 

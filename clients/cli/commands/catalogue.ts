@@ -23,13 +23,14 @@ const time = (at: Timestamp | undefined) =>
 /** `optistore list` */
 export async function list(
   prefix: string,
-  flags: CommonFlags & { tag?: Record<string, string>; orderBy?: string },
+  flags: CommonFlags & { tag?: Record<string, string>; filter?: string; orderBy?: string },
 ): Promise<void> {
   await using client = connect(flags);
   const results = [];
   const query = {
     prefix,
     ...(flags.tag && { tags: flags.tag }),
+    ...(flags.filter !== undefined && { filter: flags.filter }),
     ...(flags.orderBy !== undefined && { orderBy: flags.orderBy }),
   };
   for await (const result of client.listResults(query)) {
@@ -58,6 +59,7 @@ export async function show(key: string, flags: CommonFlags): Promise<void> {
   );
   print(`problem: ${result.problem?.name ?? ''}   solver: ${result.problem?.solver ?? ''}`);
   for (const [name, value] of Object.entries(result.tags)) print(`tag: ${name}=${value}`);
+  for (const set of result.resultSets) print(`set: ${set.name}, ${set.rowCount} rows`);
   for (const [i, variable] of (result.problem?.variables ?? []).entries()) {
     const column = result.columns[i];
     const role = VariableRole[variable.role].toLowerCase().replaceAll('_', ' ');

@@ -36,7 +36,8 @@ export async function removeByPrefix(flags: DeletePrefixFlags): Promise<void> {
     );
 }
 
-async function removeAll(client: OptistoreClient, doomed: readonly Doomed[]): Promise<string[]> {
+/** Deletes results in the revision that was listed; gives the keys of those that have another by now, or none. */
+export async function removeAll(client: OptistoreClient, doomed: readonly Doomed[]): Promise<string[]> {
   const skipped: string[] = [];
   for (const { key, revision } of doomed) {
     try {
