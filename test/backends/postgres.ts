@@ -128,10 +128,15 @@ function serverOwner(): Owner {
 function postgresBinaries(): string {
   const debian = '/usr/lib/postgresql';
   const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
-  const folders = [...versions.map((version) => join(debian, version, 'bin')), ...(process.env['PATH'] ?? '').split(delimiter)];
+  const folders = [
+    ...versions.map((version) => join(debian, version, 'bin')),
+    ...(process.env['PATH'] ?? '').split(delimiter),
+  ];
   const found = folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')));
   if (found !== undefined) return found;
-  throw new Error('These tests need a PostgreSQL server, which they start themselves. Install it: apt-get install postgresql.');
+  throw new Error(
+    'These tests need a PostgreSQL server, which they start themselves. Install it: apt-get install postgresql.',
+  );
 }
 
 async function freePort(): Promise<number> {

@@ -25,3 +25,15 @@ const open: OpenBackend = async (times = {}) => {
 };
 
 backendSuite('sqlite', open, { durable: true });
+
+const openInMemory: OpenBackend = async (times = {}) => {
+  const backend = await openDatabaseBackend({ connection_string: 'sqlite://', ...times });
+  return {
+    backend,
+    sweep: (nowMs) => backend.sweep(nowMs),
+    reopen: () => Promise.reject(new Error('memory does not outlive its process')),
+    [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose](),
+  };
+};
+
+backendSuite('sqlite in memory', openInMemory, { durable: false });

@@ -5,7 +5,15 @@ import { REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
 import { schemaOf, type Batch } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
 import { milliseconds } from '../../times.js';
-import type { BackendStats, Capabilities, ListQuery, StorageBackend, Upload, UploadSpec, UploadState } from '../backend.js';
+import type {
+  BackendStats,
+  Capabilities,
+  ListQuery,
+  StorageBackend,
+  Upload,
+  UploadSpec,
+  UploadState,
+} from '../backend.js';
 import { annotated, deleted, movedOut } from '../revisions.js';
 import type { ReadSource } from '../uploads/copies.js';
 import { readRevision } from './blocks.js';
@@ -71,7 +79,7 @@ export class DatabaseBackend implements StorageBackend {
     this.retention = new Retention(database, this.results, options.revision_retention_ms ?? REVISION_RETENTION_MS);
     this.timers = [
       setInterval(() => void this.sweep().catch(() => undefined), SWEEP_MS).unref(),
-      setInterval(() => void this.openUploads.renew().catch(() => undefined), RENEWAL_MS).unref(),
+      setInterval(() => void this.renewHolds().catch(() => undefined), RENEWAL_MS).unref(),
     ];
   }
 
@@ -169,6 +177,11 @@ export class DatabaseBackend implements StorageBackend {
   async sweep(nowMs = Date.now()): Promise<void> {
     await this.endedUploads.expire(nowMs);
     await this.retention.sweep(nowMs);
+  }
+
+  /** Says again which uploads have a stream here, and fences those that another daemon took over or ended. */
+  renewHolds(): Promise<void> {
+    return this.openUploads.renew();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -36,7 +36,10 @@ export class DatabaseCopies {
         return await this.copyRows(uploadId, source, read, replace, signal);
       } catch (error) {
         // What was read is not what was committed: it is of no use to go on from.
-        if (error instanceof StorageError && (error.reason === 'RESULT_CORRUPT' || error.reason === 'REVISION_MISMATCH'))
+        if (
+          error instanceof StorageError &&
+          (error.reason === 'RESULT_CORRUPT' || error.reason === 'REVISION_MISMATCH')
+        )
           await this.forget(uploadId);
         throw error;
       } finally {

@@ -146,7 +146,9 @@ export class DatabaseUploads {
       if (Number(row.row_count) > 0)
         return void (await connection('uploads').where({ upload_id: uploadId }).update({ held_until_ms: 0 }));
       await connection('uploads').where({ upload_id: uploadId }).delete();
-      await connection('segments').where({ id: Number(row.segment_id) }).delete();
+      await connection('segments')
+        .where({ id: Number(row.segment_id) })
+        .delete();
     });
   }
 

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { knex, type Knex } from 'knex';
+import connect, { type Knex } from 'knex';
 import { StorageError } from '../../errors.js';
 import type { DatabaseAddress } from './connection-string.js';
 import { databaseError } from './database-errors.js';
@@ -24,7 +24,7 @@ export class Database implements AsyncDisposable {
   private isClosed = false;
 
   constructor(readonly address: DatabaseAddress) {
-    this.knex = knex(address.dialect === 'sqlite' ? sqliteConfig(address.file) : postgresqlConfig(address.url));
+    this.knex = connect.knex(address.dialect === 'sqlite' ? sqliteConfig(address.file) : postgresqlConfig(address.url));
   }
 
   get isPostgresql(): boolean {

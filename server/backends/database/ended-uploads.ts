@@ -34,7 +34,9 @@ export class EndedUploads {
         // Someone took it up since it was found to be over.
         if (outcome === 'EXPIRED' && Number(row.held_until_ms) > Date.now()) return;
         await endUpload(connection, create(UploadRecordSchema, { ...common, key: row.key }), outcome);
-        await connection('segments').where({ id: Number(row.segment_id) }).update({ removed: true });
+        await connection('segments')
+          .where({ id: Number(row.segment_id) })
+          .update({ removed: true });
       });
       await this.uploads.held.get(uploadId)?.rows.close();
       this.uploads.held.delete(uploadId);

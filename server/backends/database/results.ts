@@ -45,7 +45,10 @@ export class Results {
     if (newest === undefined) throw resultNotFound(key);
     if (revision === undefined || newest.revision === BigInt(revision)) return newest;
     const older = await this.database.query(async (connection) => {
-      const row: unknown = await connection('revisions').where({ key, revision }).orderBy('id', 'desc').first('manifest');
+      const row: unknown = await connection('revisions')
+        .where({ key, revision })
+        .orderBy('id', 'desc')
+        .first('manifest');
       return row as ManifestRow | undefined;
     });
     if (older === undefined) throw revisionNotFound(key, revision, newest.revision);
@@ -155,7 +158,8 @@ export class Results {
       conditions.push(`(${filtered.sql})`);
       bindings.push(...filtered.bindings);
     }
-    const order = orderBy === 'key' ? `results.key ${direction}` : `results.${orderBy} ${direction}, results.key ${direction}`;
+    const order =
+      orderBy === 'key' ? `results.key ${direction}` : `results.${orderBy} ${direction}, results.key ${direction}`;
     const sql = `SELECT results.manifest FROM results WHERE ${conditions.join(' AND ')} ORDER BY ${order} LIMIT ${limit}`;
     return { sql, bindings };
   }

@@ -50,7 +50,9 @@ export class Retention {
   private async lease(names: readonly string[]): Promise<void> {
     if (names.length === 0 || !this.database.isPostgresql) return;
     await this.database.query((connection) =>
-      connection('segments').whereIn('id', names.map(Number)).update({ read_until_ms: Date.now() + HELD_MS }),
+      connection('segments')
+        .whereIn('id', names.map(Number))
+        .update({ read_until_ms: Date.now() + HELD_MS }),
     );
   }
 
@@ -82,7 +84,12 @@ export class Retention {
       const ids = own.map(({ name }) => Number(name));
       if (await isRead(connection, ids)) return;
       // Another daemon may have been quicker.
-      if ((await connection('revisions').where({ id: Number(id) }).delete()) === 0) return;
+      if (
+        (await connection('revisions')
+          .where({ id: Number(id) })
+          .delete()) === 0
+      )
+        return;
       if (ids.length === 0) return;
       await connection('segments').whereIn('id', ids).update({ removed: true });
       const removedBytes = own.reduce((bytes, { sizeBytes }) => bytes + Number(sizeBytes), 0);
@@ -93,7 +100,10 @@ export class Retention {
   }
 
   private async others(connection: Connection, key: string, id: number): Promise<Manifest[]> {
-    const older = (await connection('revisions').where({ key }).andWhereNot({ id }).select('manifest')) as ManifestRow[];
+    const older = (await connection('revisions')
+      .where({ key })
+      .andWhereNot({ id })
+      .select('manifest')) as ManifestRow[];
     const newest = await this.results.newest(key, connection);
     const others = older.map(manifestOfRow);
     return newest?.kind === RevisionKind.COMMITTED ? [...others, newest] : others;
@@ -106,14 +116,21 @@ export class Retention {
     )) as { id: number | string }[];
     for (const { id } of removed) {
       while (await this.removeSome(Number(id)));
-      await this.database.query((connection) => connection('segments').where({ id: Number(id) }).delete());
+      await this.database.query((connection) =>
+        connection('segments')
+          .where({ id: Number(id) })
+          .delete(),
+      );
     }
   }
 
   private removeSome(segment_id: number): Promise<boolean> {
     return this.database.query(async (connection) => {
       const some = connection('blocks').where({ segment_id }).orderBy('first_row').limit(REMOVED_BLOCKS_MAX);
-      const count = await connection('blocks').where({ segment_id }).whereIn('first_row', some.select('first_row')).delete();
+      const count = await connection('blocks')
+        .where({ segment_id })
+        .whereIn('first_row', some.select('first_row'))
+        .delete();
       return count === REMOVED_BLOCKS_MAX;
     });
   }
