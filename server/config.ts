@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { parseConnectionString, withoutPassword } from './backends/database/connection-string.js';
 
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const duration = z
@@ -15,6 +16,13 @@ const hostAndPort = z
     (text) => /^.+:\d{1,5}$/.test(text) && Number(/\d+$/.exec(text)?.[0]) <= 65535,
     'host:port, such as 127.0.0.1:50051',
   );
+const connectionString = z.string().superRefine((text, context) => {
+  try {
+    parseConnectionString(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+  }
+});
 
 /** The configuration; names, defaults and meanings are documented in docs/configuration.md. */
 const ConfigSchema = z.strictObject({
@@ -25,6 +33,7 @@ const ConfigSchema = z.strictObject({
     .discriminatedUnion('type', [
       z.strictObject({ type: z.literal('leveldb'), path: z.string().min(1).default('./optistore-data') }),
       z.strictObject({ type: z.literal('memory'), max_memory_mb: megabytes.default(1024) }),
+      z.strictObject({ type: z.literal('database'), connection_string: connectionString }),
     ])
     .prefault({ type: 'leveldb' }),
   use_cache: flag.default(true),
@@ -70,6 +79,11 @@ export function readConfig(flags: Settings, file: string | undefined, environmen
   return parsed.data;
 }
 
+/** A store's configuration as it may be logged: without passwords. */
+export function loggable(store: Config['primary']): Config['primary'] {
+  return store.type === 'database' ? { ...store, connection_string: withoutPassword(store.connection_string) } : store;
+}
+
 function fromFile(file: string | undefined): Settings {
   const path = file ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : undefined);
   if (path === undefined) return {};
@@ -95,6 +109,7 @@ function fromEnvironment(environment: NodeJS.ProcessEnv): Settings {
     type: environment['OPTISTORE_PRIMARY_TYPE'],
     path: environment['OPTISTORE_PRIMARY_PATH'],
     max_memory_mb: environment['OPTISTORE_PRIMARY_MAX_MEMORY_MB'],
+    connection_string: environment['OPTISTORE_PRIMARY_CONNECTION_STRING'],
   };
   return settings;
 }

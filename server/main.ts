@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { pino } from 'pino';
-import { readConfig, type Settings } from './config.js';
+import { loggable, readConfig, type Settings } from './config.js';
 import { createStorageManager } from './manager/storage-manager.js';
 import { openGrpcDoor } from './rpc/doors/grpc.js';
 import { createStorageService } from './rpc/storage-service.js';
@@ -34,7 +34,7 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
   });
   const { listen, socket } = config;
   const door = await openGrpcDoor({ handlers, listen, log, ...(socket === undefined ? {} : { socket }) });
-  log.info({ grpc: door.address, socket, store: config.primary }, 'serving');
+  log.info({ grpc: door.address, socket, store: loggable(config.primary) }, 'serving');
 
   const signal = await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   for (const name of ['SIGTERM', 'SIGINT']) process.once(name, () => process.exit(1));

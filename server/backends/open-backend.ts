@@ -1,4 +1,5 @@
 import type { StorageBackend } from './backend.js';
+import { openDatabaseBackend } from './database/database-backend.js';
 import { openLeveldbBackend } from './leveldb/leveldb-backend.js';
 import { MemoryBackend } from './memory/memory-backend.js';
 
@@ -14,6 +15,11 @@ export type BackendConfig =
       readonly type: 'memory';
       /** What its rows may take, in MiB. */
       readonly max_memory_mb: number;
+    }
+  | {
+      readonly type: 'database';
+      /** `sqlite:///results.db`, `sqlite:////abs/path`, `sqlite://` or `postgresql://user:password@host:port/database`. */
+      readonly connection_string: string;
     };
 
 /** Opens a store: the only place that knows the types. */
@@ -27,6 +33,8 @@ export async function openBackend(
       return openLeveldbBackend({ path: config.path, ...options });
     case 'memory':
       return new MemoryBackend({ max_memory_mb: config.max_memory_mb, ...options });
+    case 'database':
+      return openDatabaseBackend({ connection_string: config.connection_string, ...options });
     default:
       return config satisfies never;
   }

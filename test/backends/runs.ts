@@ -56,7 +56,7 @@ export async function save(
 ): Promise<Manifest> {
   await using upload = await backend.openUpload(uploadSpec(key, `run-${uploadNumber++}`, more), RUNNING);
   for (const batch of batches) await upload.append(batch);
-  return commit(upload);
+  return await commit(upload);
 }
 
 /** Rows of a result as one batch; undefined where none are selected. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ConfigError, readConfig, type Config, type Settings } from '../../server/config.js';
+import { ConfigError, loggable, readConfig, type Config, type Settings } from '../../server/config.js';
 import { Folder, run, start, until, type Surroundings } from '../cli/cli.js';
 
 /** Reads a configuration from a file's text, variables and flags. */
@@ -161,6 +161,12 @@ describe('what is wrong is refused, with its field and what was expected', () =>
     ['a cache without a size', 'cache_size_mb: 0\n', /cache_size_mb: a number of MiB above 0/],
     ['a size in words', 'cache_size_mb: lots\n', /cache_size_mb: .*number/],
     ['a key of another store', 'primary: { type: memory, path: /x }\n', /primary: .*"path"/],
+    [
+      'a database of no known form',
+      'primary: { type: database, connection_string: "mysql://u:secret@h/d" }\n',
+      /primary\.connection_string: .*no known form.*sqlite:\/\/\//,
+    ],
+    ['a database that is not named', 'primary: { type: database }\n', /primary\.connection_string: /],
     ['a socket without a name', 'socket: ""\n', /socket: /],
     ['a file that is a list', '- listen\n', /optistore\.yaml can't be used: .*mapping/],
     ['a file that is not YAML', 'listen: [127\n', /optistore\.yaml can't be used: .*line \d/],
@@ -180,6 +186,32 @@ describe('what is wrong is refused, with its field and what was expected', () =>
     expect(await refusal('', { OPTISTORE_PRIMARY_TYPE: 'tape' })).toMatch(/primary\.type: .*leveldb/);
     expect(await refusal('', { OPTISTORE_INSECURE: 'maybe' })).toMatch(/insecure: .*(true|boolean)/);
     expect(await refusal('', {}, { listen: 'nowhere' })).toMatch(/listen: host:port/);
+  });
+});
+
+describe('a database as the store', () => {
+  const url = 'postgresql://ann:s3cret@db.example:5433/results?sslmode=require';
+
+  test('is taken from the file and from the variable', async () => {
+    const wanted = { primary: { type: 'database', connection_string: url } };
+    expect(await read(`primary: { type: database, connection_string: "${url}" }\n`)).toMatchObject(wanted);
+    const environment = { OPTISTORE_PRIMARY_TYPE: 'database', OPTISTORE_PRIMARY_CONNECTION_STRING: url };
+    expect(await read('', environment)).toMatchObject(wanted);
+  });
+
+  test('its password is neither in messages nor in the log', async () => {
+    expect(loggable({ type: 'database', connection_string: url })).toEqual({
+      type: 'database',
+      connection_string: 'postgresql://ann@db.example:5433/results',
+    });
+    for (const wrong of [
+      'mysql://ann:s3cret@db/results',
+      'postgresql://ann:s3cret@db',
+      'postgresql://ann:s3cret@:x/results',
+    ])
+      expect(
+        await refusal('', { OPTISTORE_PRIMARY_TYPE: 'database', OPTISTORE_PRIMARY_CONNECTION_STRING: wrong }),
+      ).toMatch(/^The configuration is wrong\. primary\.connection_string: (?!.*s3cret)/);
   });
 });
 

@@ -11,7 +11,7 @@ import { readAt } from './files.js';
 import type { IndexStore } from './index-store.js';
 
 /** Something that bytes are read from by place. */
-interface Source extends AsyncDisposable {
+export interface Source extends AsyncDisposable {
   read(position: number, byteLength: number): Promise<Buffer>;
 }
 
@@ -70,7 +70,8 @@ function blocksOf(directory: BlockEntry[], selection: Selection): BlockEntry[] {
   return directory.filter((block) => block.firstRow < end && block.firstRow + block.rowCount > selection.firstRow);
 }
 
-async function* readBlocks(
+/** Streams the selected rows of blocks, one block ahead of who pulls. */
+export async function* readBlocks(
   source: Source,
   blocks: readonly BlockEntry[],
   selection: Selection,

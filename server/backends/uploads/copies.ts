@@ -81,11 +81,11 @@ export class Copies<Rows extends UploadRows, Change> {
 }
 
 /** Whether a copy can take the rows over that the store has already. */
-function sharesRows(before: Manifest, source: Manifest): boolean {
+export function sharesRows(before: Manifest, source: Manifest): boolean {
   return before.kind === RevisionKind.COMMITTED && haveSameRows(before, source);
 }
 
 /** A name among uploads that no solver's can be mistaken for in practice. */
-function copyId({ key, revision }: Manifest): string {
+export function copyId({ key, revision }: Manifest): string {
   return `copy.${createHash('sha256').update(key).digest('hex').slice(0, 32)}.${revision}`;
 }

@@ -264,7 +264,7 @@ export class Uploads<Rows extends UploadRows, Change> {
 }
 
 /** The revision that an upload appends to. RESULT_NOT_FOUND, UPLOAD_CONFLICT where the problem is another. */
-function baseOf(spec: UploadSpec, newest: Manifest | undefined): Manifest {
+export function baseOf(spec: UploadSpec, newest: Manifest | undefined): Manifest {
   if (newest?.kind !== RevisionKind.COMMITTED) throw resultNotFound(spec.key);
   const { problem } = newest;
   checkSame({ key: spec.key, uploadId: spec.uploadId, ...(problem === undefined ? {} : { problem }) }, spec);
@@ -272,7 +272,7 @@ function baseOf(spec: UploadSpec, newest: Manifest | undefined): Manifest {
 }
 
 /** What an upload makes, but for its rows and its revision. */
-function manifestOf(record: UploadRecord, spec: CommitSpec): Manifest {
+export function manifestOf(record: UploadRecord, spec: CommitSpec): Manifest {
   const { base } = record;
   const attributes = record.attributes ?? base?.attributes;
   const createTime = base?.createTime ?? record.createTime;

@@ -1,0 +1,160 @@
+import type { Manifest, Segment } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { throwIfCancelled } from '../../errors.js';
+import type { Batch, Schema } from '../../rows/batch.js';
+import type { Selection } from '../../rows/select.js';
+import { corrupt, decodeColumns, encodeBlock, parseHeader, type BlockEntry } from '../leveldb/block-format.js';
+import { readBlocks, type Source } from '../leveldb/segment-reader.js';
+import { revisionGone } from '../result-errors.js';
+import type { Connection, Database } from './database.js';
+import { asBuffer } from './result-rows.js';
+
+/** A block in the table of blocks. */
+export interface StoredBlock {
+  readonly firstRow: number;
+  readonly rowCount: number;
+  readonly headerBytes: number;
+  readonly blockBytes: number;
+  /** Whether it waits to be gathered with others. */
+  readonly isLoose: boolean;
+}
+
+interface BlockRow {
+  readonly first_row: number | string;
+  readonly row_count: number | string;
+  readonly header_bytes: number;
+  readonly block_bytes: number;
+  readonly is_loose: boolean | number;
+}
+
+/** Writes a block; gives it, and the CRC-32 of each column's values. */
+export async function writeBlock(
+  connection: Connection,
+  segmentId: number,
+  batch: Batch,
+  isLoose: boolean,
+): Promise<{ block: StoredBlock; valuesCrcs: readonly number[] }> {
+  const { buffers, headerBytes, blockBytes, valuesCrcs } = encodeBlock(batch);
+  const { firstRow, rowCount } = batch;
+  await connection('blocks').insert({
+    ...{ segment_id: segmentId, first_row: firstRow, row_count: rowCount },
+    ...{ header_bytes: headerBytes, block_bytes: blockBytes, is_loose: isLoose },
+    bytes: Buffer.concat(buffers, blockBytes),
+  });
+  return { block: { firstRow, rowCount, headerBytes, blockBytes, isLoose }, valuesCrcs };
+}
+
+/** The blocks of a segment that have rows of a range, in order. */
+export async function blocksOf(
+  connection: Connection,
+  segmentId: number,
+  fromRow: number,
+  toRow: number,
+): Promise<StoredBlock[]> {
+  const rows = (await connection('blocks')
+    .where('segment_id', segmentId)
+    .andWhere('first_row', '<', toRow)
+    .andWhereRaw('first_row + row_count > ?', [fromRow])
+    .orderBy('first_row')
+    .select('first_row', 'row_count', 'header_bytes', 'block_bytes', 'is_loose')) as BlockRow[];
+  return rows.map((row) => ({
+    ...{ firstRow: Number(row.first_row), rowCount: Number(row.row_count) },
+    ...{ headerBytes: row.header_bytes, blockBytes: row.block_bytes, isLoose: Boolean(row.is_loose) },
+  }));
+}
+
+/** Reads a block whole. RESULT_CORRUPT. */
+export async function readWholeBlock(
+  connection: Connection,
+  segmentId: number,
+  block: StoredBlock,
+  columnCount: number,
+): Promise<Batch> {
+  const row = (await connection('blocks')
+    .where({ segment_id: segmentId, first_row: block.firstRow })
+    .first('bytes')) as { bytes: Uint8Array } | undefined;
+  const bytes = row === undefined ? undefined : asBuffer(row.bytes);
+  const header = bytes && parseHeader(bytes, 0);
+  if (bytes === undefined || header?.entry.firstRow !== block.firstRow || header.entry.rowCount !== block.rowCount)
+    throw corrupt(`rows from ${block.firstRow}`);
+  const columns = Array.from({ length: columnCount }, (_, i) => i);
+  return decodeColumns(header, columns, (at, byteLength) => bytes.subarray(at, at + byteLength));
+}
+
+/** Streams the selected rows of a revision, one block ahead of who pulls; of its blocks only the columns asked for. */
+export async function* readRevision(
+  database: Database,
+  manifest: Manifest,
+  selection: Selection,
+  schema: Schema,
+  signal: AbortSignal,
+): AsyncGenerator<Batch> {
+  if (selection.rowCount === 0) return;
+  for (const segment of manifest.segments) {
+    throwIfCancelled(signal);
+    const source = await SegmentSource.open(database, manifest, segment, selection);
+    yield* readBlocks(source, source.entries, selection, schema, signal);
+  }
+}
+
+/** The bytes of a segment's blocks as if they lay one after the other. */
+class SegmentSource implements Source {
+  private constructor(
+    private readonly database: Database,
+    private readonly manifest: Manifest,
+    private readonly segmentId: number,
+    readonly entries: readonly BlockEntry[],
+  ) {}
+
+  static async open(database: Database, manifest: Manifest, segment: Segment, selection: Selection) {
+    const segmentId = Number(segment.name);
+    const from = Math.max(Number(segment.firstRow), selection.firstRow);
+    const to = Math.min(Number(segment.firstRow + segment.rowCount), selection.firstRow + selection.rowCount);
+    const blocks = await database.query((connection) => blocksOf(connection, segmentId, from, to));
+    let offset = 0;
+    let next = blocks[0]?.firstRow ?? from;
+    const entries = blocks.map(({ firstRow, rowCount, headerBytes, blockBytes }): BlockEntry => {
+      const entry = { firstRow, rowCount, headerBytes, blockBytes, offset };
+      offset += blockBytes;
+      if (firstRow === next) next += rowCount;
+      return entry;
+    });
+    const source = new SegmentSource(database, manifest, segmentId, entries);
+    if (from < to && (next < to || (entries[0]?.firstRow ?? to) > from)) throw await source.missing(next);
+    return source;
+  }
+
+  async read(position: number, byteLength: number): Promise<Buffer> {
+    const entry = this.entryAt(position);
+    const { segmentId: segment_id } = this;
+    const isWhole = position === entry.offset && byteLength === entry.blockBytes;
+    const row = await this.database.query(async (connection) => {
+      const block = connection('blocks').where({ segment_id, first_row: entry.firstRow });
+      // Both databases count from 1.
+      const part = connection.raw('substr(bytes, ?, ?) AS bytes', [position - entry.offset + 1, byteLength]);
+      return (await block.first(isWhole ? 'bytes' : part)) as { bytes: Uint8Array } | undefined;
+    });
+    if (row === undefined) throw await this.missing(entry.firstRow);
+    return asBuffer(row.bytes);
+  }
+
+  private entryAt(position: number): BlockEntry {
+    let low = 0;
+    let high = this.entries.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if ((this.entries[middle] as BlockEntry).offset <= position) low = middle;
+      else high = middle - 1;
+    }
+    return this.entries[low] as BlockEntry;
+  }
+
+  /** The error for rows that are not there: removed with their revision, or lost. */
+  private async missing(row: number): Promise<Error> {
+    const kept: unknown = await this.database.query((connection) =>
+      connection('segments').where({ id: this.segmentId, removed: false }).first('id'),
+    );
+    return kept === undefined ? revisionGone(this.manifest.key, this.manifest.revision) : corrupt(`rows from ${row}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}

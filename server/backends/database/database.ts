@@ -1,0 +1,161 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import connect, { type Knex } from 'knex';
+import { StorageError } from '../../errors.js';
+import type { DatabaseAddress } from './connection-string.js';
+import { databaseError } from './database-errors.js';
+import { MIGRATION_SOURCE } from './migrations.js';
+
+/** One lock for the migrations of all daemons on a server's database; any number that others are unlikely to use. */
+const MIGRATION_LOCK = 7_240_116;
+const CONNECT_TIMEOUT_MS = 5000;
+const ACQUIRE_TIMEOUT_MS = 15_000;
+const POSTGRESQL_CONNECTIONS_MAX = 10;
+const BUSY_TIMEOUT_MS = 10_000;
+const MIGRATIONS: Knex.MigratorConfig = { migrationSource: MIGRATION_SOURCE, tableName: 'optistore_migrations' };
+
+/** What a query runs on: the pool, or a transaction. */
+export type Connection = Knex | Knex.Transaction;
+
+/** A database with its schema. Connects when it is first asked, and again after a connection was lost. */
+export class Database implements AsyncDisposable {
+  private readonly knex: Knex;
+  private preparing: Promise<void> | undefined;
+  private isClosed = false;
+
+  constructor(readonly address: DatabaseAddress) {
+    this.knex = connect.knex(address.dialect === 'sqlite' ? sqliteConfig(address.file) : postgresqlConfig(address.url));
+  }
+
+  get isPostgresql(): boolean {
+    return this.address.dialect === 'postgresql';
+  }
+
+  get isDurable(): boolean {
+    return this.isPostgresql || (this.address.dialect === 'sqlite' && this.address.file !== undefined);
+  }
+
+  /** Brings the schema up to date. BACKEND_UNAVAILABLE; the next call tries again. */
+  async ready(): Promise<void> {
+    if (this.isClosed) throw new StorageError('BACKEND_UNAVAILABLE', 'The store is closed.');
+    this.preparing ??= this.prepare();
+    try {
+      await this.preparing;
+    } catch (error) {
+      this.preparing = undefined;
+      throw databaseError(error, this.address.name);
+    }
+  }
+
+  /** Runs queries that need no transaction. */
+  async query<T>(act: (connection: Connection) => Promise<T>): Promise<T> {
+    await this.ready();
+    try {
+      return await act(this.knex);
+    } catch (error) {
+      throw databaseError(error, this.address.name);
+    }
+  }
+
+  /**
+   * Runs an act whose changes are made together or not at all, durable when it resolves. Inside of it only its own
+   * connection may be used: SQLite has no other. BACKEND_UNAVAILABLE: whether they were made may be unknown.
+   */
+  async transact<T>(act: (connection: Knex.Transaction) => Promise<T>): Promise<T> {
+    await this.ready();
+    try {
+      return await this.knex.transaction(async (transaction) => {
+        // SQLite: who begins by reading may be refused to write where another process wrote meanwhile.
+        if (!this.isPostgresql) await transaction.raw('DELETE FROM store WHERE id < 0');
+        return act(transaction);
+      });
+    } catch (error) {
+      throw databaseError(error, this.address.name);
+    }
+  }
+
+  /** Text as the database can hold it: PostgreSQL's has no NUL. The manifest keeps the original. */
+  text(value: string): string {
+    return this.isPostgresql ? value.replaceAll('\0', '\ufffd') : value;
+  }
+
+  private async prepare(): Promise<void> {
+    const { address } = this;
+    if (address.dialect === 'sqlite') {
+      if (address.file !== undefined) await mkdir(dirname(address.file), { recursive: true });
+      await this.migrate();
+      if (!this.isDurable) await this.startNumbers();
+      return;
+    }
+    await this.knex.transaction(async (transaction) => {
+      await transaction.raw('SELECT pg_advisory_xact_lock(?)', [MIGRATION_LOCK]);
+      await this.migrate();
+    });
+  }
+
+  private async migrate(): Promise<void> {
+    try {
+      const [, waiting] = (await this.knex.migrate.list(MIGRATIONS)) as [unknown[], unknown[]];
+      if (waiting.length === 0) return;
+      // A daemon that was killed while it migrated leaves knex's own lock behind; ours it can't.
+      await this.knex.migrate.forceFreeMigrationsLock(MIGRATIONS);
+      await this.knex.migrate.latest(MIGRATIONS);
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.includes('migration directory is corrupt')) throw error;
+      throw new StorageError(
+        'BACKEND_UNAVAILABLE',
+        `The database ${this.address.name} was made by a newer optistore. Install that version, or use another database.`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** A volatile store's numbers go on from the time of its start, so that one of an earlier process is known to be too old. */
+  private async startNumbers(): Promise<void> {
+    const start = Date.now() * 1000;
+    await this.knex('store').update({ change_number: start, floor: start });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.isClosed = true;
+    await this.preparing?.catch(() => undefined);
+    await this.knex.destroy();
+  }
+}
+
+/** What a raw SQLite connection of the driver does. */
+interface SqliteConnection {
+  serialize(): void;
+  exec(sql: string, done: (error: Error | null) => void): void;
+}
+
+function sqliteConfig(file: string | undefined): Knex.Config {
+  const afterCreate = (connection: SqliteConnection, done: (error: Error | null, connection: unknown) => void) => {
+    connection.serialize();
+    connection.exec(
+      `PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;`,
+      (error) => done(error, connection),
+    );
+  };
+  return {
+    ...{ client: 'sqlite3', useNullAsDefault: true, compileSqlOnError: false },
+    connection: { filename: file ?? ':memory:' },
+    // The one connection stays: of a database in memory it is the database.
+    pool: { min: 1, max: 1, idleTimeoutMillis: 2 ** 31 - 1, afterCreate },
+    acquireConnectionTimeout: 10 * ACQUIRE_TIMEOUT_MS,
+  };
+}
+
+function postgresqlConfig(url: string): Knex.Config {
+  return {
+    ...{ client: 'pg', compileSqlOnError: false },
+    connection: {
+      connectionString: url,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+      application_name: 'optistore',
+    },
+    pool: { min: 0, max: POSTGRESQL_CONNECTIONS_MAX },
+    acquireConnectionTimeout: ACQUIRE_TIMEOUT_MS,
+  };
+}

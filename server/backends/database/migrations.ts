@@ -1,0 +1,134 @@
+import type { Knex } from 'knex';
+
+/** A step of the schema. Never changed once released; docs/database.md describes what they make together. */
+interface Migration extends Knex.Migration {
+  readonly name: string;
+}
+
+/** Text that is ordered by its UTF-8 bytes on every database. */
+function text(knex: Knex, table: Knex.CreateTableBuilder, name: string): Knex.ColumnBuilder {
+  return isPostgresql(knex) ? table.specificType(name, 'text COLLATE "C"') : table.text(name);
+}
+
+function isPostgresql(knex: Knex): boolean {
+  return (knex.client as { dialect: string }).dialect === 'postgresql';
+}
+
+async function createResults(knex: Knex): Promise<void> {
+  await knex.schema.createTable('results', (table) => {
+    text(knex, table, 'key').primary();
+    table.bigInteger('revision').notNullable();
+    text(knex, table, 'kind').notNullable();
+    text(knex, table, 'problem');
+    text(knex, table, 'solver');
+    text(knex, table, 'description').notNullable();
+    text(knex, table, 'outcome').notNullable();
+    table.bigInteger('create_time').notNullable();
+    table.bigInteger('commit_time').notNullable();
+    table.bigInteger('update_time').notNullable();
+    table.bigInteger('row_count').notNullable();
+    table.bigInteger('size_bytes').notNullable();
+    text(knex, table, 'upload_id').notNullable();
+    text(knex, table, 'replication').notNullable();
+    table.bigInteger('change_number').notNullable().unique('results_by_change');
+    table.binary('manifest').notNullable();
+  });
+  for (const column of ['commit_time', 'update_time', 'create_time', 'row_count', 'problem', 'solver'])
+    await knex.raw(`CREATE INDEX results_by_${column} ON results (${column}, key) WHERE kind = 'COMMITTED'`);
+  await knex.raw("CREATE INDEX results_pending ON results (change_number) WHERE replication = 'PENDING'");
+  await knex.schema.createTable('tags', (table) => {
+    text(knex, table, 'key').notNullable().references('key').inTable('results').onDelete('CASCADE');
+    text(knex, table, 'name').notNullable();
+    text(knex, table, 'value').notNullable();
+    table.primary(['key', 'name']);
+  });
+  await knex.raw('CREATE INDEX tags_by_value ON tags (name, value, key)');
+  await knex.schema.createTable('best', (table) => {
+    text(knex, table, 'key').notNullable().references('key').inTable('results').onDelete('CASCADE');
+    text(knex, table, 'objective').notNullable();
+    table.double('value').notNullable();
+    table.primary(['key', 'objective']);
+  });
+  await knex.raw('CREATE INDEX best_by_value ON best (objective, value, key)');
+}
+
+async function createRows(knex: Knex): Promise<void> {
+  await knex.schema.createTable('revisions', (table) => {
+    table.bigIncrements('id');
+    text(knex, table, 'key').notNullable();
+    table.bigInteger('revision').notNullable();
+    table.bigInteger('superseded_ms').notNullable();
+    table.binary('manifest').notNullable();
+    table.index(['key', 'revision'], 'revisions_by_key');
+    table.index(['superseded_ms'], 'revisions_by_age');
+  });
+  await knex.schema.createTable('segments', (table) => {
+    table.bigIncrements('id');
+    table.boolean('removed').notNullable().defaultTo(false);
+    table.bigInteger('read_until_ms').notNullable().defaultTo(0);
+  });
+  await knex.raw('CREATE INDEX segments_removed ON segments (id) WHERE removed');
+  await knex.schema.createTable('blocks', (table) => {
+    table.bigInteger('segment_id').notNullable().references('id').inTable('segments');
+    table.bigInteger('first_row').notNullable();
+    table.bigInteger('row_count').notNullable();
+    table.integer('header_bytes').notNullable();
+    table.integer('block_bytes').notNullable();
+    table.boolean('is_loose').notNullable();
+    table.binary('bytes').notNullable();
+    table.primary(['segment_id', 'first_row']);
+  });
+  // Numbers don't compress, and only what is stored as it is can be read in part.
+  if (isPostgresql(knex)) await knex.raw('ALTER TABLE blocks ALTER COLUMN bytes SET STORAGE EXTERNAL');
+}
+
+async function createUploads(knex: Knex): Promise<void> {
+  await knex.schema.createTable('uploads', (table) => {
+    text(knex, table, 'upload_id').primary();
+    text(knex, table, 'key').notNullable();
+    text(knex, table, 'outcome').notNullable();
+    table.boolean('is_copy').notNullable();
+    table.bigInteger('epoch').notNullable();
+    table.bigInteger('segment_id').notNullable();
+    table.bigInteger('row_count').notNullable();
+    table.bigInteger('size_bytes').notNullable();
+    table.bigInteger('create_time_ms').notNullable();
+    table.bigInteger('update_time_ms').notNullable();
+    table.bigInteger('held_until_ms').notNullable();
+    table.binary('checkpoint');
+    table.binary('record').notNullable();
+  });
+  await knex.raw("CREATE INDEX uploads_open ON uploads (upload_id) WHERE outcome = 'OPEN'");
+  await knex.schema.createTable('store', (table) => {
+    table.integer('id').primary();
+    table.bigInteger('change_number').notNullable();
+    table.bigInteger('floor').notNullable();
+    table.bigInteger('result_count').notNullable();
+    table.bigInteger('pending_count').notNullable();
+    table.bigInteger('size_bytes').notNullable();
+  });
+  const counts = { result_count: 0, pending_count: 0, size_bytes: 0 };
+  await knex('store').insert({ id: 1, change_number: 0, floor: 0, ...counts });
+}
+
+const MIGRATIONS: readonly Migration[] = [
+  {
+    name: '0001_results_rows_uploads',
+    async up(knex) {
+      await createResults(knex);
+      await createRows(knex);
+      await createUploads(knex);
+    },
+    async down(knex) {
+      for (const table of ['store', 'uploads', 'blocks', 'segments', 'revisions', 'best', 'tags', 'results'])
+        await knex.schema.dropTable(table);
+    },
+  },
+];
+
+/** Gives knex the migrations as they were compiled: an installed package has no folder of sources. */
+export const MIGRATION_SOURCE: Knex.MigrationSource<Migration> = {
+  getMigrations: () => Promise.resolve([...MIGRATIONS]),
+  getMigrationName: ({ name }) => name,
+  getMigration: (migration) => Promise.resolve(migration),
+};

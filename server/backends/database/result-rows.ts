@@ -1,0 +1,74 @@
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ManifestSchema, RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { Outcome, ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { nanoseconds } from '../../times.js';
+import type { Connection, Database } from './database.js';
+
+/** Rows of one INSERT: databases bound the number of values. */
+const INSERT_ROWS_MAX = 500;
+
+/** A manifest as it is kept. */
+export function manifestBytes(manifest: Manifest): Buffer {
+  return asBuffer(toBinary(ManifestSchema, manifest));
+}
+
+/** A row that has a manifest. */
+export interface ManifestRow {
+  readonly manifest: Uint8Array;
+}
+
+/** What manifestBytes kept. */
+export function manifestOfRow({ manifest }: ManifestRow): Manifest {
+  return fromBinary(ManifestSchema, manifest);
+}
+
+/** Bytes as the drivers take them: a view, not a copy. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Writes a key's newest revision or marker, with all that is asked of it in SQL. */
+export async function writeResult(database: Database, connection: Connection, manifest: Manifest): Promise<void> {
+  const row = resultRow(database, manifest);
+  await connection('results').insert(row).onConflict('key').merge();
+  await connection('tags').where({ key: row.key }).delete();
+  await connection('best').where({ key: row.key }).delete();
+  if (manifest.kind !== RevisionKind.COMMITTED) return;
+  const tags = Object.entries(manifest.tags).map(([name, value]) => ({
+    ...{ key: row.key, name: database.text(name), value: database.text(value) },
+  }));
+  const best = manifest.columns.flatMap(({ name, best: value }) =>
+    value === undefined ? [] : [{ key: row.key, objective: database.text(name), value }],
+  );
+  await insertMany(connection, 'tags', tags);
+  await insertMany(connection, 'best', best);
+}
+
+async function insertMany(connection: Connection, table: string, rows: readonly object[]): Promise<void> {
+  for (let i = 0; i < rows.length; i += INSERT_ROWS_MAX)
+    await connection(table).insert(rows.slice(i, i + INSERT_ROWS_MAX));
+}
+
+function resultRow(database: Database, manifest: Manifest) {
+  const { problem } = manifest;
+  return {
+    key: manifest.key,
+    revision: Number(manifest.revision),
+    kind: RevisionKind[manifest.kind],
+    problem: problem === undefined ? null : database.text(problem.name),
+    solver: problem === undefined ? null : database.text(problem.solver),
+    description: database.text(manifest.description),
+    outcome: Outcome[manifest.outcome],
+    // Nanoseconds are beyond what a double holds: as text.
+    create_time: String(nanoseconds(manifest.createTime)),
+    commit_time: String(nanoseconds(manifest.commitTime)),
+    update_time: String(nanoseconds(manifest.updateTime)),
+    row_count: Number(manifest.rowCount),
+    size_bytes: Number(manifest.sizeBytes),
+    upload_id: manifest.uploadId,
+    replication: ReplicationState[manifest.replication],
+    change_number: Number(manifest.changeNumber),
+    manifest: manifestBytes(manifest),
+  };
+}

@@ -1,0 +1,231 @@
+import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { StorageError, throwIfCancelled } from '../../errors.js';
+import { nanoseconds } from '../../times.js';
+import type { ListQuery } from '../backend.js';
+import { resultNotFound, revisionNotFound } from '../result-errors.js';
+import type { Connection, Database } from './database.js';
+import { filterSql, prefixSql } from './filter-sql.js';
+import { manifestBytes, manifestOfRow, writeResult, type ManifestRow } from './result-rows.js';
+
+/** A key's next manifest. */
+export interface Next {
+  readonly manifest: Manifest;
+  /** Bytes of rows that become part of the store with it. */
+  readonly addedBytes: number;
+}
+
+/** Decides what a key's next manifest is; undefined: none. Changes of its own are made together with it. */
+export type Decide = (
+  before: Manifest | undefined,
+  connection: Connection,
+  changeNumber: bigint,
+) => Promise<Next | undefined>;
+
+/** How many manifests are read at once: few for who wants few. */
+const CHUNK_MIN = 32;
+const CHUNK_MAX = 256;
+
+/** The results of a store: newest revisions and markers, older revisions, and the order of their changes. */
+export class Results {
+  constructor(private readonly database: Database) {}
+
+  /** The newest revision or marker of a key. */
+  async newest(key: string, connection?: Connection): Promise<Manifest | undefined> {
+    const ask = async (on: Connection) =>
+      (await on('results').where({ key }).first('manifest')) as ManifestRow | undefined;
+    const row = await (connection === undefined ? this.database.query(ask) : ask(connection));
+    return row && manifestOfRow(row);
+  }
+
+  /** StorageBackend.stat. */
+  async stat(key: string, revision: number | undefined): Promise<Manifest> {
+    const newest = await this.newest(key);
+    if (newest === undefined) throw resultNotFound(key);
+    if (revision === undefined || newest.revision === BigInt(revision)) return newest;
+    const older = await this.database.query(async (connection) => {
+      const row: unknown = await connection('revisions')
+        .where({ key, revision })
+        .orderBy('id', 'desc')
+        .first('manifest');
+      return row as ManifestRow | undefined;
+    });
+    if (older === undefined) throw revisionNotFound(key, revision, newest.revision);
+    return manifestOfRow(older);
+  }
+
+  /**
+   * Makes what `decide` gives the key's newest, atomically and under the next change number. The row of the store is
+   * locked meanwhile: changes of all daemons become visible in the order of their numbers.
+   */
+  async publish(key: string, decide: Decide): Promise<Manifest> {
+    let made: Manifest | undefined;
+    try {
+      return await this.database.transact(async (connection) => {
+        const changeNumber = (await this.lock(connection)) + 1n;
+        const before = await this.newest(key, connection);
+        const next = await decide(before, connection, changeNumber);
+        if (next === undefined) return before as Manifest;
+        made = next.manifest;
+        made.changeNumber = changeNumber;
+        await this.replace(connection, before, next);
+        return made;
+      });
+    } catch (error) {
+      const isUnknown = error instanceof StorageError && error.reason === 'BACKEND_UNAVAILABLE';
+      if (made !== undefined && isUnknown && (await this.isMade(made))) return made;
+      throw error;
+    }
+  }
+
+  /** Locks the row of the store until the transaction ends; gives the newest change's number. */
+  async lock(connection: Connection): Promise<bigint> {
+    const row = (await connection('store').where({ id: 1 }).forUpdate().first('change_number')) as {
+      change_number: number | string;
+    };
+    return BigInt(row.change_number);
+  }
+
+  private async replace(connection: Connection, before: Manifest | undefined, next: Next): Promise<void> {
+    const { manifest, addedBytes } = next;
+    if (before?.kind === RevisionKind.COMMITTED) {
+      await connection('revisions').insert({
+        ...{ key: before.key, revision: Number(before.revision), superseded_ms: Date.now() },
+        manifest: manifestBytes(before),
+      });
+    }
+    await writeResult(this.database, connection, manifest);
+    await connection('store')
+      .where({ id: 1 })
+      .update({
+        change_number: Number(manifest.changeNumber),
+        result_count: connection.raw('result_count + ?', [isResult(manifest) - isResult(before)]),
+        pending_count: connection.raw('pending_count + ?', [isPending(manifest) - isPending(before)]),
+        size_bytes: connection.raw('size_bytes + ?', [addedBytes]),
+      });
+  }
+
+  /** Whether a change was made whose connection was lost in its commit. */
+  private async isMade(manifest: Manifest): Promise<boolean> {
+    try {
+      return await this.database.transact(async (connection) => {
+        // A server that still is at the lost commit holds this lock.
+        if ((await this.lock(connection)) < manifest.changeNumber) return false;
+        const newest = await this.newest(manifest.key, connection);
+        return newest !== undefined && manifestBytes(newest).equals(manifestBytes(manifest));
+      });
+    } catch {
+      return false;
+    }
+  }
+
+  /** StorageBackend.list: in chunks, each asked for by the place of the last one before. */
+  async *list(query: ListQuery, signal: AbortSignal): AsyncGenerator<Manifest> {
+    let { after } = query;
+    for (let limit = CHUNK_MIN; ; limit = Math.min(limit * 2, CHUNK_MAX)) {
+      throwIfCancelled(signal);
+      const { sql, bindings } = this.listSql({ ...query, ...(after && { after }) }, limit);
+      const chunk = await this.database.query((connection) => rowsOf(connection, sql, bindings));
+      for (const row of chunk) {
+        throwIfCancelled(signal);
+        const manifest = manifestOfRow(row);
+        const { orderBy } = query;
+        const time = orderBy === 'commit_time' ? manifest.commitTime : manifest.updateTime;
+        after = { key: manifest.key, time: orderBy === 'key' ? 0n : nanoseconds(time) };
+        yield manifest;
+      }
+      if (chunk.length < limit) return;
+    }
+  }
+
+  private listSql({ prefix, filter, orderBy, descending, after }: ListQuery, limit: number) {
+    const asText = (value: string) => this.database.text(value);
+    const prefixed = prefixSql('results.key', prefix);
+    const filtered = filter === undefined ? undefined : filterSql(filter, asText);
+    const compared = descending ? '<' : '>';
+    const direction = descending ? 'DESC' : 'ASC';
+    const conditions = ["results.kind = 'COMMITTED'", prefixed.sql];
+    const bindings: (string | number)[] = [...prefixed.bindings];
+    if (after !== undefined && orderBy === 'key') {
+      conditions.push(`results.key ${compared} ?`);
+      bindings.push(after.key);
+    } else if (after !== undefined) {
+      conditions.push(`(results.${orderBy}, results.key) ${compared} (CAST(? AS BIGINT), ?)`);
+      bindings.push(String(after.time), after.key);
+    }
+    if (filtered !== undefined) {
+      conditions.push(`(${filtered.sql})`);
+      bindings.push(...filtered.bindings);
+    }
+    const order =
+      orderBy === 'key' ? `results.key ${direction}` : `results.${orderBy} ${direction}, results.key ${direction}`;
+    const sql = `SELECT results.manifest FROM results WHERE ${conditions.join(' AND ')} ORDER BY ${order} LIMIT ${limit}`;
+    return { sql, bindings };
+  }
+
+  /** StorageBackend.changes. */
+  async *changes(query: { after: bigint; pending?: boolean }, signal: AbortSignal): AsyncGenerator<Manifest> {
+    let { after } = query;
+    const pending = query.pending === true ? "AND replication = 'PENDING'" : '';
+    const sql = `SELECT manifest FROM results WHERE change_number > CAST(? AS BIGINT) ${pending} ORDER BY change_number LIMIT ${CHUNK_MAX}`;
+    for (;;) {
+      throwIfCancelled(signal);
+      const chunk = await this.database.query((connection) => rowsOf(connection, sql, [String(after)]));
+      for (const row of chunk) {
+        throwIfCancelled(signal);
+        const manifest = manifestOfRow(row);
+        after = manifest.changeNumber;
+        yield manifest;
+      }
+      if (chunk.length < CHUNK_MAX) return;
+    }
+  }
+
+  /** StorageBackend.changeNumbers. */
+  async changeNumbers(): Promise<{ floor: bigint; newest: bigint }> {
+    const row = await this.database.query(async (connection) => (await connection('store').first()) as StoreRow);
+    return { floor: BigInt(row.floor), newest: BigInt(row.change_number) };
+  }
+
+  /** StorageBackend.setReplication. */
+  async setReplication(key: string, revision: bigint, state: ReplicationState): Promise<void> {
+    await this.database.transact(async (connection) => {
+      await this.lock(connection);
+      const manifest = await this.newest(key, connection);
+      if (manifest?.revision !== revision || manifest.replication === state) return;
+      const before = isPending(manifest);
+      manifest.replication = state;
+      const row = { replication: ReplicationState[state], manifest: manifestBytes(manifest) };
+      await connection('results').where({ key }).update(row);
+      const pending_count = connection.raw('pending_count + ?', [isPending(manifest) - before]);
+      await connection('store').where({ id: 1 }).update({ pending_count });
+    });
+  }
+}
+
+/** The row of the store: counted as it changes, so that nothing need be counted through. */
+export interface StoreRow {
+  readonly change_number: number | string;
+  readonly floor: number | string;
+  readonly result_count: number | string;
+  readonly pending_count: number | string;
+  readonly size_bytes: number | string;
+}
+
+async function rowsOf(
+  connection: Connection,
+  sql: string,
+  bindings: readonly (string | number)[],
+): Promise<ManifestRow[]> {
+  const answer: unknown = await connection.raw(sql, [...bindings]);
+  return (Array.isArray(answer) ? answer : (answer as { rows: unknown[] }).rows) as ManifestRow[];
+}
+
+function isResult(manifest: Manifest | undefined): 0 | 1 {
+  return manifest?.kind === RevisionKind.COMMITTED ? 1 : 0;
+}
+
+function isPending(manifest: Manifest | undefined): 0 | 1 {
+  return manifest?.replication === ReplicationState.PENDING ? 1 : 0;
+}
