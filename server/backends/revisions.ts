@@ -28,6 +28,8 @@ function isReplicated(manifest: Manifest | undefined): boolean {
 export function follow(manifest: Manifest, before: Manifest | undefined, mode?: ReplicationMode): Manifest {
   manifest.revision = (before?.revision ?? 0n) + 1n;
   manifest.updateTime = timeAfter(before?.updateTime);
+  // A commit is known by its two times being one.
+  if (manifest.kind === RevisionKind.COMMITTED) manifest.commitTime ??= manifest.updateTime;
   manifest.replication = replicationAfter(before, mode);
   return manifest;
 }

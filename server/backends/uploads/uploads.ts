@@ -182,7 +182,6 @@ export class Uploads<Rows extends UploadRows, Change> {
     const committed = await this.results.publish(record.key, async (before) => {
       checkRevision(record.key, expected === undefined ? undefined : Number(expected), committedRevision(before));
       follow(manifest, before, record.replication);
-      if (manifest.updateTime !== undefined) manifest.commitTime = manifest.updateTime;
       const changes = await this.store.complete(rows, manifest);
       return { manifest, changes: [...changes, ...this.store.remember(committedRecord(record, manifest))] };
     });
