@@ -53,9 +53,11 @@ const ANSWERS = [
 
 /** Numbers that PostgreSQL gives as text. */
 function plain(rows: readonly Record<string, unknown>[]): unknown[] {
-  return rows.map(({ bytes: _, ...row }) =>
+  return rows.map((row) =>
     Object.fromEntries(
-      Object.entries(row).map(([name, value]) => [name, /^-?\d+$/.test(String(value)) ? Number(value) : value]),
+      Object.entries(row)
+        .filter(([name]) => name !== 'bytes')
+        .map(([name, value]) => [name, /^-?\d+$/.test(String(value)) ? Number(value) : value]),
     ),
   );
 }

@@ -39,8 +39,8 @@ const anyText = fc.constantFrom(...TEXTS);
 const anyField: fc.Arbitrary<Field> = fc.oneof(
   fc
     .constantFrom('key', 'problem', 'solver', 'description', 'state', 'outcome', 'upload_id', 'row_count', 'size_bytes')
-    .map((name): Field => ({ name }) as Field),
-  fc.constantFrom('revision', 'create_time', 'commit_time', 'update_time').map((name): Field => ({ name }) as Field),
+    .map((name): Field => ({ name })),
+  fc.constantFrom('revision', 'create_time', 'commit_time', 'update_time').map((name): Field => ({ name })),
   fc.constantFrom('t', 'ä', 'absent').map((tag): Field => ({ name: 'tag', tag })),
   fc.constantFrom(...OBJECTIVES).map((objective): Field => ({ name: 'best', objective })),
 );
@@ -130,7 +130,7 @@ describe.each(['sqlite', 'postgresql'])('lists of %s', (dialect) => {
         void ((target.columns = manifest.columns), (target.outcome = manifest.outcome));
       const there = await backend.annotate(manifest.key, undefined, describeAs);
       const here = await reference.annotate(manifest.key, undefined, describeAs);
-      here.updateTime = there.updateTime as NonNullable<typeof there.updateTime>;
+      here.updateTime = there.updateTime;
     }
   });
   afterAll(async () => {

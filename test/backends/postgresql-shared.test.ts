@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openDatabaseBackend, type DatabaseBackend } from '../../server/backends/database/database-backend.js';
+import { openDatabaseBackend } from '../../server/backends/database/database-backend.js';
 import type { ListQuery } from '../../server/backends/backend.js';
 import { PostgresServer } from './postgres.js';
 import { all, asText, commit, lineRows, load, RUNNING, save, uploadSpec } from './runs.js';
@@ -14,7 +14,7 @@ afterAll(() => server[Symbol.asyncDispose]());
 async function two(times: { upload_ttl_ms?: number; revision_retention_ms?: number } = {}) {
   const connection_string = await server.createDatabase();
   const open = () => openDatabaseBackend({ connection_string, ...times });
-  const [a, b] = (await Promise.all([open(), open()])) as [DatabaseBackend, DatabaseBackend];
+  const [a, b] = await Promise.all([open(), open()]);
   const close = () => Promise.all([a[Symbol.asyncDispose](), b[Symbol.asyncDispose]()]);
   return { a, b, [Symbol.asyncDispose]: async () => void (await close()) };
 }

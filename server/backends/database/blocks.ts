@@ -50,12 +50,12 @@ export async function blocksOf(
   fromRow: number,
   toRow: number,
 ): Promise<StoredBlock[]> {
-  const rows = (await connection('blocks')
+  const rows = await connection('blocks')
     .where('segment_id', segmentId)
     .andWhere('first_row', '<', toRow)
     .andWhereRaw('first_row + row_count > ?', [fromRow])
     .orderBy('first_row')
-    .select('first_row', 'row_count', 'header_bytes', 'block_bytes', 'is_loose')) as BlockRow[];
+    .select<BlockRow[]>('first_row', 'row_count', 'header_bytes', 'block_bytes', 'is_loose');
   return rows.map((row) => ({
     ...{ firstRow: Number(row.first_row), rowCount: Number(row.row_count) },
     ...{ headerBytes: row.header_bytes, blockBytes: row.block_bytes, isLoose: Boolean(row.is_loose) },
@@ -69,9 +69,9 @@ export async function readWholeBlock(
   block: StoredBlock,
   columnCount: number,
 ): Promise<Batch> {
-  const row = (await connection('blocks')
+  const row = await connection('blocks')
     .where({ segment_id: segmentId, first_row: block.firstRow })
-    .first('bytes')) as { bytes: Uint8Array } | undefined;
+    .first<{ bytes: Uint8Array } | undefined>('bytes');
   const bytes = row === undefined ? undefined : asBuffer(row.bytes);
   const header = bytes && parseHeader(bytes, 0);
   if (bytes === undefined || header?.entry.firstRow !== block.firstRow || header.entry.rowCount !== block.rowCount)
@@ -131,7 +131,7 @@ class SegmentSource implements Source {
       const block = connection('blocks').where({ segment_id, first_row: entry.firstRow });
       // Both databases count from 1.
       const part = connection.raw('substr(bytes, ?, ?) AS bytes', [position - entry.offset + 1, byteLength]);
-      return (await block.first(isWhole ? 'bytes' : part)) as { bytes: Uint8Array } | undefined;
+      return await block.first<{ bytes: Uint8Array } | undefined>(isWhole ? 'bytes' : part);
     });
     if (row === undefined) throw await this.missing(entry.firstRow);
     return asBuffer(row.bytes);

@@ -100,9 +100,13 @@ export class DatabaseBackend implements StorageBackend {
   }
 
   async *read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncGenerator<Batch> {
-    using _kept = this.retention.reading(manifest);
-    const schema = schemaOf(manifest.problem?.variables ?? []);
-    yield* readRevision(this.database, manifest, selection, schema, signal);
+    const reading = this.retention.reading(manifest);
+    try {
+      const schema = schemaOf(manifest.problem?.variables ?? []);
+      yield* readRevision(this.database, manifest, selection, schema, signal);
+    } finally {
+      reading[Symbol.dispose]();
+    }
   }
 
   list(query: ListQuery, signal: AbortSignal): AsyncIterable<Manifest> {

@@ -193,9 +193,9 @@ export class DatabaseUploads {
     const ids = [...this.held.keys()];
     for (let i = 0; i < ids.length; i += RENEWED_AT_ONCE) {
       const some = ids.slice(i, i + RENEWED_AT_ONCE);
-      const rows = (await this.database.query((connection) =>
-        connection('uploads').whereIn('upload_id', some).select('upload_id', 'epoch', 'outcome', 'record'),
-      )) as UploadRow[];
+      const rows = await this.database.query((connection) =>
+        connection('uploads').whereIn('upload_id', some).select<UploadRow[]>('upload_id', 'epoch', 'outcome', 'record'),
+      );
       const found = new Map(rows.map((row) => [row.upload_id, row]));
       const own = some.filter((id) => {
         const entry = this.held.get(id);
@@ -260,7 +260,7 @@ export async function insertUpload(
   record: UploadRecord,
   rowCount: number,
 ): Promise<UploadRow | undefined> {
-  const [segment] = (await connection('segments').insert({ removed: false }).returning('id')) as { id: number }[];
+  const [segment] = await connection('segments').insert({ removed: false }).returning<{ id: number }[]>('id');
   const nowMs = Date.now();
   const row = {
     ...{ upload_id: record.uploadId, key: record.key, outcome: 'OPEN' as const, is_copy: record.copyOf !== undefined },

@@ -45,13 +45,13 @@ export class EndedUploads {
 
   /** Ends uploads whose time is over, and forgets those that ended long ago. */
   async expire(nowMs: number): Promise<void> {
-    const over = (await this.database.query((connection) =>
+    const over = await this.database.query((connection) =>
       connection('uploads')
         .where({ outcome: 'OPEN' })
         .andWhere('update_time_ms', '<', nowMs - this.ttlMs)
         .andWhere('held_until_ms', '<=', Date.now())
-        .select('upload_id'),
-    )) as { upload_id: string }[];
+        .select<{ upload_id: string }[]>('upload_id'),
+    );
     for (const { upload_id: uploadId } of over)
       if (!this.uploads.held.has(uploadId)) await this.end(uploadId, 'EXPIRED');
     await this.database.query((connection) =>
@@ -66,14 +66,14 @@ export class EndedUploads {
   async *list(query: { prefix: string; after?: string }): AsyncGenerator<UploadState> {
     let after = query.after ?? '';
     for (;;) {
-      const chunk = (await this.database.query((connection) =>
+      const chunk = await this.database.query((connection) =>
         connection('uploads')
           .where({ outcome: 'OPEN', is_copy: false })
           .andWhere('upload_id', '>', after)
           .orderBy('upload_id')
           .limit(CHUNK)
-          .select('upload_id', 'key', 'row_count', 'create_time_ms', 'update_time_ms', 'held_until_ms'),
-      )) as UploadRow[];
+          .select<UploadRow[]>('upload_id', 'key', 'row_count', 'create_time_ms', 'update_time_ms', 'held_until_ms'),
+      );
       for (const row of chunk) {
         after = row.upload_id;
         if (row.key.startsWith(query.prefix)) yield this.stateOf(row);

@@ -30,6 +30,24 @@ export function filterSql(filter: Filter, asText: AsText): SqlCondition {
   }
 }
 
+/** The first tag that a result must have with a value for the filter to hold, and what else must hold. */
+export function leadingTag(filter: Filter | undefined): { tag: string; value: string; rest: Filter } | undefined {
+  const parts = filter?.kind === 'and' ? filter.parts : filter === undefined ? [] : [filter];
+  for (const [i, part] of parts.entries()) {
+    if (
+      part.kind === 'comparison' &&
+      part.field.name === 'tag' &&
+      part.operator === '=' &&
+      typeof part.value === 'string'
+    )
+      return { tag: part.field.tag, value: part.value, rest: { kind: 'and', parts: parts.toSpliced(i, 1) } };
+    const within = part.kind === 'and' ? leadingTag(part) : undefined;
+    if (within !== undefined)
+      return { ...within, rest: { kind: 'and', parts: [within.rest, ...parts.toSpliced(i, 1)] } };
+  }
+  return undefined;
+}
+
 function joined(parts: readonly Filter[], word: string, empty: SqlCondition, asText: AsText): SqlCondition {
   const conditions = parts.map((part) => filterSql(part, asText));
   if (conditions.length === 0) return empty;

@@ -40,9 +40,14 @@ async function createResults(knex: Knex): Promise<void> {
     text(knex, table, 'key').notNullable().references('key').inTable('results').onDelete('CASCADE');
     text(knex, table, 'name').notNullable();
     text(knex, table, 'value').notNullable();
+    table.bigInteger('commit_time').notNullable();
+    table.bigInteger('update_time').notNullable();
     table.primary(['key', 'name']);
   });
+  // A page of the results with a tag is read in its order from here, however rare or common the tag is.
   await knex.raw('CREATE INDEX tags_by_value ON tags (name, value, key)');
+  for (const column of ['commit_time', 'update_time'])
+    await knex.raw(`CREATE INDEX tags_by_${column} ON tags (name, value, ${column}, key)`);
   await knex.schema.createTable('best', (table) => {
     text(knex, table, 'key').notNullable().references('key').inTable('results').onDelete('CASCADE');
     text(knex, table, 'objective').notNullable();

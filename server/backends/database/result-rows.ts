@@ -37,6 +37,7 @@ export async function writeResult(database: Database, connection: Connection, ma
   if (manifest.kind !== RevisionKind.COMMITTED) return;
   const tags = Object.entries(manifest.tags).map(([name, value]) => ({
     ...{ key: row.key, name: database.text(name), value: database.text(value) },
+    ...{ commit_time: row.commit_time, update_time: row.update_time },
   }));
   const best = manifest.columns.flatMap(({ name, best: value }) =>
     value === undefined ? [] : [{ key: row.key, objective: database.text(name), value }],

@@ -3,10 +3,10 @@ import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_p
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError, throwIfCancelled } from '../../errors.js';
 import { nanoseconds } from '../../times.js';
-import type { ListQuery } from '../backend.js';
+import type { ListOrder, ListPosition, ListQuery } from '../backend.js';
 import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import type { Connection, Database } from './database.js';
-import { filterSql, prefixSql } from './filter-sql.js';
+import { filterSql, leadingTag, prefixSql, type SqlCondition } from './filter-sql.js';
 import { manifestBytes, manifestOfRow, writeResult, type ManifestRow } from './result-rows.js';
 
 /** A key's next manifest. */
@@ -33,8 +33,7 @@ export class Results {
 
   /** The newest revision or marker of a key. */
   async newest(key: string, connection?: Connection): Promise<Manifest | undefined> {
-    const ask = async (on: Connection) =>
-      (await on('results').where({ key }).first('manifest')) as ManifestRow | undefined;
+    const ask = async (on: Connection) => await on('results').where({ key }).first<ManifestRow | undefined>('manifest');
     const row = await (connection === undefined ? this.database.query(ask) : ask(connection));
     return row && manifestOfRow(row);
   }
@@ -81,9 +80,9 @@ export class Results {
 
   /** Locks the row of the store until the transaction ends; gives the newest change's number. */
   async lock(connection: Connection): Promise<bigint> {
-    const row = (await connection('store').where({ id: 1 }).forUpdate().first('change_number')) as {
+    const row = await connection('store').where({ id: 1 }).forUpdate().first<{
       change_number: number | string;
-    };
+    }>('change_number');
     return BigInt(row.change_number);
   }
 
@@ -140,28 +139,24 @@ export class Results {
   }
 
   private listSql({ prefix, filter, orderBy, descending, after }: ListQuery, limit: number) {
-    const asText = (value: string) => this.database.text(value);
-    const prefixed = prefixSql('results.key', prefix);
-    const filtered = filter === undefined ? undefined : filterSql(filter, asText);
-    const compared = descending ? '<' : '>';
+    const lead = leadingTag(filter);
+    // The table that has the order: a tag's rows, where results must have it, else the results.
+    const ordered = lead === undefined ? 'results' : 'lead';
+    const rest = lead?.rest ?? filter;
+    const conditions = [
+      ...(lead === undefined ? [] : [tagSql(this.database.text(lead.tag), this.database.text(lead.value))]),
+      { sql: "results.kind = 'COMMITTED'", bindings: [] },
+      prefixSql(`${ordered}.key`, prefix),
+      ...(after === undefined ? [] : [behindSql(ordered, orderBy, descending, after)]),
+      ...(rest === undefined ? [] : [filterSql(rest, (value) => this.database.text(value))]),
+    ];
     const direction = descending ? 'DESC' : 'ASC';
-    const conditions = ["results.kind = 'COMMITTED'", prefixed.sql];
-    const bindings: (string | number)[] = [...prefixed.bindings];
-    if (after !== undefined && orderBy === 'key') {
-      conditions.push(`results.key ${compared} ?`);
-      bindings.push(after.key);
-    } else if (after !== undefined) {
-      conditions.push(`(results.${orderBy}, results.key) ${compared} (CAST(? AS BIGINT), ?)`);
-      bindings.push(String(after.time), after.key);
-    }
-    if (filtered !== undefined) {
-      conditions.push(`(${filtered.sql})`);
-      bindings.push(...filtered.bindings);
-    }
-    const order =
-      orderBy === 'key' ? `results.key ${direction}` : `results.${orderBy} ${direction}, results.key ${direction}`;
-    const sql = `SELECT results.manifest FROM results WHERE ${conditions.join(' AND ')} ORDER BY ${order} LIMIT ${limit}`;
-    return { sql, bindings };
+    const order = orderBy === 'key' ? '' : `${ordered}.${orderBy} ${direction}, `;
+    // SQLite reads the tables of a CROSS JOIN in the order in which they stand.
+    const tables = lead === undefined ? 'results' : 'tags AS lead CROSS JOIN results';
+    const where = conditions.map(({ sql }) => `(${sql})`).join(' AND ');
+    const sql = `SELECT results.manifest FROM ${tables} WHERE ${where} ORDER BY ${order}${ordered}.key ${direction} LIMIT ${limit}`;
+    return { sql, bindings: conditions.flatMap(({ bindings }) => bindings) };
   }
 
   /** StorageBackend.changes. */
@@ -211,6 +206,20 @@ export interface StoreRow {
   readonly result_count: number | string;
   readonly pending_count: number | string;
   readonly size_bytes: number | string;
+}
+
+function tagSql(tag: string, value: string): SqlCondition {
+  return { sql: 'lead.name = ? AND lead.value = ? AND results.key = lead.key', bindings: [tag, value] };
+}
+
+/** What lies behind a place. */
+function behindSql(table: string, orderBy: ListOrder, descending: boolean, after: ListPosition): SqlCondition {
+  const compared = descending ? '<' : '>';
+  if (orderBy === 'key') return { sql: `${table}.key ${compared} ?`, bindings: [after.key] };
+  return {
+    sql: `(${table}.${orderBy}, ${table}.key) ${compared} (CAST(? AS BIGINT), ?)`,
+    bindings: [String(after.time), after.key],
+  };
 }
 
 async function rowsOf(

@@ -60,14 +60,14 @@ export class Retention {
   async sweep(nowMs: number): Promise<void> {
     let after = 0;
     for (;;) {
-      const due = (await this.database.query((connection) =>
+      const due = await this.database.query((connection) =>
         connection('revisions')
           .where('superseded_ms', '<=', nowMs - this.retentionMs)
           .andWhere('id', '>', after)
           .orderBy('id')
           .limit(CHUNK)
-          .select('id', 'manifest'),
-      )) as OldRevision[];
+          .select<OldRevision[]>('id', 'manifest'),
+      );
       for (const revision of due) await this.remove(revision);
       after = Number(due.at(-1)?.id ?? 0);
       if (due.length < CHUNK) break;
@@ -100,10 +100,7 @@ export class Retention {
   }
 
   private async others(connection: Connection, key: string, id: number): Promise<Manifest[]> {
-    const older = (await connection('revisions')
-      .where({ key })
-      .andWhereNot({ id })
-      .select('manifest')) as ManifestRow[];
+    const older = await connection('revisions').where({ key }).andWhereNot({ id }).select<ManifestRow[]>('manifest');
     const newest = await this.results.newest(key, connection);
     const others = older.map(manifestOfRow);
     return newest?.kind === RevisionKind.COMMITTED ? [...others, newest] : others;
@@ -111,9 +108,9 @@ export class Retention {
 
   /** Removes the rows of segments that nothing needs. */
   private async removeRows(): Promise<void> {
-    const removed = (await this.database.query((connection) =>
-      connection('segments').where({ removed: true }).select('id'),
-    )) as { id: number | string }[];
+    const removed = await this.database.query((connection) =>
+      connection('segments').where({ removed: true }).select<{ id: number | string }[]>('id'),
+    );
     for (const { id } of removed) {
       while (await this.removeSome(Number(id)));
       await this.database.query((connection) =>

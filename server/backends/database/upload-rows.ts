@@ -143,10 +143,10 @@ export class DatabaseRows implements UploadRows {
   /** Locks the upload until the transaction ends; fails where it was taken over or has ended. */
   async lock(connection: Connection): Promise<void> {
     const { uploadId } = this.record;
-    const row = (await connection('uploads')
+    const row = await connection('uploads')
       .where({ upload_id: uploadId })
       .forUpdate()
-      .first('epoch', 'outcome', 'record')) as UploadRow | undefined;
+      .first<UploadRow | undefined>('epoch', 'outcome', 'record');
     const lost = lostError(uploadId, this.epoch, row);
     if (lost !== undefined) throw lost;
   }
