@@ -4,10 +4,10 @@ BUILT := dist/.built
 SOURCES := $(shell find proto server clients -type f \( -name '*.ts' -o -name '*.proto' \) -not -path 'proto/gen/*') \
 	buf.gen.yaml tsconfig.json tsconfig.build.json package.json
 
-.PHONY: help install build demo run test check format bench clean
+.PHONY: help install build demo run test check format bench bench-lists clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
 node_modules/.installed: package.json package-lock.json
 	npm ci --no-audit --no-fund
@@ -40,6 +40,10 @@ check: build ## format, lint, types, contract
 bench: build ## the figures of this machine (minutes; BENCH_TIMES=1 is quicker)
 	npx tsc -p tsconfig.bench.json
 	node dist/test/bench/main.js
+
+bench-lists: build ## pages of lists in stores of many results (BENCH_LISTS=10000,100000)
+	npx tsc -p tsconfig.bench.json
+	node dist/test/bench/lists.js
 
 format: install ## bring all files into form
 	npx prettier --write --log-level warn .

@@ -1,0 +1,109 @@
+/** `make bench-lists`: filtered, ordered pages of 100 in stores of many results, with their p50 and p95. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
+import { ProblemSchema, Direction, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { Outcome, ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { ListQuery, StorageBackend } from '../../server/backends/backend.js';
+import { openBackend, type BackendConfig } from '../../server/backends/open-backend.js';
+import { parseFilter } from '../../server/filter/parse.js';
+import { PostgresServer } from '../backends/postgres.js';
+import { report, seconds } from './figures.js';
+
+const COUNTS = (process.env['BENCH_LISTS'] ?? '10000,100000').split(',').map(Number);
+const WRITERS = 32;
+const PAGES = 40;
+const NEVER = new AbortController().signal;
+
+const problem = create(ProblemSchema, {
+  name: 'beam',
+  solver: 'NSGA2',
+  variables: [
+    { name: 'x', role: VariableRole.DESIGN_VARIABLE, valueType: ValueType.FLOAT64 },
+    { name: 'f', role: VariableRole.OBJECTIVE, valueType: ValueType.FLOAT64, direction: Direction.MINIMIZE },
+  ],
+});
+
+/** One result; its tags pick one in a hundred and one in a thousand. */
+async function save(backend: StorageBackend, number: number): Promise<void> {
+  const spec = {
+    ...{ key: `runs/${String(number).padStart(8, '0')}`, uploadId: `run-${number}`, problem, description: '' },
+    tags: { team: `t${number % 100}`, batch: `b${number % 1000}` },
+    ...{ attributes: undefined, expectedRevision: undefined, replication: ReplicationMode.NONE, append: false },
+  };
+  await using upload = await backend.openUpload(spec, NEVER);
+  const values = new Uint8Array(Float64Array.of(number, -number).buffer);
+  const column = { values, offsets: undefined, validity: undefined };
+  await upload.append({ firstRow: 0, rowCount: 2, columns: [column, column] });
+  await upload.commit({ rowCount: 2, outcome: Outcome.FINISHED, resultSets: [] });
+}
+
+async function fill(backend: StorageBackend, from: number, to: number): Promise<void> {
+  let next = from;
+  const write = async () => {
+    while (next < to) await save(backend, next++);
+  };
+  await Promise.all(Array.from({ length: WRITERS }, write));
+}
+
+const QUERIES: readonly [
+  name: string,
+  query: (count: number) => Pick<ListQuery, 'orderBy' | 'descending'> & { filter: string },
+][] = [
+  ['newest 100', () => ({ filter: '', orderBy: 'commit_time', descending: true })],
+  ['newest 100 of one in 100', () => ({ filter: 'tags.team = t7', orderBy: 'commit_time', descending: true })],
+  ['100 by key of one in 1,000', () => ({ filter: 'tags.batch = b7', orderBy: 'key', descending: false })],
+  [
+    'newest 100 of the 1,000 best',
+    (count) => ({ filter: `best.f < ${1000 - count}`, orderBy: 'commit_time', descending: true }),
+  ],
+];
+
+/** Milliseconds that pages took, in order. */
+async function pages(backend: StorageBackend, query: ListQuery): Promise<number[]> {
+  const times: number[] = [];
+  for (let i = 0; i < PAGES; i++) {
+    const taken = await seconds(async () => {
+      let rows = 0;
+      for await (const manifest of backend.list(query, NEVER)) if (manifest.key !== '' && ++rows === 100) break;
+    });
+    times.push(taken * 1000);
+  }
+  return times.sort((a, b) => a - b);
+}
+
+async function measure(name: string, config: BackendConfig): Promise<void> {
+  await using backend = await openBackend(config, {});
+  let filled = 0;
+  for (const count of COUNTS) {
+    const from = filled;
+    const taken = await seconds(() => fill(backend, from, count));
+    report(`${name}: results saved, up to ${count.toLocaleString('en')}`, [(count - from) / taken], '/s');
+    filled = count;
+    for (const [what, make] of QUERIES) {
+      const { filter, ...order } = make(count);
+      const times = await pages(backend, { prefix: 'runs/', filter: parseFilter(filter), ...order });
+      report(`${name}, ${count.toLocaleString('en')}: ${what}, p50`, [times[PAGES >> 1] ?? NaN], 'ms');
+      report(`${name}, ${count.toLocaleString('en')}: ${what}, p95`, [times[Math.floor(PAGES * 0.95)] ?? NaN], 'ms');
+    }
+  }
+}
+
+async function main(): Promise<void> {
+  const folder = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'optistore-bench-lists-'));
+  const postgres = await PostgresServer.start();
+  try {
+    process.stdout.write(
+      `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim()}; ${PAGES} pages each\n\n`,
+    );
+    await measure('leveldb', { type: 'leveldb', path: join(folder, 'leveldb') });
+    await measure('sqlite', { type: 'database', connection_string: `sqlite:///${join(folder, 'results.db')}` });
+    await measure('postgresql', { type: 'database', connection_string: await postgres.createDatabase() });
+  } finally {
+    await postgres[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+await main();
