@@ -123,9 +123,6 @@ export class Database implements AsyncDisposable {
   }
 }
 
-/** knex prints lines of its own about connections; here whoever calls is told, by a StorageError. */
-const QUIET = { warn: () => undefined, error: () => undefined, deprecate: () => undefined, debug: () => undefined };
-
 /** What a raw SQLite connection of the driver does. */
 interface SqliteConnection {
   serialize(): void;
@@ -141,7 +138,7 @@ function sqliteConfig(file: string | undefined): Knex.Config {
     );
   };
   return {
-    ...{ client: 'sqlite3', useNullAsDefault: true, compileSqlOnError: false, log: QUIET },
+    ...{ client: 'sqlite3', useNullAsDefault: true, compileSqlOnError: false },
     connection: { filename: file ?? ':memory:' },
     // The one connection stays: of a database in memory it is the database.
     pool: { min: 1, max: 1, idleTimeoutMillis: 2 ** 31 - 1, afterCreate },
@@ -151,7 +148,7 @@ function sqliteConfig(file: string | undefined): Knex.Config {
 
 function postgresqlConfig(url: string): Knex.Config {
   return {
-    ...{ client: 'pg', compileSqlOnError: false, log: QUIET },
+    ...{ client: 'pg', compileSqlOnError: false },
     connection: {
       connectionString: url,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
