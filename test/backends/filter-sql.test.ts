@@ -8,7 +8,14 @@ import { ColumnSummarySchema, Outcome } from '../../proto/gen/optistore/v1/resul
 import type { ListOrder, ListQuery } from '../../server/backends/backend.js';
 import { openDatabaseBackend, type DatabaseBackend } from '../../server/backends/database/database-backend.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
-import type { Comparison, Field, Filter, Operator, Value } from '../../server/filter/filter.js';
+import {
+  allTags,
+  type Comparison,
+  type Field,
+  type Filter,
+  type Operator,
+  type Value,
+} from '../../server/filter/filter.js';
 import { nanoseconds } from '../../server/times.js';
 import { PostgresServer } from './postgres.js';
 import { all, RUNNING, save } from './runs.js';
@@ -156,6 +163,7 @@ describe.each(['sqlite', 'postgresql'])('lists of %s', (dialect) => {
       prefix: fc.constantFrom('', 'k', 'ka', 'k\u{10ffff}', 'k\ud7ff', 'x'),
       orderBy: fc.constantFrom<ListOrder>('key', 'commit_time'),
       descending: fc.boolean(),
+      filter: fc.option(fc.constantFrom(allTags({ t: 'a' }), allTags({ ä: 'ab', t: 'a' })), { nil: undefined }),
       after: fc.option(fc.nat(manifests.length - 1), { nil: undefined }),
     });
     const property = fc.asyncProperty(anyQuery, async ({ after: index, ...rest }) => {

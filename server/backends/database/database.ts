@@ -123,6 +123,11 @@ export class Database implements AsyncDisposable {
   }
 }
 
+/** Knex writes to standard output what it also throws. */
+const SILENT = { debug: ignore, warn: ignore, error: ignore, deprecate: ignore };
+
+function ignore(): void {}
+
 /** What a raw SQLite connection of the driver does. */
 interface SqliteConnection {
   serialize(): void;
@@ -138,7 +143,7 @@ function sqliteConfig(file: string | undefined): Knex.Config {
     );
   };
   return {
-    ...{ client: 'sqlite3', useNullAsDefault: true, compileSqlOnError: false },
+    ...{ client: 'sqlite3', useNullAsDefault: true, compileSqlOnError: false, log: SILENT },
     connection: { filename: file ?? ':memory:' },
     // The one connection stays: of a database in memory it is the database.
     pool: { min: 1, max: 1, idleTimeoutMillis: 2 ** 31 - 1, afterCreate },
@@ -148,7 +153,7 @@ function sqliteConfig(file: string | undefined): Knex.Config {
 
 function postgresqlConfig(url: string): Knex.Config {
   return {
-    ...{ client: 'pg', compileSqlOnError: false },
+    ...{ client: 'pg', compileSqlOnError: false, log: SILENT },
     connection: {
       connectionString: url,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

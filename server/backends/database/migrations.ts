@@ -33,8 +33,12 @@ async function createResults(knex: Knex): Promise<void> {
     table.bigInteger('change_number').notNullable().unique('results_by_change');
     table.binary('manifest').notNullable();
   });
-  for (const column of ['commit_time', 'update_time', 'create_time', 'row_count', 'problem', 'solver'])
+  for (const column of ['commit_time', 'update_time', 'create_time', 'row_count'])
     await knex.raw(`CREATE INDEX results_by_${column} ON results (${column}, key) WHERE kind = 'COMMITTED'`);
+  for (const column of ['problem', 'solver'])
+    await knex.raw(
+      `CREATE INDEX results_by_${column} ON results (${column}, commit_time, key) WHERE kind = 'COMMITTED'`,
+    );
   await knex.raw("CREATE INDEX results_pending ON results (change_number) WHERE replication = 'PENDING'");
   await knex.schema.createTable('tags', (table) => {
     text(knex, table, 'key').notNullable().references('key').inTable('results').onDelete('CASCADE');
