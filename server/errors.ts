@@ -56,6 +56,8 @@ const CODE_OF_REASON: Record<Reason, keyof typeof GrpcCode> = {
   TOO_MANY_RESULT_SETS: 'RESOURCE_EXHAUSTED',
   FILTER_INVALID: 'INVALID_ARGUMENT',
   EVENTS_EXPIRED: 'OUT_OF_RANGE',
+  NO_SECONDARY: 'FAILED_PRECONDITION',
+  VOLATILE_TARGET: 'FAILED_PRECONDITION',
 };
 
 /** A failure that the caller can act on. Its message says what was wrong, what was expected and what to do. */

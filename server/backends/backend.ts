@@ -80,7 +80,8 @@ export interface StorageBackend extends AsyncDisposable {
 
   /**
    * Puts a MOVED marker of the same number in the place of the newest revision, once that is safe elsewhere. Loads
-   * go on as after a deletion. REVISION_MISMATCH where it is no longer the newest. Moved already: does nothing.
+   * go on as after a deletion. REVISION_MISMATCH where it is no longer the newest. Moved already: does nothing, or
+   * raises the marker to a revision that the result has got where it is now.
    */
   moveOut(key: string, revision: number, signal: AbortSignal): Promise<void>;
 
@@ -90,8 +91,8 @@ export interface StorageBackend extends AsyncDisposable {
    * else they are pulled from `read` (from a row on: a copy that was cut off is resumed), and checked against the
    * manifest's checksums before anything becomes visible: RESULT_CORRUPT. Atomic, durable. Gives the manifest
    * as it is here.
-   * This store's newest has the same number: does nothing, unless it is a MOVED marker, or `replace` says that its
-   * rows are bad. It has a greater number: REVISION_MISMATCH.
+   * This store's newest is a copy of it: does nothing, unless `replace` says that its rows are bad. A MOVED marker of that
+   * number gives way. It is another revision of the same number, or has a greater number: REVISION_MISMATCH.
    */
   copyIn(
     manifest: Manifest,

@@ -64,11 +64,15 @@ export function deleted(key: string, before: Manifest | undefined, expected: num
   return follow(create(ManifestSchema, { key, kind: RevisionKind.DELETED, uploadId: randomUUID() }), before);
 }
 
-/** The marker of a result that was moved elsewhere; undefined where it was already. REVISION_MISMATCH. */
+/**
+ * The marker of a result that was moved elsewhere, or of the greater revision that it has there now; undefined where it is
+ * that already. REVISION_MISMATCH.
+ */
 export function movedOut(key: string, before: Manifest | undefined, revision: number): Manifest | undefined {
   if (before === undefined) throw resultNotFound(key);
   if (before.kind === RevisionKind.MOVED && Number(before.revision) === revision) return undefined;
-  checkRevision(key, revision, committedRevision(before));
+  const isRaised = before.kind === RevisionKind.MOVED && Number(before.revision) < revision;
+  if (!isRaised) checkRevision(key, revision, committedRevision(before));
   const { uploadId } = before;
   return create(ManifestSchema, {
     ...{ key, kind: RevisionKind.MOVED, revision: BigInt(revision), uploadId },
@@ -77,14 +81,31 @@ export function movedOut(key: string, before: Manifest | undefined, revision: nu
   });
 }
 
-/** Whether a store that has `before` takes a copy of another store's revision. REVISION_MISMATCH where it has a newer one. */
+/**
+ * Whether a store that has `before` takes a copy of another store's revision. REVISION_MISMATCH where it has a newer one, or
+ * another one of the same number: two stores that were changed without each other.
+ */
 export function takesCopy(source: Manifest, before: Manifest | undefined, replace: boolean): boolean {
   if (before === undefined || before.revision < source.revision) return true;
-  if (before.revision === source.revision) return before.kind === RevisionKind.MOVED || replace;
+  if (before.revision === source.revision) {
+    if (before.kind === RevisionKind.MOVED) return true;
+    if (isSameRevision(before, source)) return replace;
+  }
+  const is = before.revision === source.revision ? 'is another one of that number' : 'is older';
   throw new StorageError(
     'REVISION_MISMATCH',
-    `"${source.key}" is at revision ${before.revision} here; revision ${source.revision} is older and is not put in its place.`,
+    `"${source.key}" is at revision ${before.revision} here; revision ${source.revision} ${is} and is not put in its place.`,
     { metadata: { revision: String(before.revision) } },
+  );
+}
+
+/** Whether two stores' revisions of one number are copies of each other: made by the same upload or deletion, at the same time. */
+export function isSameRevision(a: Manifest, b: Manifest): boolean {
+  return (
+    a.revision === b.revision &&
+    a.kind === b.kind &&
+    a.uploadId === b.uploadId &&
+    nanoseconds(a.updateTime) === nanoseconds(b.updateTime)
   );
 }
 

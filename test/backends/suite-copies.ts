@@ -125,6 +125,20 @@ export function copyPromises(open: OpenBackend): void {
     await expect(late).rejects.toMatchObject({ reason: 'REVISION_MISMATCH' });
   });
 
+  test('another revision of the same number is not taken for a copy, and not put in its place', async () => {
+    await using opened = await open();
+    const { backend } = opened;
+    await using other = new MemoryBackend({ max_memory_mb: 64 });
+    const own = await save(backend, 'k', [lineRows(0, 10)]);
+    const theirs = await save(other, 'k', [lineRows(0, 20)]);
+    for (const replace of [false, true]) {
+      const copied = backend.copyIn(theirs, rowsOf(other, theirs), { replace }, RUNNING);
+      await expect(copied).rejects.toMatchObject({ reason: 'REVISION_MISMATCH', metadata: { revision: '1' } });
+    }
+    expect(await newest(backend, 'k')).toEqual(own);
+    expect(await all(backend.uploads({ prefix: '' }, RUNNING))).toEqual([]);
+  });
+
   test('a bad revision is replaced by the same one of another store', async () => {
     await using opened = await open({ revision_retention_ms: 0 });
     const { backend } = opened;
@@ -157,6 +171,9 @@ export function copyPromises(open: OpenBackend): void {
     await backend.moveOut('k', 1, RUNNING);
     expect((await save(backend, 'k', [])).revision).toBe(2n);
     await backend.moveOut('k', 2, RUNNING);
-    expect(await backend.delete('k', undefined, RUNNING)).toBe(3);
+    // It was changed twice where it is now.
+    await backend.moveOut('k', 4, RUNNING);
+    await expect(backend.moveOut('k', 3, RUNNING)).rejects.toMatchObject({ reason: 'REVISION_MISMATCH' });
+    expect(await backend.delete('k', undefined, RUNNING)).toBe(5);
   });
 }
