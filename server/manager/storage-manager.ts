@@ -11,7 +11,8 @@ import { readSet, type ServedSet, type SetSelection } from './result-sets/read-s
 import { afterCommit } from './after-commit.js';
 import { cached } from './cache/cached.js';
 import { ResultCache, type CacheStats } from './cache/result-cache.js';
-import { verifyResults, type VerifiedCopy } from './verification/verify-results.js';
+import type { CheckedCopy, CopyRole } from './verification/checked-copy.js';
+import { countCopies, verifyResults, type VerifySpec } from './verification/verify-results.js';
 import { ChangeBell } from './watch/change-bell.js';
 import { watchResults, type WatchEvent, type WatchSpec } from './watch/watch-results.js';
 import { inRole, type RoleStore, type ServedRows } from './served-rows.js';
@@ -189,9 +190,14 @@ export class StorageManager implements AsyncDisposable {
     return revision;
   }
 
-  /** Reads all results whose keys begin so from the primary, past the cache, and checks every byte. */
-  verify(prefix: string, signal: AbortSignal): AsyncIterable<VerifiedCopy> {
-    return verifyResults(this.primary, prefix, signal);
+  /** Reads results again, past the cache, and checks every byte of every copy; repairs where that is asked for. NO_SECONDARY. */
+  verify(spec: VerifySpec, signal: AbortSignal): AsyncIterable<CheckedCopy> {
+    return verifyResults({ primary: this.primary, secondary: undefined, pinned: this.primary }, spec, signal);
+  }
+
+  /** How many copies there are to verify. NO_SECONDARY. */
+  copyCount(role: CopyRole | undefined, signal: AbortSignal): Promise<number> {
+    return countCopies({ primary: this.primary, secondary: undefined, pinned: this.primary }, role, signal);
   }
 
   /** How the primary is. */
