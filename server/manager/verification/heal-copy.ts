@@ -42,10 +42,7 @@ export async function healCopy(
   };
   try {
     const healed = await putBack(stores, copy, from, to, readRows, signal);
-    if (healed === undefined) {
-      const held = heldInstead(await newestOf(from, copy.key, signal));
-      return unhealed(copy, `The ${otherRole(copy.role)} has ${held}`, byteLength);
-    }
+    if (healed === undefined) return notHealed(copy, await newestOf(from, copy.key, signal), byteLength);
     const read = await verifyCopy(to, healed, pace, signal);
     byteLength += read.byteLength;
     if (read.fault !== undefined)
@@ -57,6 +54,14 @@ export async function healCopy(
     if (why === undefined) throw error;
     return unhealed(copy, why, byteLength);
   }
+}
+
+/** A copy that the other store can't give: it has something else. */
+function notHealed(copy: CheckedCopy, held: Manifest | undefined, byteLength: number): CheckedCopy {
+  // A revision that the other store has, and is not taken: here is another one of that number.
+  if (copy.state === 'missing' && held?.revision === copy.revision)
+    return told(copy, `${copy.message} Load both, and delete the one that is not wanted.`, byteLength);
+  return unhealed(copy, `The ${otherRole(copy.role)} has ${heldInstead(held)}`, byteLength);
 }
 
 /** Gives the copy as it is now; undefined where the other store has none of this revision. */

@@ -26,8 +26,8 @@ export interface ScrubCounts {
   readonly failure: string | undefined;
 }
 
-/** Timers hold no more than 24 days. */
-const SLEEP_MS_MAX = 24 * 3_600_000;
+/** Timers hold no more than 24 days: 2^31 ms. */
+const SLEEP_MS_MAX = 24 * 24 * 3_600_000;
 
 /**
  * Verifies everything again and again by itself, slowly, and repairs what it can. A pass that fails is tried again later;

@@ -171,6 +171,8 @@ class Verification {
 function missingMessage(role: CopyRole, lacking: Manifest, held: Manifest | undefined): string {
   const what = lacking.kind === RevisionKind.DELETED ? 'The marker of its deletion' : `Revision ${lacking.revision}`;
   const why = role === 'primary' ? 'which the secondary has' : 'which was replicated';
+  if (held?.revision === lacking.revision)
+    return `${what}, ${why}, is not in the ${role}: it has another revision of that number. They were changed without each other.`;
   return `${what}, ${why}, is not in the ${role}: it has ${heldInstead(held)}.`;
 }
 
