@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
-import type { Outcome, Result, ResultView, SetOperation } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { Backend, Outcome, Result, ResultView, SetOperation } from '../../proto/gen/optistore/v1/result_pb.js';
 import type {
   GetStatusResponse,
   Upload,
@@ -108,6 +108,16 @@ export interface WatchOptions {
   readonly afterEvent?: bigint;
   /** Also saves in progress. */
   readonly includeUploads?: boolean;
+}
+
+/** What to verify. */
+export interface VerifyOptions {
+  /** Keys that begin with this. */
+  readonly prefix?: string;
+  /** PRIMARY or SECONDARY. Default: the copies of both. */
+  readonly backend?: Backend;
+  /** Replace what is corrupt or missing by the other store's copy. Default: false. */
+  readonly repair?: boolean;
 }
 
 /** What to list. */
@@ -296,8 +306,11 @@ export class OptistoreClient implements AsyncDisposable {
     }
   }
 
-  /** Reads results again from beginning to end, and tells of each whether every byte checks. */
-  verifyResults(options: { prefix?: string } = {}): AsyncIterable<VerifyResultsResponse> {
+  /**
+   * Reads results again from beginning to end, and tells of each copy whether every byte checks; repairs by the other
+   * store's where that is asked for. NO_SECONDARY.
+   */
+  verifyResults(options: VerifyOptions = {}): AsyncIterable<VerifyResultsResponse> {
     return this.channel.stream('verifyResults', create(VerifyResultsRequestSchema, options));
   }
 

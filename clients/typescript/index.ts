@@ -9,6 +9,7 @@ export type {
   SaveOptions,
   SetContent,
   SetOptions,
+  VerifyOptions,
   WatchOptions,
 } from './client.js';
 export { OptistoreError } from './errors.js';
