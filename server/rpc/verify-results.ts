@@ -1,10 +1,11 @@
 import { create } from '@bufbuild/protobuf';
-import { Backend } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { Backend } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { VerifyResultsRequest, VerifyResultsResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { VerifyResultsResponseSchema, VerifyState } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { StorageManager } from '../manager/storage-manager.js';
 import type { CopyRole, CopyState } from '../manager/verification/checked-copy.js';
 import { invalid } from '../manager/validate.js';
+import { roleOf, toBackend } from './convert.js';
 import { shuttingDown } from './save-stream.js';
 import type { CallContext } from './service.js';
 
@@ -21,7 +22,7 @@ export async function* verifyStream(
   { prefix, backend, repair }: VerifyResultsRequest,
   { signal, draining }: CallContext,
 ): AsyncGenerator<VerifyResultsResponse> {
-  const role = roleOf(backend);
+  const role = copyRoleOf(backend);
   const copies = manager.verify({ prefix, role, repair }, signal);
   // A prefix has some of them; how many, only the list tells.
   const totalCount = prefix === '' ? BigInt(await manager.copyCount(role, signal)) : 0n;
@@ -33,22 +34,14 @@ export async function* verifyStream(
     checkedBytes += BigInt(copy.byteLength);
     yield create(VerifyResultsResponseSchema, {
       ...{ key: copy.key, revision: copy.revision, message: copy.message, checkedCount, totalCount, checkedBytes },
-      backend: copy.role === 'primary' ? Backend.PRIMARY : Backend.SECONDARY,
+      backend: toBackend(copy.role),
       state: STATE[copy.state],
     });
   }
 }
 
-function roleOf(backend: Backend): CopyRole | undefined {
-  switch (backend) {
-    case Backend.UNSPECIFIED:
-      return undefined;
-    case Backend.PRIMARY:
-      return 'primary';
-    case Backend.SECONDARY:
-      return 'secondary';
-    case Backend.CACHE:
-    default:
-      throw invalid('backend is CACHE, or one that is not known; PRIMARY, SECONDARY or none was expected');
-  }
+function copyRoleOf(backend: Backend): CopyRole | undefined {
+  const role = roleOf(backend, 'backend');
+  if (role === 'cache') throw invalid('backend is CACHE; PRIMARY or SECONDARY is possible');
+  return role;
 }
