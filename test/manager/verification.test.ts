@@ -4,6 +4,9 @@ import { ReplicationMode, ReplicationState } from '../../proto/gen/optistore/v1/
 import type { StorageBackend } from '../../server/backends/backend.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
 import { StorageError } from '../../server/errors.js';
+import { parseFilter } from '../../server/filter/parse.js';
+import { composed } from '../../server/manager/compose.js';
+import type { Stores } from '../../server/manager/stores.js';
 import { verifyResults } from '../../server/manager/verification/verify-results.js';
 import { KEEP, newest, rowsOf } from '../backends/suite-copies.js';
 import { all, asText, lineRows, load, RUNNING, save } from '../backends/runs.js';
@@ -313,6 +316,26 @@ describe('what is absent on purpose', () => {
 });
 
 describe('an entry of a store that does not check', () => {
+  test('hides no other from lists in any order, which name its store; the secondary shows what it has', async () => {
+    await using two = await TwoStores.make();
+    for (const key of ['a', 'b', 'c']) await two.saveToBoth(key, 3);
+    await save(two.primary, 'd', [lineRows(0, 3)]);
+    await two.damagePrimaryEntry('b');
+    await two.damageSecondaryEntry('c');
+    for (const orderBy of ['key', 'commit_time', 'update_time'] as const)
+      for (const filter of [undefined, parseFilter('problem = line')])
+        for (const descending of [false, true]) {
+          const query = { prefix: '', filter, orderBy, descending };
+          const listed = async (stores: Stores) => {
+            const list = composed(stores, undefined, ReplicationMode.NONE).store.list(query, RUNNING);
+            const keys = (await all(list)).map(({ key }) => key);
+            return [(descending ? keys.reverse() : keys).join(''), [...list.unreachable].sort()];
+          };
+          expect(await listed({ ...two.stores, secondary: undefined })).toEqual(['acd', ['primary']]);
+          expect(await listed(two.stores)).toEqual(['abcd', ['primary', 'secondary']]);
+        }
+  });
+
   test.each(['primary', 'secondary'] as const)('of the %s is told, and hides no other', async (role) => {
     await using two = await TwoStores.make();
     for (const key of ['a', 'b', 'c']) await two.saveToBoth(key, key === 'b' ? MANY : 3);

@@ -156,7 +156,9 @@ export class Results {
     // SQLite reads the tables of a CROSS JOIN in the order in which they stand.
     const tables = lead === undefined ? 'results' : 'tags AS lead CROSS JOIN results';
     const where = conditions.map(({ sql }) => `(${sql})`).join(' AND ');
-    const columns = [...MANIFEST_COLUMNS, 'commit_time', 'update_time'].map((name) => `results.${name}`).join(', ');
+    // Nanoseconds are beyond what a double holds, which is what SQLite's driver makes of numbers: as text.
+    const times = ['commit_time', 'update_time'].map((name) => `CAST(results.${name} AS TEXT) AS ${name}`);
+    const columns = [...MANIFEST_COLUMNS.map((name) => `results.${name}`), ...times].join(', ');
     const sql = `SELECT ${columns} FROM ${tables} WHERE ${where} ORDER BY ${order}${ordered}.key ${direction} LIMIT ${limit}`;
     return { sql, bindings: conditions.flatMap(({ bindings }) => bindings) };
   }
@@ -203,8 +205,8 @@ export class Results {
 
 /** A manifest and its places in lists; each list asks for those that it needs. */
 interface ListedRow extends ManifestRow {
-  readonly commit_time: number | string;
-  readonly update_time: number | string;
+  readonly commit_time: string;
+  readonly update_time: string;
   readonly change_number: number | string;
 }
 
