@@ -1,12 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import type { StorageBackend } from '../../server/backends/backend.js';
-import { StorageError } from '../../server/errors.js';
 import type { CheckedCopy } from '../../server/manager/verification/checked-copy.js';
 import { machineClock, RatePace, type Clock } from '../../server/manager/verification/pace.js';
 import { Scrub } from '../../server/manager/verification/scrub.js';
 import { lineRows, RUNNING, save } from '../backends/runs.js';
 import { until } from '../cli/cli.js';
-import { MANY, TwoStores } from './two-stores.js';
+import { MANY, TwoStores, unreachable } from './two-stores.js';
 
 const HOUR_MS = 3_600_000;
 const WEEK_MS = 7 * 24 * HOUR_MS;
@@ -146,14 +144,7 @@ describe('the scrub', () => {
     await using two = await TwoStores.make();
     await two.saveToBoth('k', 3);
     let isDown = true;
-    const secondary = Object.create(two.secondary, {
-      stat: {
-        value: (...call: Parameters<StorageBackend['stat']>) =>
-          isDown
-            ? Promise.reject(new StorageError('BACKEND_UNAVAILABLE', 'down'))
-            : two.secondary.stat(call[0], call[1]),
-      },
-    }) as StorageBackend;
+    const secondary = unreachable(two.secondary, () => isDown);
     // The first sleep of an hour is that before the first pass, the second that behind its failure.
     const clock = new TestClock((_, count) => {
       isDown = count === 1;
@@ -171,9 +162,7 @@ describe('the scrub', () => {
   test('says why a pass failed', async () => {
     await using two = await TwoStores.make();
     await two.saveToBoth('k', 3);
-    const secondary = Object.create(two.secondary, {
-      stat: { value: () => Promise.reject(new StorageError('BACKEND_UNAVAILABLE', 'down')) },
-    }) as StorageBackend;
+    const secondary = unreachable(two.secondary);
     const clock = forPasses(1);
     await using scrub = new Scrub({ ...two.stores, secondary }, { intervalMs: WEEK_MS, bytesPerSecond: FAST, clock });
     await until(

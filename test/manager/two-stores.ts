@@ -10,6 +10,7 @@ import type { StorageBackend } from '../../server/backends/backend.js';
 import { openDatabaseBackend, type DatabaseBackend } from '../../server/backends/database/database-backend.js';
 import { openLeveldbBackend, type LeveldbBackend } from '../../server/backends/leveldb/leveldb-backend.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
+import { StorageError } from '../../server/errors.js';
 import type { Stores } from '../../server/manager/stores.js';
 import type { CheckedCopy, CopyRole } from '../../server/manager/verification/checked-copy.js';
 import { verifyResults, type VerifySpec } from '../../server/manager/verification/verify-results.js';
@@ -155,6 +156,13 @@ export class TwoStores implements AsyncDisposable {
     await this.pinned[Symbol.asyncDispose]();
     await rm(this.folder, { recursive: true });
   }
+}
+
+/** A store whose keys can't be looked up while `isDown` says so. */
+export function unreachable(store: StorageBackend, isDown: () => boolean = () => true): StorageBackend {
+  const stat: StorageBackend['stat'] = (...call) =>
+    isDown() ? Promise.reject(new StorageError('BACKEND_UNAVAILABLE', 'down')) : store.stat(...call);
+  return Object.create(store, { stat: { value: stat } }) as StorageBackend;
 }
 
 function openPrimary(folder: string): Promise<LeveldbBackend> {

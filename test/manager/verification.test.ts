@@ -3,14 +3,13 @@ import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.j
 import { ReplicationMode, ReplicationState } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend } from '../../server/backends/backend.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
-import { StorageError } from '../../server/errors.js';
 import { parseFilter } from '../../server/filter/parse.js';
 import { composed } from '../../server/manager/compose.js';
 import type { Stores } from '../../server/manager/stores.js';
 import { verifyResults } from '../../server/manager/verification/verify-results.js';
 import { KEEP, newest, rowsOf } from '../backends/suite-copies.js';
 import { all, asText, lineRows, load, RUNNING, save } from '../backends/runs.js';
-import { MANY, TwoStores } from './two-stores.js';
+import { MANY, TwoStores, unreachable } from './two-stores.js';
 
 const REPAIR = { repair: true };
 const EVERYTHING = { prefix: '', role: undefined, repair: false };
@@ -62,9 +61,7 @@ describe('a verification', () => {
   test('of a store that can not be reached ends with its error', async () => {
     await using two = await TwoStores.make();
     await two.saveToBoth('k', 3);
-    const secondary = Object.create(two.secondary, {
-      stat: { value: () => Promise.reject(new StorageError('BACKEND_UNAVAILABLE', 'down')) },
-    }) as StorageBackend;
+    const secondary = unreachable(two.secondary);
     const verifying = all(verifyResults({ ...two.stores, secondary }, { ...EVERYTHING, repair: true }, RUNNING));
     await expect(verifying).rejects.toMatchObject({ reason: 'BACKEND_UNAVAILABLE' });
   });
@@ -334,6 +331,10 @@ describe('an entry of a store that does not check', () => {
           expect(await listed({ ...two.stores, secondary: undefined })).toEqual(['acd', ['primary']]);
           expect(await listed(two.stores)).toEqual(['abcd', ['primary', 'secondary']]);
         }
+    // And a load is answered by the secondary.
+    const { store } = composed(two.stores, undefined, ReplicationMode.NONE);
+    const b = await store.stat('b', undefined, RUNNING);
+    expect(asText(await load(store, b))).toEqual(asText(lineRows(0, 3)));
   });
 
   test.each(['primary', 'secondary'] as const)('of the %s is told, and hides no other', async (role) => {
