@@ -1,7 +1,7 @@
 import { open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
+import { createClient, type OptistoreClient, type StoreRole } from '../../clients/typescript/index.js';
 import { Backend } from '../../proto/gen/optistore/v1/result_pb.js';
 import { VerifyState } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { all } from '../backends/runs.js';
@@ -75,9 +75,9 @@ test('verify reads every byte past the cache, and tells which result does not ch
 test('a store that is not there, or holds no copies of its own, is refused', async () => {
   await using daemon = await TestDaemon.start();
   await using client = createClient({ address: daemon.address });
-  const verifying = (backend: Backend) => all(client.verifyResults({ backend }));
-  await expect(verifying(Backend.SECONDARY)).rejects.toMatchObject({ reason: 'NO_SECONDARY' });
-  await expect(verifying(Backend.CACHE)).rejects.toMatchObject({ reason: 'REQUEST_INVALID' });
+  const verifying = (from: StoreRole) => all(client.verifyResults({ from }));
+  await expect(verifying('secondary')).rejects.toMatchObject({ reason: 'NO_SECONDARY' });
+  await expect(verifying('cache')).rejects.toMatchObject({ reason: 'REQUEST_INVALID' });
   expect(await run(['verify', '--backend', 'cache', '--server', daemon.address])).toMatchObject({ code: 2 });
   expect(await run(['verify', '--backend', 'secondary', '--server', daemon.address])).toMatchObject({
     code: 1,

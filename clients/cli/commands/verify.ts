@@ -8,8 +8,7 @@ import type { CommonFlags } from './catalogue.js';
 /** Flags of `optistore verify`. */
 export interface VerifyFlags extends CommonFlags {
   readonly repair?: boolean;
-  /** `primary` or `secondary`. */
-  readonly backend?: string;
+  readonly backend?: 'primary' | 'secondary';
 }
 
 /**
@@ -17,14 +16,14 @@ export interface VerifyFlags extends CommonFlags {
  * still is, the command ends with 1.
  */
 export async function verify(prefix: string, flags: VerifyFlags): Promise<void> {
-  const { json = false, repair = false } = flags;
+  const { json = false, repair = false, backend: from } = flags;
   await using client = connect(flags);
   let bar: ReturnType<typeof progressBar> | undefined;
   const counts = new Map<VerifyState, number>();
   const count = (state: VerifyState) => counts.get(state) ?? 0;
   let [checked, bytes] = [0, 0n];
   try {
-    for await (const response of client.verifyResults({ prefix, repair, backend: backendNamed(flags.backend) })) {
+    for await (const response of client.verifyResults({ prefix, repair, ...(from && { from }) })) {
       const { key, revision, state, message, totalCount } = response;
       checked++;
       bytes = response.checkedBytes;
@@ -45,11 +44,6 @@ export async function verify(prefix: string, flags: VerifyFlags): Promise<void> 
         `${count(CORRUPT)} corrupt, ${count(MISSING)} missing, ${count(REPAIRED)} repaired`,
     );
   if (count(CORRUPT) + count(MISSING) > 0) process.exitCode = 1;
-}
-
-function backendNamed(name: string | undefined): Backend {
-  if (name === undefined) return Backend.UNSPECIFIED;
-  return name === 'primary' ? Backend.PRIMARY : Backend.SECONDARY;
 }
 
 function print(line: string): void {
