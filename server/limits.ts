@@ -103,6 +103,8 @@ export const FILTER_DEPTH_MAX = 50;
 /** Who watches looks this often for changes that other daemons made, and hears this often that nothing has happened. */
 export const WATCH_POLL_MS = 1000;
 export const WATCH_HEARTBEAT_MS = 15_000;
+/** The first check of everything that is stored begins so long after the start, or after `scrub_interval` where that is shorter. */
+export const SCRUB_FIRST_MS_MAX = 3_600_000;
 /** A store that failed so often on end is taken for dead: the next call is not worth its time-out … */
 export const BREAKER_FAILURES = 5;
 /** … but for one in so many milliseconds, which asks whether it is back. */
