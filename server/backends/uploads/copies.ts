@@ -5,20 +5,30 @@ import { StorageError } from '../../errors.js';
 import type { Batch } from '../../rows/batch.js';
 import { checkCopiedRows, copyOf, haveSameRows, takesCopy } from '../revisions.js';
 import { SerialByName } from '../serial.js';
-import type { Results, UploadRows, UploadStore } from './upload-store.js';
-import { committedRecord, type Uploads } from './uploads.js';
+import type { CommitStore, Results, UploadRows } from './upload-store.js';
+import { committedRecord } from './uploads.js';
 
 /** Gives the rows of the revision that is copied, from a row on. */
 export type ReadSource = (firstRow: number, signal: AbortSignal) => AsyncIterable<Batch>;
+
+/** Rows of copies that are not yet results. */
+export interface CopyRows<Rows extends UploadRows> {
+  /** Rows of a copy that was begun before, or of a new one. */
+  rowsOfCopy(uploadId: string, source: Manifest): Promise<Rows>;
+  /** Ends a copy whose rows belong to a result now. */
+  copied(uploadId: string): Promise<void>;
+  /** Ends a copy that is of no use. */
+  end(uploadId: string, outcome: UploadOutcome.ABORTED): Promise<void>;
+}
 
 /** Revisions of other stores on their way into this one: see StorageBackend.copyIn. Their rows are kept like an upload's. */
 export class Copies<Rows extends UploadRows, Change> {
   private readonly running = new SerialByName();
 
   constructor(
-    private readonly store: UploadStore<Rows, Change>,
+    private readonly store: CommitStore<Rows, Change>,
     private readonly results: Results<Change>,
-    private readonly uploads: Uploads<Rows, Change>,
+    private readonly uploads: CopyRows<Rows>,
   ) {}
 
   /** Copies a result or a DELETED marker; one copy of a revision at a time. */
@@ -57,10 +67,12 @@ export class Copies<Rows extends UploadRows, Change> {
     const rows = await this.uploads.rowsOfCopy(uploadId, source);
     if (rows.nextRow < Number(source.rowCount))
       for await (const batch of read(rows.nextRow, signal)) await rows.append(batch);
-    const manifest = copyOf(source);
+    let made: Manifest | undefined;
     try {
       const copied = await this.results.publish(source.key, async (newest) => {
         if (!takesCopy(source, newest, replace)) return undefined;
+        const manifest = copyOf(source);
+        made = manifest;
         manifest.sizeBytes = 0n;
         const changes = await this.store.complete(rows, manifest);
         manifest.rowCount = BigInt(rows.nextRow);
@@ -68,7 +80,7 @@ export class Copies<Rows extends UploadRows, Change> {
         const record = committedRecord({ uploadId: source.uploadId, number: rows.record.number }, manifest);
         return { manifest, changes: [...changes, ...this.store.drop(uploadId), ...this.store.remember(record)] };
       });
-      if (copied === manifest) await this.uploads.copied(uploadId);
+      if (copied === made) await this.uploads.copied(uploadId);
       else await this.uploads.end(uploadId, UploadOutcome.ABORTED);
       return copied;
     } catch (error) {
