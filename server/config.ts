@@ -32,6 +32,7 @@ const ConfigSchema = z.strictObject({
   primary: z
     .discriminatedUnion('type', [
       z.strictObject({ type: z.literal('leveldb'), path: z.string().min(1).default('./optistore-data') }),
+      z.strictObject({ type: z.literal('filesystem'), base_path: z.string().min(1).default('./results_store') }),
       z.strictObject({ type: z.literal('memory'), max_memory_mb: megabytes.default(1024) }),
       z.strictObject({ type: z.literal('database'), connection_string: connectionString }),
     ])
@@ -108,6 +109,7 @@ function fromEnvironment(environment: NodeJS.ProcessEnv): Settings {
   settings['primary'] = {
     type: environment['OPTISTORE_PRIMARY_TYPE'],
     path: environment['OPTISTORE_PRIMARY_PATH'],
+    base_path: environment['OPTISTORE_PRIMARY_BASE_PATH'],
     max_memory_mb: environment['OPTISTORE_PRIMARY_MAX_MEMORY_MB'],
     connection_string: environment['OPTISTORE_PRIMARY_CONNECTION_STRING'],
   };

@@ -1,6 +1,6 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { type ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError, throwIfCancelled } from '../../errors.js';
 import { matches } from '../../filter/matches.js';
 import type { ListQuery } from '../backend.js';
@@ -208,8 +208,9 @@ export class FilesystemResults implements Results<Change> {
     try {
       stage = await this.folders.stage(folder, number, tag, manifest, files);
     } catch (error) {
-      // Rows that it shares were removed: they are no longer those of the newest.
+      // Rows that it shares were removed: they are no longer those of the newest, or the upload went on elsewhere.
       if (!(await isLast())) return false;
+      for (const { guard } of changes) await guard?.();
       throw error;
     }
     if (stage === undefined) return false;
