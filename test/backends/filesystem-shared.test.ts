@@ -110,7 +110,7 @@ describe('filesystem: two daemons', () => {
       expect(revisions).toEqual(Array.from({ length: saved.length }, (_, i) => i + 1));
       for (const { x, revision } of saved)
         for (const client of clients) {
-          const { columns } = await client.load(key, { revision: revision as bigint }).toColumns();
+          const { columns } = await client.load(key, { revision: revision }).toColumns();
           expect([...(columns['x']?.values ?? [])]).toEqual([x]);
         }
     }
