@@ -249,8 +249,7 @@ export class FilesystemUploads implements CopyRows<FilesystemRows>, CommitStore<
     });
   }
 
-  /** Lets a copy go that was cut off: it is resumed from its rows. */
-  async leaveCopy(uploadId: string): Promise<void> {
+  async cutOff(uploadId: string): Promise<void> {
     await this.ids.run(uploadId, async () => {
       const held = this.held.get(uploadId);
       if (held === undefined) return;

@@ -62,7 +62,8 @@ export class FilesystemResults implements Results<Change> {
     await this.refresh();
   }
 
-  private refresh(): Promise<void> {
+  /** Takes what all processes have changed since. */
+  refresh(): Promise<void> {
     return this.log.refresh((changes) => this.apply(changes));
   }
 

@@ -39,7 +39,7 @@ export class Retention {
     );
     const paths = segments.map(({ name }) => this.results.folders.pathOf(manifest.key, name));
     const open: RowFile[] = [];
-    using reading = this.reading(manifest);
+    const reading = this.reading(manifest);
     try {
       for (const path of paths.slice(0, OPEN_FILES_MAX)) open.push(await this.open(manifest, path));
       for (const [i, segment] of segments.entries()) {
@@ -49,8 +49,8 @@ export class Retention {
         yield* readFile(file, selection, schema, signal);
       }
     } finally {
-      for (const file of open) await file[Symbol.asyncDispose]();
       reading[Symbol.dispose]();
+      for (const file of open) await file[Symbol.asyncDispose]();
     }
   }
 
@@ -68,11 +68,8 @@ export class Retention {
   private reading(manifest: Manifest): Disposable {
     const name = `${folderName(manifest.key)}/${slotOf(manifest)}`;
     this.readers.set(name, (this.readers.get(name) ?? 0) + 1);
-    let isOver = false;
     return {
       [Symbol.dispose]: () => {
-        if (isOver) return;
-        isOver = true;
         const count = (this.readers.get(name) ?? 1) - 1;
         if (count === 0) this.readers.delete(name);
         else this.readers.set(name, count);
@@ -82,6 +79,7 @@ export class Retention {
 
   /** Removes slots whose retention is over and that nobody reads here, and what processes left that have ended. */
   async sweep(nowMs: number): Promise<void> {
+    await this.results.refresh();
     for (const folder of [...this.results.crowded]) await this.sweepFolder(folder, nowMs);
   }
 

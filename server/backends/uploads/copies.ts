@@ -17,6 +17,8 @@ export interface CopyRows<Rows extends UploadRows> {
   rowsOfCopy(uploadId: string, source: Manifest): Promise<Rows>;
   /** Ends a copy whose rows belong to a result now. */
   copied(uploadId: string): Promise<void>;
+  /** Lets a copy go that was cut off: what has come is kept, and gone on with. */
+  cutOff(uploadId: string): Promise<void>;
   /** Ends a copy that is of no use. */
   end(uploadId: string, outcome: UploadOutcome.ABORTED): Promise<void>;
 }
@@ -65,10 +67,10 @@ export class Copies<Rows extends UploadRows, Change> {
     signal: AbortSignal,
   ): Promise<Manifest> {
     const rows = await this.uploads.rowsOfCopy(uploadId, source);
-    if (rows.nextRow < Number(source.rowCount))
-      for await (const batch of read(rows.nextRow, signal)) await rows.append(batch);
     let made: Manifest | undefined;
     try {
+      if (rows.nextRow < Number(source.rowCount))
+        for await (const batch of read(rows.nextRow, signal)) await rows.append(batch);
       const copied = await this.results.publish(source.key, async (newest) => {
         if (!takesCopy(source, newest, replace)) return undefined;
         const manifest = copyOf(source);
@@ -84,9 +86,11 @@ export class Copies<Rows extends UploadRows, Change> {
       else await this.uploads.end(uploadId, UploadOutcome.ABORTED);
       return copied;
     } catch (error) {
+      const reason = error instanceof StorageError ? error.reason : undefined;
       // What was read is not what was committed: it is of no use to go on from.
-      if (error instanceof StorageError && (error.reason === 'RESULT_CORRUPT' || error.reason === 'REVISION_MISMATCH'))
+      if ((reason === 'RESULT_CORRUPT' && made !== undefined) || reason === 'REVISION_MISMATCH')
         await this.uploads.end(uploadId, UploadOutcome.ABORTED);
+      else await this.uploads.cutOff(uploadId);
       throw error;
     }
   }

@@ -112,6 +112,15 @@ export class Uploads<Rows extends UploadRows, Change> {
     await entry?.rows.close();
   }
 
+  /** Makes durable what has come of a copy that was cut off. */
+  async cutOff(uploadId: string): Promise<void> {
+    // Where that fails, the next one goes on from what is.
+    await this.entries
+      .get(uploadId)
+      ?.rows.sync()
+      .catch(() => undefined);
+  }
+
   private hold(entry: Entry<Rows>, problem: Problem): FencedUpload {
     entry.holder = new FencedUpload(
       entry.rows,
