@@ -1,20 +1,11 @@
-import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createClient } from '../../clients/typescript/index.js';
 import { VerifyState } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { all } from '../backends/runs.js';
 import { run } from '../cli/cli.js';
+import { flipBit } from '../manager/three-stores.js';
 import { PROBLEM, TestDaemon } from './wire.js';
-
-/** Flips a bit in the middle of the only file of a folder. */
-async function damage(folder: string): Promise<void> {
-  const [name = ''] = await readdir(folder);
-  await using file = await open(join(folder, name), 'r+');
-  const at = Math.floor((await file.stat()).size / 2);
-  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, at);
-  await file.write(Buffer.of((buffer[0] ?? 0) ^ 1), 0, 1, at);
-}
 
 test('verify reads every byte past the cache, and tells which result does not check', async () => {
   await using daemon = await TestDaemon.start();
@@ -40,7 +31,7 @@ test('verify reads every byte past the cache, and tells which result does not ch
     stdout: expect.stringMatching(/^3 results checked, \d+ bytes of rows; 0 corrupt\n$/) as string,
   });
 
-  await damage(join(daemon.folder, 'data', 'segments'));
+  await flipBit(join(daemon.folder, 'data', 'segments'));
   expect(await verified()).toEqual([
     ['empty', VerifyState.OK],
     ['large', VerifyState.CORRUPT],

@@ -53,7 +53,7 @@ async function verifyNewest(
 
 /** Reads a revision whole. What does not check is the copy's fault; that it can't be reached is an error. */
 export async function verifyCopy(
-  store: StorageBackend,
+  store: Pick<StorageBackend, 'read'>,
   manifest: Manifest,
   signal: AbortSignal,
 ): Promise<VerifiedCopy> {
