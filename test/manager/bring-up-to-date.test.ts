@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationMode, ReplicationState } from '../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError } from '../../server/errors.js';
+import type { Between } from '../../server/manager/migration/between.js';
 import { bringUpToDate, type UpToDateProgress } from '../../server/manager/migration/bring-up-to-date.js';
 import { KeyTurns } from '../../server/manager/migration/key-turns.js';
 import { migrateStore, type StoreMigrationProgress } from '../../server/manager/migration/migrate-store.js';
@@ -20,8 +21,13 @@ afterEach(() => stores[Symbol.asyncDispose]());
 
 const DOWN = new StorageError('BACKEND_UNAVAILABLE', 'It is down.');
 
+const between = (among: Stores, start = (): void => undefined): Between => ({
+  ...{ stores: among, turns: new KeyTurns() },
+  mirroring: { isOn: false, start },
+});
+
 const replicate = (prefix = '', among: Stores = stores): Promise<UpToDateProgress[]> =>
-  all(bringUpToDate(among, new KeyTurns(), prefix, RUNNING));
+  all(bringUpToDate(between(among), prefix, RUNNING));
 
 /** Keys that the secondary has, with their revisions; markers by their kind. */
 async function secondaryHas(...keys: string[]): Promise<Record<string, string>> {
@@ -130,8 +136,8 @@ describe('a secondary that is brought up to date', () => {
 });
 
 describe('a store that is migrated', () => {
-  const migrate = (among: Stores = stores, start = () => undefined as void): Promise<StoreMigrationProgress[]> =>
-    all(migrateStore(among, new KeyTurns(), { start }, RUNNING));
+  const migrate = (among: Stores = stores, start?: () => void): Promise<StoreMigrationProgress[]> =>
+    all(migrateStore(between(among, start), RUNNING));
 
   test('is in the secondary as a whole; saves in progress are named', async () => {
     await save(stores.primary, 'a', [lineRows(0, 50_000)]);

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { StorageBackend } from '../../server/backends/backend.js';
 import { StorageError } from '../../server/errors.js';
+import type { Between } from '../../server/manager/migration/between.js';
 import { KeyTurns } from '../../server/manager/migration/key-turns.js';
 import { migrateResults, type MigrationProgress } from '../../server/manager/migration/migrate-result.js';
 import { lineRows, RUNNING, save } from '../backends/runs.js';
@@ -15,6 +16,11 @@ beforeEach(async () => {
 });
 
 afterEach(() => stores[Symbol.asyncDispose]());
+
+const among = (primary: StorageBackend): Between => ({
+  ...{ stores: { ...stores, primary }, turns: new KeyTurns() },
+  mirroring: { isOn: false, start: () => undefined },
+});
 
 describe('whoever waits for a migration', () => {
   /** The primary, whose rows come only once something was told. */
@@ -35,7 +41,7 @@ describe('whoever waits for a migration', () => {
     const primary = slowPrimary(new Promise((resolve) => (see = resolve)));
     const spec = { what: { key: 'k' }, from: 'primary' as const, to: 'secondary' as const, keepSource: false };
     const told: MigrationProgress[] = [];
-    for await (const progress of migrateResults({ ...stores, primary }, new KeyTurns(), spec, RUNNING)) {
+    for await (const progress of migrateResults(among(primary), spec, RUNNING)) {
       told.push(progress);
       see();
     }
@@ -59,7 +65,7 @@ describe('whoever waits for a migration', () => {
       },
     });
     const spec = { what: { key: 'k' }, from: 'primary' as const, to: 'secondary' as const, keepSource: false };
-    for await (const { copy } of migrateResults({ ...stores, primary }, new KeyTurns(), spec, RUNNING)) {
+    for await (const { copy } of migrateResults(among(primary), spec, RUNNING)) {
       expect(copy).toBeUndefined();
       break;
     }

@@ -28,6 +28,7 @@ interface Surroundings {
   readonly keepSource: boolean;
   readonly among: Stores;
   readonly turns: KeyTurns;
+  readonly isMirroring: boolean;
 }
 
 /** Migrates to the end; gives what was told. */
@@ -35,9 +36,10 @@ function migrate(
   what: { key: string } | { prefix: string },
   from: Role,
   to: Role,
-  { keepSource = false, among = stores, turns = new KeyTurns() }: Partial<Surroundings> = {},
+  { keepSource = false, among = stores, turns = new KeyTurns(), isMirroring = false }: Partial<Surroundings> = {},
 ): Promise<MigrationProgress[]> {
-  return all(migrateResults(among, turns, { what, from, to, keepSource }, RUNNING));
+  const mirroring = { isOn: isMirroring, start: () => undefined };
+  return all(migrateResults({ stores: among, turns, mirroring }, { what, from, to, keepSource }, RUNNING));
 }
 
 /** A third revision, with all that a result can have. */
@@ -147,6 +149,22 @@ describe('a result', () => {
     await migrate({ key: 'k' }, 'secondary', 'primary');
     expect(await newest(stores.primary, 'k')).toMatchObject({ revision: 1n, replication: ReplicationState.NONE });
     expect(await placesOf('k')).toEqual(['primary']);
+  });
+});
+
+describe('a result that comes to the primary', () => {
+  const stateOf = async (key: string) => (await newest(stores.primary, key)).replication;
+
+  test('is replicated where its key was, or where every change is', async () => {
+    await save(stores.primary, 'replicated', [], { replication: ReplicationMode.ASYNC });
+    await stores.primary.setReplication('replicated', 1n, ReplicationState.DONE, RUNNING);
+    for (const key of ['replicated', 'replicated', 'new', 'mirrored'])
+      await save(stores.pinned, key, [lineRows(0, 10)]);
+    for (const key of ['replicated', 'new']) await migrate({ key }, 'cache', 'primary');
+    await migrate({ key: 'mirrored' }, 'cache', 'primary', { isMirroring: true });
+    expect(await stateOf('replicated')).toBe(ReplicationState.PENDING);
+    expect(await stateOf('new')).toBe(ReplicationState.NONE);
+    expect(await stateOf('mirrored')).toBe(ReplicationState.PENDING);
   });
 });
 

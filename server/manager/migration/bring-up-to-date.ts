@@ -6,10 +6,10 @@ import { isSameRevision } from '../../backends/revisions.js';
 import { toStorageError, type StorageError } from '../../errors.js';
 import { readWhole } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
-import { secondaryOf, type Stores } from '../stores.js';
+import { secondaryOf } from '../stores.js';
 import { tellProgress } from '../tell-progress.js';
+import type { Between } from './between.js';
 import { isOfOneResult } from './failures.js';
-import type { KeyTurns } from './key-turns.js';
 
 /** How far it is. */
 export interface UpToDateProgress {
@@ -34,12 +34,11 @@ const CHANGES_AT_ONCE = 1000;
  * when everything is there that was there when it looked last; the same again goes on. NO_SECONDARY.
  */
 export async function* bringUpToDate(
-  stores: Stores,
-  turns: KeyTurns,
+  between: Between,
   prefix: string,
   signal: AbortSignal,
 ): AsyncGenerator<UpToDateProgress> {
-  const catchingUp = new CatchingUp(stores, turns, prefix);
+  const catchingUp = new CatchingUp(between, prefix);
   const run = (running: AbortSignal) => catchingUp.run(running);
   yield* tellProgress(run, () => catchingUp.progress, 'The copying was broken off.', signal);
 }
@@ -55,12 +54,11 @@ export class CatchingUp {
   private readonly failed = new Set<string>();
 
   constructor(
-    stores: Stores,
-    private readonly turns: KeyTurns,
+    private readonly between: Between,
     private readonly prefix: string,
   ) {
-    this.primary = stores.primary;
-    this.secondary = secondaryOf(stores);
+    this.primary = between.stores.primary;
+    this.secondary = secondaryOf(between.stores);
   }
 
   get progress(): UpToDateProgress {
@@ -112,7 +110,7 @@ export class CatchingUp {
   private async look(key: string, signal: AbortSignal): Promise<UpToDateProgress | undefined> {
     this.key = key;
     try {
-      const isCopied = await this.turns.run(key, signal, () => this.bring(key, signal));
+      const isCopied = await this.between.turns.run(key, signal, () => this.bring(key, signal));
       this.failed.delete(key);
       this.doneCount++;
       if (!isCopied) return undefined;

@@ -2,16 +2,17 @@ import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend } from '../../backends/backend.js';
+import { replicationAfter } from '../../backends/revisions.js';
 import { StorageError, toStorageError } from '../../errors.js';
 import { batchBytes, type Batch } from '../../rows/batch.js';
 import { readWhole } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
-import { storeOf, type Role, type Stores } from '../stores.js';
+import { storeOf, type Role } from '../stores.js';
 import { tellProgress } from '../tell-progress.js';
 import { checkKey, invalid } from '../validate.js';
 import { verifyCopy } from '../verification/verify-results.js';
+import type { Between } from './between.js';
 import { isOfOneResult } from './failures.js';
-import type { KeyTurns } from './key-turns.js';
 import { keysOf } from './keys-of.js';
 
 /** What to bring from one store to another: see MigrateResultRequest. */
@@ -51,12 +52,11 @@ export interface MigrationProgress {
  * RESULT_NOT_FOUND, NO_SECONDARY, VOLATILE_TARGET, REVISION_MISMATCH, RESULT_CORRUPT.
  */
 export async function* migrateResults(
-  stores: Stores,
-  turns: KeyTurns,
+  between: Between,
   spec: MigrationSpec,
   signal: AbortSignal,
 ): AsyncGenerator<MigrationProgress> {
-  const migration = new Migration(stores, turns, spec);
+  const migration = new Migration(between, spec);
   const run = (running: AbortSignal) => migration.run(running);
   yield* tellProgress(run, () => migration.progress, 'The migration was broken off.', signal);
 }
@@ -65,21 +65,22 @@ export async function* migrateResults(
 class Migration {
   private readonly from: StorageBackend;
   private readonly to: StorageBackend;
+  /** What the target had before. */
+  private before: Manifest | undefined;
   private totalCount = 0;
   private doneCount = 0;
   private copiedBytes = 0;
   private current = { key: '', copiedRowCount: 0, verifiedRowCount: 0, rowCount: 0 };
 
   constructor(
-    private readonly stores: Stores,
-    private readonly turns: KeyTurns,
+    private readonly between: Between,
     private readonly spec: MigrationSpec,
   ) {
     const { what, from, to, keepSource } = spec;
     if ('key' in what) checkKey(what.key);
     if (from === to) throw invalid(`from and to are both the ${from}; a migration needs two stores`);
-    this.from = storeOf(stores, from);
-    this.to = storeOf(stores, to);
+    this.from = storeOf(between.stores, from);
+    this.to = storeOf(between.stores, to);
     if (keepSource || this.to.capabilities.durable) return;
     throw new StorageError(
       'VOLATILE_TARGET',
@@ -120,13 +121,14 @@ class Migration {
 
   private migrate(key: string, signal: AbortSignal): Promise<MigrationProgress> {
     this.current = { key, copiedRowCount: 0, verifiedRowCount: 0, rowCount: 0 };
-    return this.turns.run(key, signal, () => this.migrateInTurn(key, signal));
+    return this.between.turns.run(key, signal, () => this.migrateInTurn(key, signal));
   }
 
   private async migrateInTurn(key: string, signal: AbortSignal): Promise<MigrationProgress> {
     const source = await newestOf(this.from, key, signal);
     if (source?.kind === RevisionKind.COMMITTED) {
       this.current.rowCount = Number(source.rowCount);
+      this.before = await newestOf(this.to, key, signal);
       return this.done(await this.transfer(source, signal));
     }
     const arrived = await this.arrived(source, signal);
@@ -159,9 +161,18 @@ class Migration {
 
   private async transfer(source: Manifest, signal: AbortSignal): Promise<Manifest> {
     const copy = await this.copy(source, signal);
+    if (this.spec.to === 'primary') await this.replicate(copy, signal);
     if (this.spec.keepSource) await this.throwIfDeleted(source, signal);
     else await this.removeSource(source, signal);
     return copy;
+  }
+
+  /** A copy says of itself that it is not replicated; but a key that was stays so. */
+  private async replicate({ key, revision }: Manifest, signal: AbortSignal): Promise<void> {
+    const { from } = this.spec;
+    const wasReplicated = from === 'cache' && replicationAfter(this.before) === ReplicationState.PENDING;
+    if (wasReplicated || this.between.mirroring.isOn)
+      await this.to.setReplication(key, revision, ReplicationState.PENDING, signal);
   }
 
   /** A copy that checks: what was there already and does not is replaced. */
@@ -233,7 +244,7 @@ class Migration {
 
   /** The secondary will no longer have what the primary takes for replicated. */
   private async endReplication({ key, revision }: Manifest, signal: AbortSignal): Promise<void> {
-    const { primary } = this.stores;
+    const { primary } = this.between.stores;
     const replicated = await newestOf(primary, key, signal);
     if (replicated?.revision === revision && replicated.replication === ReplicationState.DONE)
       await primary.setReplication(key, revision, ReplicationState.NONE, signal);

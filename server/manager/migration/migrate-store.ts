@@ -1,13 +1,7 @@
 import type { StorageBackend } from '../../backends/backend.js';
-import type { Stores } from '../stores.js';
 import { tellProgress } from '../tell-progress.js';
+import type { Between } from './between.js';
 import { CatchingUp, type UpToDateProgress } from './bring-up-to-date.js';
-import type { KeyTurns } from './key-turns.js';
-
-/** Makes every change of the primary go to the secondary as well, until the daemon stops. */
-export interface Mirror {
-  start(): void;
-}
 
 /** How far it is. */
 export interface StoreMigrationProgress extends UpToDateProgress {
@@ -31,17 +25,12 @@ export interface StoreMigrationEnd {
  * Copies everything from the primary to the secondary while the primary goes on serving, deletions included, and tells at least every
  * second how far it is; from the start on, every change goes to both. The same again goes on. NO_SECONDARY.
  */
-export async function* migrateStore(
-  stores: Stores,
-  turns: KeyTurns,
-  mirror: Mirror,
-  signal: AbortSignal,
-): AsyncGenerator<StoreMigrationProgress> {
-  const catchingUp = new CatchingUp(stores, turns, '');
-  mirror.start();
+export async function* migrateStore(between: Between, signal: AbortSignal): AsyncGenerator<StoreMigrationProgress> {
+  const catchingUp = new CatchingUp(between, '');
+  between.mirroring.start();
   const run = async function* (running: AbortSignal): AsyncGenerator<StoreMigrationProgress> {
     yield* catchingUp.run(running);
-    yield { ...catchingUp.progress, end: await endOf(stores.primary, catchingUp.failedCount, running) };
+    yield { ...catchingUp.progress, end: await endOf(between.stores.primary, catchingUp.failedCount, running) };
   };
   yield* tellProgress(run, () => catchingUp.progress, 'The migration was broken off.', signal);
 }
