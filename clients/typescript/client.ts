@@ -5,6 +5,9 @@ import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/proble
 import type { Outcome, Result, ResultView, SetOperation } from '../../proto/gen/optistore/v1/result_pb.js';
 import type {
   GetStatusResponse,
+  MigrateResultResponse,
+  MigrateStoreResponse,
+  ReplicateResultsResponse,
   Upload,
   VerifyResultsResponse,
   WatchResultsResponse,
@@ -19,6 +22,8 @@ import {
   ListResultsRequestSchema,
   ListUploadsRequestSchema,
   LoadResultRequestSchema,
+  MigrateStoreRequestSchema,
+  ReplicateResultsRequestSchema,
   PutResultSetRequestSchema,
   SaveOpenSchema,
   UpdateResultRequestSchema,
@@ -28,6 +33,7 @@ import {
 import { rowNumbersOf, type GivenRows } from '../../server/rows/row-numbers/given-rows.js';
 import { Channel } from './channel.js';
 import { OptistoreError } from './errors.js';
+import { migrationRequest, type Migrated, type MigrationOptions } from './migration.js';
 import { Backoff } from './retry.js';
 import { ResultReader } from './reader.js';
 import { ResultWriter, type WriterEvents } from './writer.js';
@@ -299,6 +305,27 @@ export class OptistoreClient implements AsyncDisposable {
   /** Reads results again from beginning to end, and tells of each whether every byte checks. */
   verifyResults(options: { prefix?: string } = {}): AsyncIterable<VerifyResultsResponse> {
     return this.channel.stream('verifyResults', create(VerifyResultsRequestSchema, options));
+  }
+
+  /**
+   * Moves or copies results from one store to another, and tells how far it is; the same again goes on. Of many, one that fails is told
+   * by the `failure` of a response, and the others go on.
+   * @example
+   * for await (const { key, done } of client.migrate({ prefix: 'runs/2024/' }, { from: 'primary', to: 'secondary' }))
+   *   if (done) console.log(key);
+   */
+  migrate(what: Migrated, options: MigrationOptions): AsyncIterable<MigrateResultResponse> {
+    return this.channel.stream('migrateResult', migrationRequest(what, options));
+  }
+
+  /** Copies to the secondary what it lacks; later changes of these keys are replicated. Tells how far it is. */
+  replicate(options: { prefix?: string } = {}): AsyncIterable<ReplicateResultsResponse> {
+    return this.channel.stream('replicateResults', create(ReplicateResultsRequestSchema, options));
+  }
+
+  /** Copies everything from the primary to the secondary, so that the two can be swapped. Tells how far it is. */
+  migrateStore(): AsyncIterable<MigrateStoreResponse> {
+    return this.channel.stream('migrateStore', create(MigrateStoreRequestSchema));
   }
 
   /** Saves in progress. */

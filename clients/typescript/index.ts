@@ -12,6 +12,7 @@ export type {
   WatchOptions,
 } from './client.js';
 export { OptistoreError } from './errors.js';
+export type { Migrated, MigrationOptions, StoreRole } from './migration.js';
 export { ResultReader, type LoadedBatch } from './reader.js';
 export { ResultWriter, type WriterEvents } from './writer.js';
 export { valueAt, type ColumnInput, type LoadedColumn } from '../../server/rows/columns.js';
