@@ -1,8 +1,13 @@
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import type { Upload } from '../backends/backend.js';
+import type { CommitSpec, Upload } from '../backends/backend.js';
 
-/** An upload after whose commit something is done; all else is the upload's own. */
-export function afterCommit(upload: Upload, act: (manifest: Manifest) => void): Upload {
+/** An upload after whose commit something is done; the commit's answer is what that gives. All else is the upload's own. */
+export function afterCommit(upload: Upload, act: (manifest: Manifest) => Manifest | Promise<Manifest>): Upload {
+  return withCommit(upload, async (spec) => act(await upload.commit(spec)));
+}
+
+/** An upload that is committed in another way; all else is the upload's own. */
+export function withCommit(upload: Upload, commit: (spec: CommitSpec) => Promise<Manifest>): Upload {
   return {
     get uploadId() {
       return upload.uploadId;
@@ -30,11 +35,7 @@ export function afterCommit(upload: Upload, act: (manifest: Manifest) => void): 
     },
     append: (batch) => upload.append(batch),
     sync: () => upload.sync(),
-    async commit(spec) {
-      const manifest = await upload.commit(spec);
-      act(manifest);
-      return manifest;
-    },
+    commit,
     [Symbol.asyncDispose]: () => upload[Symbol.asyncDispose](),
   };
 }
