@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { Backend } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { Backend } from '../../proto/gen/optistore/v1/result_pb.js';
 import type {
   MigrateResultRequest,
   MigrateResultResponse,
@@ -18,6 +18,7 @@ import type { StoreMigrationProgress } from '../manager/migration/migrate-store.
 import type { StorageManager } from '../manager/storage-manager.js';
 import type { Role } from '../manager/stores.js';
 import { invalid } from '../manager/validate.js';
+import { roleOf } from './convert.js';
 import { shuttingDown } from './save-stream.js';
 import type { CallContext } from './service.js';
 
@@ -61,23 +62,16 @@ function specOf({ key, prefix, all, fromBackend, toBackend, keepSource }: Migrat
     throw invalid('exactly one of key, prefix and all says what is migrated');
   return {
     what: key === '' ? { prefix } : { key },
-    from: roleOf(fromBackend, 'from_backend'),
-    to: roleOf(toBackend, 'to_backend'),
+    from: roleIn('from_backend', fromBackend),
+    to: roleIn('to_backend', toBackend),
     keepSource,
   };
 }
 
-function roleOf(backend: Backend, field: string): Role {
-  switch (backend) {
-    case Backend.PRIMARY:
-      return 'primary';
-    case Backend.SECONDARY:
-      return 'secondary';
-    case Backend.CACHE:
-      return 'cache';
-    default:
-      throw invalid(`${field} is not BACKEND_PRIMARY, BACKEND_SECONDARY or BACKEND_CACHE`);
-  }
+function roleIn(field: 'from_backend' | 'to_backend', backend: Backend): Role {
+  const role = roleOf(backend, field);
+  if (role === undefined) throw invalid(`${field} is not said; PRIMARY, SECONDARY or CACHE is possible`);
+  return role;
 }
 
 function migrationMessage(progress: MigrationProgress): MigrateResultResponse {

@@ -1,3 +1,4 @@
+import type { Mirroring } from '../replication/mirroring.js';
 import type { Stores } from '../stores.js';
 import type { KeyTurns } from './key-turns.js';
 
@@ -5,12 +6,9 @@ import type { KeyTurns } from './key-turns.js';
 export interface Between {
   readonly stores: Stores;
   readonly turns: KeyTurns;
-  readonly mirroring: Mirroring;
+  /** Whether every change of the primary goes to the secondary as well. */
+  readonly mirroring: MirroringSwitch;
 }
 
-/** Whether every change of the primary goes to the secondary as well. */
-export interface Mirroring {
-  readonly isOn: boolean;
-  /** From now on until the daemon stops. */
-  start(): void;
-}
+/** Tells whether everything is mirrored, and begins to. */
+export type MirroringSwitch = Pick<Mirroring, 'isOn' | 'start'>;

@@ -1,5 +1,5 @@
 import type { Stores } from '../stores.js';
-import type { Between, Mirroring } from './between.js';
+import type { Between, MirroringSwitch } from './between.js';
 import { bringUpToDate, type UpToDateProgress } from './bring-up-to-date.js';
 import { KeyTurns } from './key-turns.js';
 import { migrateResults, type MigrationProgress, type MigrationSpec } from './migrate-result.js';
@@ -12,7 +12,7 @@ export class Migrations {
 
   constructor(
     stores: Stores,
-    mirroring: Mirroring,
+    mirroring: MirroringSwitch,
     /** Told of a key that has got into another store, or out of one. */
     private readonly moved: (key: string) => void,
   ) {
