@@ -318,6 +318,18 @@ describe('a migration is refused', () => {
       await expect(migrate({ key: 'k' }, from, to, { among })).rejects.toMatchObject({ reason: 'NO_SECONDARY' });
   });
 
+  test('to the secondary, where an older revision or a deletion in the primary would hide it', async () => {
+    for (let i = 0; i < 3; i++) await save(stores.pinned, 'k', [lineRows(0, 20)]);
+    const moved = () => migrate({ key: 'k' }, 'cache', 'secondary');
+    const hidden = { reason: 'REVISION_MISMATCH', message: /would hide revision 3 in the secondary/ };
+    await expect(moved()).rejects.toMatchObject(hidden);
+    await stores.primary.delete('k', undefined, RUNNING);
+    await expect(moved()).rejects.toMatchObject(hidden);
+    await migrate({ key: 'k' }, 'cache', 'primary');
+    await migrate({ key: 'k' }, 'primary', 'secondary');
+    expect(await placesOf('k')).toEqual(['secondary']);
+  });
+
   test('where the target has something newer, or another one of that number', async () => {
     await save(stores.secondary, 'k', [lineRows(0, 20)]);
     const mismatch = { reason: 'REVISION_MISMATCH' };

@@ -129,6 +129,7 @@ class Migration {
     if (source?.kind === RevisionKind.COMMITTED) {
       this.current.rowCount = Number(source.rowCount);
       this.before = await newestOf(this.to, key, signal);
+      await this.throwIfHidden(source, signal);
       return this.done(await this.transfer(source, signal));
     }
     const arrived = await this.arrived(source, signal);
@@ -148,6 +149,18 @@ class Migration {
     if (source?.kind !== RevisionKind.MOVED || this.spec.keepSource) return undefined;
     const copy = await newestOf(this.to, source.key, signal);
     return copy?.kind === RevisionKind.COMMITTED && copy.revision >= source.revision ? copy : undefined;
+  }
+
+  /** The secondary serves what the primary has not: not what the primary has an older revision of, or has deleted. */
+  private async throwIfHidden({ key, revision }: Manifest, signal: AbortSignal): Promise<void> {
+    if (this.spec.to !== 'secondary' || this.spec.from === 'primary') return;
+    const inPrimary = await newestOf(this.between.stores.primary, key, signal);
+    if (inPrimary === undefined || inPrimary.kind === RevisionKind.MOVED || inPrimary.revision >= revision) return;
+    throw new StorageError(
+      'REVISION_MISMATCH',
+      `The primary has revision ${inPrimary.revision} of "${key}", which would hide revision ${revision} in the secondary. Migrate it to the primary, and from there.`,
+      { metadata: { revision: String(inPrimary.revision) } },
+    );
   }
 
   private notThere(key: string, source: Manifest | undefined): StorageError {
