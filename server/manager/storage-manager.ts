@@ -44,6 +44,7 @@ export async function createStorageManager(config: ManagerConfig = {}): Promise<
 export class StorageManager implements AsyncDisposable {
   private readonly bell = new ChangeBell();
   private readonly store: PinnedStore;
+  private readonly volatileUploads = new WeakSet<Upload>();
   /** Each store by itself. */
   private readonly stores: Stores;
   private readonly migrations: Migrations;
@@ -89,7 +90,7 @@ export class StorageManager implements AsyncDisposable {
 
   /** Whether an upload's acks mean stable storage. */
   isDurable(upload: Upload): boolean {
-    return this.store.capabilities.durable && !this.store.isVolatile(upload);
+    return this.store.capabilities.durable && !this.volatileUploads.has(upload);
   }
 
   /**
@@ -101,11 +102,13 @@ export class StorageManager implements AsyncDisposable {
     checkUploadId(spec.uploadId);
     if (spec.problem !== undefined) checkProblem(spec.problem);
     checkMetadata(spec.tags, spec.description, spec.attributes);
-    const upload = await this.openIn(role, { ...spec, replication: this.replicationOf(spec, role) }, signal);
-    return afterCommit(upload, (manifest) => {
+    const opened = await this.openIn(role, { ...spec, replication: this.replicationOf(spec, role) }, signal);
+    const upload = afterCommit(opened, (manifest) => {
       this.bell.ring();
       return manifest;
     });
+    if (this.store.isVolatile(opened)) this.volatileUploads.add(upload);
+    return upload;
   }
 
   private openIn(role: Role, spec: UploadSpec, signal: AbortSignal): Promise<Upload> {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { open, rename, rm } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
-import { type LoadOptions, type ResultReader } from '../../typescript/index.js';
+import { type LoadOptions, type ResultReader, type StoreRole } from '../../typescript/index.js';
 import { connect } from '../connect.js';
 import { csvHead, csvRows } from '../csv.js';
 import { columnJson, problemJson } from '../json-table.js';
@@ -16,6 +16,7 @@ export interface LoadFlags {
   readonly rows?: [number, number?];
   readonly revision?: bigint;
   readonly set?: string;
+  readonly from?: StoreRole;
 }
 
 /** Loads a result to standard output or a file: CSV, or JSON where the file's name ends so. */
@@ -26,6 +27,7 @@ export async function load(key: string, flags: LoadFlags): Promise<void> {
     ...(flags.rows && { rows: flags.rows }),
     ...(flags.revision !== undefined && { revision: flags.revision }),
     ...(flags.set !== undefined && { resultSet: flags.set }),
+    ...(flags.from !== undefined && { from: flags.from }),
   };
   const reader = client.load(key, options);
   const { output } = flags;
