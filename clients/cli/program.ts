@@ -195,7 +195,9 @@ function addCatalogue(add: Add): void {
 }
 
 const storeOption = (flag: string, description: string) =>
-  new Option(`${flag} <store>`, description).choices(['primary', 'secondary', 'cache']).makeOptionMandatory();
+  new Option(`${flag} <store>`, `${description}: primary, secondary or cache`)
+    .argParser(storeRole)
+    .makeOptionMandatory();
 
 /** From store to store. */
 function addMigration(add: Add): void {

@@ -1,12 +1,9 @@
 import { create } from '@bufbuild/protobuf';
-import { Backend } from '../../proto/gen/optistore/v1/result_pb.js';
 import {
   MigrateResultRequestSchema,
   type MigrateResultRequest,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-
-/** What a store is to the daemon. */
-export type StoreRole = 'primary' | 'secondary' | 'cache';
+import { backendOf, type StoreRole } from './store-roles.js';
 
 /** What is brought from one store to another: one result, all whose keys begin so, or all. */
 export type Migrated = { readonly key: string } | { readonly prefix: string } | { readonly all: true };
@@ -19,17 +16,11 @@ export interface MigrationOptions {
   readonly keepSource?: boolean;
 }
 
-const BACKENDS = {
-  primary: Backend.PRIMARY,
-  secondary: Backend.SECONDARY,
-  cache: Backend.CACHE,
-} as const satisfies Record<StoreRole, Backend>;
-
 /** What a client asks for. */
 export function migrationRequest(what: Migrated, options: MigrationOptions): MigrateResultRequest {
   const { from, to, keepSource = false } = options;
   return create(MigrateResultRequestSchema, {
     ...what,
-    ...{ fromBackend: BACKENDS[from], toBackend: BACKENDS[to], keepSource },
+    ...{ fromBackend: backendOf(from), toBackend: backendOf(to), keepSource },
   });
 }

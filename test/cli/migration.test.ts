@@ -78,7 +78,12 @@ describe('migrate', () => {
     ['to the cache without --keep', ['one', '--from', 'secondary', '--to', 'cache'], 1, /--keep.*VOLATILE_TARGET/],
     ['without --from', ['one', '--to', 'secondary'], 2, /--from/],
     ['without --to', ['one', '--from', 'primary'], 2, /--to/],
-    ['to a store of no such name', ['one', '--from', 'primary', '--to', 'tape'], 2, /primary, secondary, cache/],
+    [
+      'to a store of no such name',
+      ['one', '--from', 'primary', '--to', 'tape'],
+      2,
+      /primary, secondary or cache was expected/,
+    ],
     ['to where it is', ['one', '--from', 'primary', '--to', 'primary'], 2, /both the primary/],
     ['of nothing', ['--from', 'primary', '--to', 'secondary'], 2, /either a key, --prefix or --all/],
     ['of two things', ['one', '--all', '--from', 'primary', '--to', 'secondary'], 2, /either a key/],
