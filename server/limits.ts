@@ -103,6 +103,8 @@ export const FILTER_DEPTH_MAX = 50;
 /** Who watches looks this often for changes that other daemons made, and hears this often that nothing has happened. */
 export const WATCH_POLL_MS = 1000;
 export const WATCH_HEARTBEAT_MS = 15_000;
+/** The first check of everything that is stored begins so long after the start, or after `scrub_interval` where that is shorter. */
+export const SCRUB_FIRST_MS_MAX = 3_600_000;
 /** A store that failed so often on end is taken for dead: the next call is not worth its time-out … */
 export const BREAKER_FAILURES = 5;
 /** … but for one in so many milliseconds, which asks whether it is back. */
@@ -112,5 +114,7 @@ export const REPLICATION_RETRY_MS_MIN = 250;
 export const REPLICATION_RETRY_MS_MAX = 30_000;
 /** The outbox is looked through this often for what other daemons left in a shared store. */
 export const OUTBOX_POLL_MS = 5000;
+/** What a daemon changed in a shared store, the others leave to it for this long; then it is taken for dead, and they copy it. */
+export const OUTBOX_LEASE_MS = 60_000;
 /** Keys that wait to be repaired; more are found again when they are asked for again. */
 export const REPAIRS_WAITING_MAX = 10_000;

@@ -9,7 +9,7 @@ import { migrateStore } from './commands/migrate-store.js';
 import { migrate, type MigrateFlags } from './commands/migrate.js';
 import { replicate } from './commands/replicate.js';
 import { save, type SaveFlags } from './commands/save.js';
-import { verify } from './commands/verify.js';
+import { verify, type VerifyFlags } from './commands/verify.js';
 import { watch, type WatchFlags } from './commands/watch.js';
 import { outcomeNamed, update, type UpdateFlags } from './commands/update.js';
 import type { DeleteOptions, Outcome, SaveOptions, StoreRole } from '../typescript/index.js';
@@ -229,10 +229,12 @@ function addMigration(add: Add): void {
 
 /** What the daemon does. */
 function addDaemon(add: Add): void {
-  add('verify [prefix]', 'read results again and check every byte; ends with 1 where something is corrupt')
+  add('verify [prefix]', 'read results again and check every byte; ends with 1 where something is corrupt or missing')
+    .option('--repair', "replace what is corrupt or missing by the other store's copy")
+    .addOption(new Option('--backend <store>', "only this store's copies").choices(['primary', 'secondary']))
     .option(...JSON_FLAG)
     .option(...SERVER)
-    .action((prefix: string | undefined, flags: CommonFlags) => verify(prefix ?? '', flags));
+    .action((prefix: string | undefined, flags: VerifyFlags) => verify(prefix ?? '', flags));
   add('watch [prefix]', 'print what is committed, updated and deleted, until Ctrl-C')
     .option('--after <event>', 'go on behind this event; 0: from the first (default: from now on)', revision)
     .option('--uploads', 'also saves in progress')

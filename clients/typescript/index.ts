@@ -10,6 +10,7 @@ export type {
   SaveOptions,
   SetContent,
   SetOptions,
+  VerifyOptions,
 } from './client.js';
 export { OptistoreError } from './errors.js';
 export type { Migrated, MigrationOptions } from './migration.js';

@@ -10,6 +10,7 @@ import type { Stores } from '../../server/manager/stores.js';
 import { all, asText, lineRows, load, RUNNING, save, uploadSpec } from '../backends/runs.js';
 import { newest } from '../backends/suite-copies.js';
 import { altered, ThreeStores } from './three-stores.js';
+import { TwoStores } from './two-stores.js';
 
 let stores: ThreeStores;
 
@@ -180,5 +181,16 @@ describe('a store that is migrated', () => {
     await save(stores.primary, 'b', [lineRows(0, 30)]);
     expect((await migrate()).at(-1)).toMatchObject({ copiedCount: 1, end: { isComplete: true, failedCount: 0 } });
     expect(await newest(stores.secondary, 'b')).toMatchObject({ revision: 2n, rowCount: 30n });
+  });
+
+  test('is not complete where the primary can not tell what it has under a key', async () => {
+    await using two = await TwoStores.make();
+    for (const key of ['a', 'b', 'c']) await save(two.primary, key, [lineRows(0, 10)]);
+    await two.damagePrimaryEntry('b');
+    const told = await migrate(two.stores);
+    expect(told.flatMap(({ key, failure }) => (failure ? [[key, failure.reason]] : []))).toEqual([
+      ['b', 'RESULT_CORRUPT'],
+    ]);
+    expect(told.at(-1)).toMatchObject({ copiedCount: 2, end: { isComplete: false, failedCount: 1 } });
   });
 });

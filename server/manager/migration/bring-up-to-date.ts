@@ -8,6 +8,7 @@ import { readWhole } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import { secondaryOf } from '../stores.js';
 import { tellProgress } from '../tell-progress.js';
+import { damagedKeysOf } from '../verification/walk-keys.js';
 import type { Between } from './between.js';
 import { isOfOneResult } from './failures.js';
 
@@ -88,6 +89,11 @@ export class CatchingUp {
         if (told !== undefined) yield told;
       }
       after = newest;
+    }
+    // Among the changes they are not told of.
+    for await (const key of damagedKeysOf(this.primary, this.prefix, signal)) {
+      const told = await this.look(key, signal);
+      if (told !== undefined) yield told;
     }
     yield this.progress;
   }

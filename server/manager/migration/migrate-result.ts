@@ -10,10 +10,11 @@ import { newestOf } from '../repair/repair-copy.js';
 import { storeOf, type Role } from '../stores.js';
 import { tellProgress } from '../tell-progress.js';
 import { checkKey, invalid } from '../validate.js';
-import { verifyCopy } from '../verification/verify-results.js';
+import { UNHURRIED } from '../verification/pace.js';
+import { verifyCopy } from '../verification/verify-copy.js';
+import { keysOf } from '../verification/walk-keys.js';
 import type { Between } from './between.js';
 import { isOfOneResult } from './failures.js';
-import { keysOf } from './keys-of.js';
 
 /** What to bring from one store to another: see MigrateResultRequest. */
 export interface MigrationSpec {
@@ -228,7 +229,7 @@ class Migration {
       }
     };
     try {
-      return (await verifyCopy({ read }, copy, signal)).fault;
+      return (await verifyCopy({ read }, copy, UNHURRIED, signal)).fault;
     } catch (error) {
       // Lost; or superseded and removed, which is found when it is to be replaced.
       if (toStorageError(error).reason === 'REVISION_NOT_FOUND') return 'its rows are gone';
