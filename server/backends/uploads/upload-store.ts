@@ -23,14 +23,8 @@ export interface UploadRows {
   suspend(): Promise<void>;
 }
 
-/** What a store does for uploads; `Change` is what it can make together with a manifest, all or none. */
-export interface UploadStore<Rows extends UploadRows, Change> {
-  /** What is known of an upload that ended. */
-  ended(uploadId: string): Promise<UploadRecord | undefined>;
-  /** Rows of a new upload: behind those of `record.base`, where it has one. */
-  begin(record: UploadRecord): Rows;
-  /** Rows to go on with after a sync failed: what is safe is kept. */
-  mend(rows: Rows): Promise<Rows>;
+/** What a store does for commits; `Change` is what it can make together with a manifest, all or none. */
+export interface CommitStore<Rows extends UploadRows, Change> {
   /**
    * Brings the rows into their final form, and fills in the manifest's columns, segments and bytes, behind those that it has
    * of its base; the upload may go on if its commit is refused.
@@ -40,6 +34,16 @@ export interface UploadStore<Rows extends UploadRows, Change> {
   remember(record: UploadRecord): Change[];
   /** Forgets an upload. */
   drop(uploadId: string): Change[];
+}
+
+/** What a store does for uploads. */
+export interface UploadStore<Rows extends UploadRows, Change> extends CommitStore<Rows, Change> {
+  /** What is known of an upload that ended. */
+  ended(uploadId: string): Promise<UploadRecord | undefined>;
+  /** Rows of a new upload: behind those of `record.base`, where it has one. */
+  begin(record: UploadRecord): Rows;
+  /** Rows to go on with after a sync failed: what is safe is kept. */
+  mend(rows: Rows): Promise<Rows>;
   /** Remembers, durably, that an upload ended without a result; then removes its rows. */
   end(rows: Rows, record: UploadRecord): Promise<void>;
   /** Forgets uploads that ended without a result before a time. */
