@@ -13,3 +13,6 @@ export async function* readWhole(
   const rowCount = Number(manifest.rowCount) - firstRow;
   if (rowCount > 0) yield* store.read(manifest, { columns, firstRow, rowCount }, signal);
 }
+
+/** What a marker has. */
+export async function* noRows(): AsyncGenerator<never> {}

@@ -126,6 +126,20 @@ export function copyPromises(open: OpenBackend): void {
     await expect(late).rejects.toMatchObject({ reason: 'REVISION_MISMATCH' });
   });
 
+  test('the marker of a result that was moved is copied as one; what is saved next goes on behind it', async () => {
+    await using opened = await open();
+    const { backend } = opened;
+    await using other = new MemoryBackend({ max_memory_mb: 64 });
+    await save(other, 'k', [lineRows(0, 10)]);
+    await save(other, 'k', [lineRows(0, 20)]);
+    await other.moveOut('k', 2);
+    await backend.copyIn(await newest(other, 'k'), nothing, KEEP, RUNNING);
+    expect(await newest(backend, 'k')).toMatchObject({ kind: RevisionKind.MOVED, revision: 2n });
+    const list = { prefix: '', filter: undefined, orderBy: 'key', descending: false } as const;
+    expect(await all(backend.list(list, RUNNING))).toEqual([]);
+    expect((await save(backend, 'k', [])).revision).toBe(3n);
+  });
+
   test('another revision of the same number is not taken for a copy, and not put in its place', async () => {
     await using opened = await open();
     const { backend } = opened;

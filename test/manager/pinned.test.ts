@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
 import { composed } from '../../server/manager/compose.js';
 import { StorageManager } from '../../server/manager/storage-manager.js';
@@ -85,6 +86,23 @@ describe('a result in the cache alone', () => {
     await expect(manager.saveResult('big', result(1), { to: 'cache', append: true })).rejects.toMatchObject({
       reason: 'REQUEST_INVALID',
     });
+  });
+
+  test('that is migrated to the secondary is absent from the primary on purpose, and is not taken for lost', async () => {
+    await using stores = managed();
+    const { manager, primary } = stores;
+    for (const keepSource of [false, true]) {
+      const key = keepSource ? 'copied' : 'moved';
+      await manager.saveResult(key, result(10), { to: 'cache' });
+      await manager.migrateResult(key, { from: 'cache', to: 'secondary', keepSource });
+      expect(await primary.stat(key)).toMatchObject({ kind: RevisionKind.MOVED, revision: 1n });
+    }
+    await manager.deleteCopy('copied', 'cache', undefined, RUNNING);
+    for (const key of ['moved', 'copied']) {
+      expect((await manager.loadResult(key)).result.rowCount).toBe(10n);
+      expect((await manager.placements(key, RUNNING)).map(({ role }) => role)).toEqual(['secondary']);
+    }
+    expect((await manager.status(RUNNING)).fallback).toMatchObject({ repairedCount: 0, failureCount: 0 });
   });
 
   test('is resumed where it was begun, whichever store is named', async () => {

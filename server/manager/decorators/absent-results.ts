@@ -2,7 +2,7 @@ import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend, UploadSpec } from '../../backends/backend.js';
-import { readWhole } from '../read-whole.js';
+import { noRows, readWhole } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import type { Repairs } from '../repair/repairs.js';
 import type { Outbox } from '../replication/outbox.js';
@@ -73,7 +73,7 @@ export class AbsentResults {
   async delete(key: string, expectedRevision: number | undefined, signal: AbortSignal): Promise<number> {
     const revision = await this.secondary.delete(key, expectedRevision, signal);
     const marker = await this.secondary.stat(key, revision, signal);
-    await this.primary.copyIn(marker, nothing, { replace: false }, signal);
+    await this.primary.copyIn(marker, noRows, { replace: false }, signal);
     return revision;
   }
 
@@ -90,6 +90,3 @@ export class AbsentResults {
     this.outbox.ring();
   }
 }
-
-/** A marker has no rows. */
-async function* nothing(): AsyncGenerator<never> {}

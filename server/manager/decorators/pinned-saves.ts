@@ -8,7 +8,7 @@ import { checkRevision, committedRevision } from '../../backends/revisions.js';
 import { StorageError } from '../../errors.js';
 import { withCommit } from '../after-commit.js';
 import type { Origins } from '../origins.js';
-import { readWhole } from '../read-whole.js';
+import { noRows, readWhole } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import { isUnavailable, type RoleStore } from '../role-store.js';
 
@@ -113,9 +113,6 @@ export class PinnedSaves {
     if (below === undefined || (above !== undefined && above.revision >= below.revision)) return;
     const { revision } = below;
     const marker = { key, kind: RevisionKind.DELETED, revision, uploadId: randomUUID(), updateTime: timestampNow() };
-    await this.pins.copyIn(create(ManifestSchema, marker), nothing, { replace: false }, signal);
+    await this.pins.copyIn(create(ManifestSchema, marker), noRows, { replace: false }, signal);
   }
 }
-
-/** A marker has no rows. */
-async function* nothing(): AsyncGenerator<never> {}
