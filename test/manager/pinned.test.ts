@@ -1,5 +1,10 @@
-import { describe, expect, test } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import type { StorageBackend } from '../../server/backends/backend.js';
+import { openDatabaseBackend } from '../../server/backends/database/database-backend.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
 import { composed } from '../../server/manager/compose.js';
 import { StorageManager } from '../../server/manager/storage-manager.js';
@@ -11,8 +16,8 @@ import { RawSave, TestDaemon } from '../rpc/wire.js';
 const MIB = 1024 * 1024;
 const memory = () => new MemoryBackend({ max_memory_mb: 64 });
 
-function managed() {
-  const stores = { primary: memory(), secondary: memory(), pinned: new MemoryBackend({ max_memory_mb: 1 }) };
+function managed(secondary: StorageBackend = memory()) {
+  const stores = { primary: memory(), secondary, pinned: new MemoryBackend({ max_memory_mb: 1 }) };
   const manager = new StorageManager(composed(stores, undefined, ReplicationMode.NONE));
   return { ...stores, manager, [Symbol.asyncDispose]: () => manager.close() };
 }
@@ -89,7 +94,10 @@ describe('a result in the cache alone', () => {
   });
 
   test('that is migrated to the secondary is absent from the primary on purpose, and is not taken for lost', async () => {
-    await using stores = managed();
+    const folder = await mkdtemp(join(tmpdir(), 'optistore-pinned-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const connection_string = `sqlite:///${join(folder, 'secondary.db')}`;
+    await using stores = managed(await openDatabaseBackend({ connection_string }));
     const { manager, primary } = stores;
     for (const keepSource of [false, true]) {
       const key = keepSource ? 'copied' : 'moved';
