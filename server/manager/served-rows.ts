@@ -29,6 +29,7 @@ export function inRole(role: Role, backend: StorageBackend): RoleStore {
     capabilities: backend.capabilities,
     openUpload: (spec, signal) => backend.openUpload(spec, signal),
     uploads: (query, signal) => backend.uploads(query, signal),
+    viewUpload: (uploadId, signal) => backend.viewUpload(uploadId, signal),
     abortUpload: (uploadId, signal) => backend.abortUpload(uploadId, signal),
     stat: (key, revision, signal) => backend.stat(key, revision, signal),
     read: (manifest, selection, signal) => new ServedRows(role, backend.read(manifest, selection, signal)),

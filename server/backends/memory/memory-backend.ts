@@ -16,6 +16,7 @@ import type {
   Upload,
   UploadSpec,
   UploadState,
+  UploadView,
 } from '../backend.js';
 import { resultNotFound, revisionGone, revisionNotFound } from '../result-errors.js';
 import { annotated, deleted, movedOut, ownSegments } from '../revisions.js';
@@ -75,6 +76,7 @@ export class MemoryBackend implements StorageBackend {
     const uploads = new MemoryUploads(this.budget, this.segments);
     const results: Results<MemoryChange> = {
       newest: async (key) => this.current.get(key),
+      read: (manifest, selection, signal) => this.read(manifest, selection, signal),
       publish: (key, decide) => this.publish(key, decide),
     };
     this.uploadsInProgress = new Uploads(uploads, results, 1, options.upload_ttl_ms ?? UPLOAD_MEMORY_MS);
@@ -124,6 +126,10 @@ export class MemoryBackend implements StorageBackend {
 
   uploads(query: { prefix: string; after?: string }): AsyncIterable<UploadState> {
     return this.uploadsInProgress.list(query);
+  }
+
+  viewUpload(uploadId: string): Promise<UploadView> {
+    return this.uploadsInProgress.view(uploadId);
   }
 
   async abortUpload(uploadId: string): Promise<void> {

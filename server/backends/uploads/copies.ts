@@ -5,14 +5,14 @@ import { StorageError } from '../../errors.js';
 import type { Batch } from '../../rows/batch.js';
 import { checkCopiedRows, copyOf, haveSameRows, takesCopy } from '../revisions.js';
 import { SerialByName } from '../serial.js';
-import type { Results, UploadRows, UploadStore } from './upload-store.js';
+import type { ReadableRows, Results, UploadStore } from './upload-store.js';
 import { committedRecord, type Uploads } from './uploads.js';
 
 /** Gives the rows of the revision that is copied, from a row on. */
 export type ReadSource = (firstRow: number, signal: AbortSignal) => AsyncIterable<Batch>;
 
 /** Revisions of other stores on their way into this one: see StorageBackend.copyIn. Their rows are kept like an upload's. */
-export class Copies<Rows extends UploadRows, Change> {
+export class Copies<Rows extends ReadableRows, Change> {
   private readonly running = new SerialByName();
 
   constructor(

@@ -1,5 +1,6 @@
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Batch } from '../../rows/batch.js';
+import type { Selection } from '../../rows/select.js';
 
 /** The rows of one upload in its store. Calls are not made concurrently, but for `sync` beside `append`. */
 export interface UploadRows {
@@ -23,8 +24,17 @@ export interface UploadRows {
   suspend(): Promise<void>;
 }
 
+/** Rows that can be read before they are a result. */
+export interface ReadableRows extends UploadRows {
+  /**
+   * Streams rows of its own that are durable, beside whoever appends. Every buffer's checksum was verified: RESULT_CORRUPT.
+   * Ends early where the rows are closed meanwhile.
+   */
+  read(selection: Selection, signal: AbortSignal): AsyncIterable<Batch>;
+}
+
 /** What a store does for uploads; `Change` is what it can make together with a manifest, all or none. */
-export interface UploadStore<Rows extends UploadRows, Change> {
+export interface UploadStore<Rows extends ReadableRows, Change> {
   /** What is known of an upload that ended. */
   ended(uploadId: string): Promise<UploadRecord | undefined>;
   /** Rows of a new upload: behind those of `record.base`, where it has one. */
@@ -56,6 +66,8 @@ export interface Publication<Change> {
 export interface Results<Change> {
   /** The newest revision or marker of a key. */
   newest(key: string): Promise<Manifest | undefined>;
+  /** StorageBackend.read. */
+  read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncIterable<Batch>;
   /**
    * Makes what `decide` gives the key's newest revision, atomically with its changes and under the next change
    * number; nothing where it gives undefined. One at a time for a key. Gives what is the newest then.

@@ -62,6 +62,7 @@ export function cached(store: RoleStore, cache: ResultCache): RoleStore {
       return afterCommit(await store.openUpload(spec, signal), () => forget(spec.key));
     },
     uploads: (query, signal) => store.uploads(query, signal),
+    viewUpload: (uploadId, signal) => store.viewUpload(uploadId, signal),
     abortUpload: (uploadId, signal) => store.abortUpload(uploadId, signal),
     stat: (key, revision, signal) => store.stat(key, revision, signal),
     read(manifest, selection, signal) {
