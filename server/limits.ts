@@ -103,3 +103,6 @@ export const FILTER_DEPTH_MAX = 50;
 /** Who watches looks this often for changes that other daemons made, and hears this often that nothing has happened. */
 export const WATCH_POLL_MS = 1000;
 export const WATCH_HEARTBEAT_MS = 15_000;
+/** Who follows an upload looks this often for rows whose stream is at another daemon, and hears this often that none came. */
+export const FOLLOW_POLL_MS = 1000;
+export const FOLLOW_HEARTBEAT_MS = 15_000;

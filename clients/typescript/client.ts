@@ -29,7 +29,7 @@ import { rowNumbersOf, type GivenRows } from '../../server/rows/row-numbers/give
 import { Channel } from './channel.js';
 import { OptistoreError } from './errors.js';
 import { Backoff } from './retry.js';
-import { ResultReader } from './reader.js';
+import { ResultReader, type ReaderEvents } from './reader.js';
 import { ResultWriter, type WriterEvents } from './writer.js';
 
 /** Where and how to connect. */
@@ -52,7 +52,7 @@ export interface SaveOptions extends WriterEvents {
 }
 
 /** What to load. */
-export interface LoadOptions {
+export interface LoadOptions extends ReaderEvents {
   /** Names, in the order wanted. Default: all. */
   readonly columns?: readonly string[];
   /** From the first, to before the second. Default: all. */
@@ -61,6 +61,13 @@ export interface LoadOptions {
   readonly maxBatchBytes?: number;
   /** Only the rows of this set; `rows` then counts positions in it. */
   readonly resultSet?: string;
+  /**
+   * Tails a save in progress: rows as they are acked, until its commit. With `columns`, `maxBatchBytes` and the first of
+   * `rows`; not with `revision` and `resultSet`.
+   */
+  readonly follow?: boolean;
+  /** With `follow`: which save. Default: the one of the key that was opened last. */
+  readonly uploadId?: string;
 }
 
 /** What a result set is made of: rows, or an operation on sets of the same result. */
@@ -167,7 +174,11 @@ export class OptistoreClient implements AsyncDisposable {
     return new ResultWriter(this.channel, open, options, this.retryMs).begin();
   }
 
-  /** Loads rows. */
+  /**
+   * Loads rows.
+   * @example
+   * for await (const { firstRow, rowCount } of client.load('runs/1', { follow: true })) console.log(firstRow + rowCount);
+   */
   load(key: string, options: LoadOptions = {}): ResultReader {
     const [first, end] = options.rows ?? [];
     const request = create(LoadResultRequestSchema, {
@@ -178,8 +189,10 @@ export class OptistoreClient implements AsyncDisposable {
       ...(end !== undefined && { rowCount: BigInt(Math.max(end - (first ?? 0), 0)) }),
       ...(options.revision !== undefined && { revision: options.revision }),
       ...(options.resultSet !== undefined && { resultSet: checkSetName(options.resultSet) }),
+      ...(options.follow !== undefined && { follow: options.follow }),
+      ...(options.uploadId !== undefined && { uploadId: options.uploadId }),
     });
-    return new ResultReader(this.channel, request, this.retryMs);
+    return new ResultReader(this.channel, request, this.retryMs, options);
   }
 
   /** A result's metadata. */

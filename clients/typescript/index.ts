@@ -12,7 +12,7 @@ export type {
   WatchOptions,
 } from './client.js';
 export { OptistoreError } from './errors.js';
-export { ResultReader, type LoadedBatch } from './reader.js';
+export { ResultReader, type LoadedBatch, type ReaderEvents } from './reader.js';
 export { ResultWriter, type WriterEvents } from './writer.js';
 export { valueAt, type ColumnInput, type LoadedColumn } from '../../server/rows/columns.js';
 export { rowNumbersOf, type GivenRows, type GivenSet } from '../../server/rows/row-numbers/given-rows.js';

@@ -1,8 +1,12 @@
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Upload } from '../backends/backend.js';
 
-/** An upload after whose commit something is done; all else is the upload's own. */
-export function afterCommit(upload: Upload, act: (manifest: Manifest) => void): Upload {
+/** An upload after whose commit, and after each of whose syncs, something is done; all else is the upload's own. */
+export function afterCommit(
+  upload: Upload,
+  act: (manifest: Manifest) => void,
+  afterSync: () => void = () => undefined,
+): Upload {
   return {
     get uploadId() {
       return upload.uploadId;
@@ -29,7 +33,11 @@ export function afterCommit(upload: Upload, act: (manifest: Manifest) => void): 
       return upload.durableRowCount;
     },
     append: (batch) => upload.append(batch),
-    sync: () => upload.sync(),
+    async sync() {
+      const durable = await upload.sync();
+      afterSync();
+      return durable;
+    },
     async commit(spec) {
       const manifest = await upload.commit(spec);
       act(manifest);

@@ -9,6 +9,8 @@ import { checkNewSet, putSet, removeSet, type NewSet } from './result-sets/chang
 import { checkNewResultSets, checkTotals } from './result-sets/check-sets.js';
 import { readSet, type ServedSet, type SetSelection } from './result-sets/read-set.js';
 import { afterCommit } from './after-commit.js';
+import { followUpload, type FollowedUpload, type FollowSpec } from './follow/follow-upload.js';
+import { UploadBells } from './follow/upload-bells.js';
 import { cached } from './cache/cached.js';
 import { ResultCache, type CacheStats } from './cache/result-cache.js';
 import { verifyResults, type VerifiedCopy } from './verification/verify-results.js';
@@ -43,6 +45,7 @@ export async function createStorageManager(config: ManagerConfig = {}): Promise<
 /** The one interface to all stores. Bad input ends here. */
 export class StorageManager implements AsyncDisposable {
   private readonly bell = new ChangeBell();
+  private readonly uploadBells = new UploadBells();
 
   constructor(
     private readonly store: RoleStore,
@@ -104,7 +107,16 @@ export class StorageManager implements AsyncDisposable {
   }
 
   private async openAndTell(spec: UploadSpec, signal: AbortSignal): Promise<Upload> {
-    return afterCommit(await this.store.openUpload(spec, signal), () => this.bell.ring());
+    const tellRows = () => this.uploadBells.ring(spec.uploadId);
+    const upload = await this.store.openUpload(spec, signal);
+    return afterCommit(upload, () => (this.bell.ring(), tellRows()), tellRows);
+  }
+
+  /** Follows a save in progress to its result: see LoadResultRequest.follow, and `followUpload` for how it fails. */
+  async followUpload(spec: FollowSpec, signal: AbortSignal): Promise<FollowedUpload> {
+    checkKey(spec.key);
+    if (spec.uploadId !== undefined) checkUploadId(spec.uploadId);
+    return followUpload(this.store, this.uploadBells, spec, signal);
   }
 
   /** What happens, from an event on: see WatchResults in the contract. EVENTS_EXPIRED. */
@@ -121,6 +133,7 @@ export class StorageManager implements AsyncDisposable {
   async abortUpload(uploadId: string, signal: AbortSignal): Promise<void> {
     checkUploadId(uploadId);
     await this.store.abortUpload(uploadId, signal);
+    this.uploadBells.ring(uploadId);
   }
 
   /** A result's newest revision, or the one asked for. RESULT_NOT_FOUND for a deleted one. */
