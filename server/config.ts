@@ -24,20 +24,23 @@ const connectionString = z.string().superRefine((text, context) => {
   }
 });
 
+const store = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('leveldb'), path: z.string().min(1).default('./optistore-data') }),
+  z.strictObject({ type: z.literal('memory'), max_memory_mb: megabytes.default(1024) }),
+  z.strictObject({ type: z.literal('database'), connection_string: connectionString }),
+]);
+
 /** The configuration; names, defaults and meanings are documented in docs/configuration.md. */
 const ConfigSchema = z.strictObject({
   listen: hostAndPort.default('127.0.0.1:50051'),
   socket: z.string().min(1).optional(),
   insecure: flag.default(false),
-  primary: z
-    .discriminatedUnion('type', [
-      z.strictObject({ type: z.literal('leveldb'), path: z.string().min(1).default('./optistore-data') }),
-      z.strictObject({ type: z.literal('memory'), max_memory_mb: megabytes.default(1024) }),
-      z.strictObject({ type: z.literal('database'), connection_string: connectionString }),
-    ])
-    .prefault({ type: 'leveldb' }),
+  primary: store.prefault({ type: 'leveldb' }),
+  secondary: store.optional(),
+  replication: z.enum(['none', 'async', 'sync']).default('none'),
   use_cache: flag.default(true),
   cache_size_mb: megabytes.default(100),
+  cache_pinned_mb: megabytes.default(100),
   upload_ttl: duration.default(30 * UNITS_MS.d),
   stream_idle_timeout: duration.default(10 * UNITS_MS.m),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -70,6 +73,7 @@ export function readConfig(flags: Settings, file: string | undefined, environmen
     const lines = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'configuration'}: ${issue.message}`);
     throw new ConfigError(`The configuration is wrong. ${lines.join('; ')}. See docs/configuration.md.`);
   }
+  checkStores(parsed.data);
   const { listen, insecure } = parsed.data;
   if (!LOOPBACK.test(listen) && !insecure) {
     throw new ConfigError(
@@ -77,6 +81,20 @@ export function readConfig(flags: Settings, file: string | undefined, environmen
     );
   }
   return parsed.data;
+}
+
+/** What of two stores no single field tells. */
+function checkStores({ primary, secondary, replication }: Config): void {
+  if (secondary === undefined) {
+    if (replication === 'none') return;
+    throw new ConfigError(
+      `replication is ${replication}, but there is no secondary. Configure one, or leave replication out.`,
+    );
+  }
+  if (JSON.stringify(primary) === JSON.stringify(secondary) && primary.type !== 'memory')
+    throw new ConfigError(
+      'primary and secondary are the same store. The secondary is a backup: give it a place of its own.',
+    );
 }
 
 /** A store's configuration as it may be logged: without passwords. */
@@ -102,16 +120,22 @@ function fromFile(file: string | undefined): Settings {
 function fromEnvironment(environment: NodeJS.ProcessEnv): Settings {
   const settings: Settings = {};
   for (const key of CONFIG_KEYS) {
-    if (key === 'primary') continue;
+    if (key === 'primary' || key === 'secondary') continue;
     settings[key] = environment[`OPTISTORE_${key.toUpperCase()}`];
   }
-  settings['primary'] = {
-    type: environment['OPTISTORE_PRIMARY_TYPE'],
-    path: environment['OPTISTORE_PRIMARY_PATH'],
-    max_memory_mb: environment['OPTISTORE_PRIMARY_MAX_MEMORY_MB'],
-    connection_string: environment['OPTISTORE_PRIMARY_CONNECTION_STRING'],
-  };
+  settings['primary'] = storeFrom(environment, 'PRIMARY');
+  const secondary = storeFrom(environment, 'SECONDARY');
+  if (Object.values(secondary).some((value) => value !== undefined)) settings['secondary'] = secondary;
   return settings;
+}
+
+function storeFrom(environment: NodeJS.ProcessEnv, role: 'PRIMARY' | 'SECONDARY'): Settings {
+  return {
+    type: environment[`OPTISTORE_${role}_TYPE`],
+    path: environment[`OPTISTORE_${role}_PATH`],
+    max_memory_mb: environment[`OPTISTORE_${role}_MAX_MEMORY_MB`],
+    connection_string: environment[`OPTISTORE_${role}_CONNECTION_STRING`],
+  };
 }
 
 function merge(under: Settings, over: Settings): Settings {

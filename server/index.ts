@@ -1,5 +1,7 @@
 /** optistore in process: the manager and its stores, without a daemon. */
-export { createStorageManager, StorageManager, type ManagerConfig } from './manager/storage-manager.js';
+export { createStorageManager, StorageManager } from './manager/storage-manager.js';
+export type { ManagerConfig } from './manager/compose.js';
+export type { Role } from './manager/stores.js';
 export type { ListOptions, LoadedResult, LoadOptions, NewResult, SaveOptions } from './manager/whole-results.js';
 export type { CacheStats } from './manager/cache/result-cache.js';
 export { StorageError, type Reason } from './errors.js';

@@ -106,3 +106,14 @@ export const WATCH_HEARTBEAT_MS = 15_000;
 /** Who follows an upload looks this often for rows whose stream is at another daemon, and hears this often that none came. */
 export const FOLLOW_POLL_MS = 1000;
 export const FOLLOW_HEARTBEAT_MS = 15_000;
+/** A store that failed so often on end is taken for dead: the next call is not worth its time-out … */
+export const BREAKER_FAILURES = 5;
+/** … but for one in so many milliseconds, which asks whether it is back. */
+export const BREAKER_PROBE_MS = 2000;
+/** A failed copy to the secondary is tried again after this long at first, and at most. */
+export const REPLICATION_RETRY_MS_MIN = 250;
+export const REPLICATION_RETRY_MS_MAX = 30_000;
+/** The outbox is looked through this often for what other daemons left in a shared store. */
+export const OUTBOX_POLL_MS = 5000;
+/** Keys that wait to be repaired; more are found again when they are asked for again. */
+export const REPAIRS_WAITING_MAX = 10_000;

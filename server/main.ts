@@ -34,7 +34,11 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
   });
   const { listen, socket } = config;
   const door = await openGrpcDoor({ handlers, listen, log, ...(socket === undefined ? {} : { socket }) });
-  log.info({ grpc: door.address, socket, store: loggable(config.primary) }, 'serving');
+  const stores = {
+    store: loggable(config.primary),
+    ...(config.secondary && { secondary: loggable(config.secondary) }),
+  };
+  log.info({ grpc: door.address, socket, ...stores }, 'serving');
 
   const signal = await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   for (const name of ['SIGTERM', 'SIGINT']) process.once(name, () => process.exit(1));

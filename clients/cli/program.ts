@@ -9,7 +9,7 @@ import { save, type SaveFlags } from './commands/save.js';
 import { verify } from './commands/verify.js';
 import { watch, type WatchFlags } from './commands/watch.js';
 import { outcomeNamed, update, type UpdateFlags } from './commands/update.js';
-import type { Outcome } from '../typescript/index.js';
+import type { DeleteOptions, Outcome, SaveOptions, StoreRole } from '../typescript/index.js';
 import { contentOf, deleteSet, listSets, parseRows, putSet, type RowRun, type SetFlags } from './commands/sets.js';
 
 /** Adds a command. */
@@ -37,6 +37,22 @@ function outcome(text: string): Outcome {
   const named = outcomeNamed(text);
   if (named === undefined) throw new InvalidArgumentError('finished, failed or stopped was expected.');
   return named;
+}
+
+function storeRole(text: string): StoreRole {
+  if (text === 'primary' || text === 'secondary' || text === 'cache') return text;
+  throw new InvalidArgumentError('primary, secondary or cache was expected.');
+}
+
+function saveTarget(text: string): NonNullable<SaveOptions['to']> {
+  if (text === 'primary' || text === 'cache') return text;
+  throw new InvalidArgumentError('primary or cache was expected.');
+}
+
+function replication(text: string): NonNullable<SaveOptions['replicate']> {
+  if (text === 'sync') return 'sync';
+  if (text === 'async' || text === 'none') return text === 'async';
+  throw new InvalidArgumentError('async, sync or none was expected.');
 }
 
 const SERVER = [
@@ -77,6 +93,8 @@ function addRows(add: Add): void {
     .option(...TAG)
     .option('--append', 'add the rows behind those that the key has')
     .option('--upload-id <id>', 'resume this upload, or name a new one')
+    .option('--replicate [mode]', 'also to the secondary: async (default), sync (wait for it), none', replication)
+    .option('--to <store>', 'primary (default), or cache: in memory alone', saveTarget)
     .option('--description <text>')
     .option('--expected-revision <n>', 'replace this revision only; 0: must not exist', revision)
     .option(...SERVER)
@@ -86,6 +104,7 @@ function addRows(add: Add): void {
     .option('--columns <names>', 'parted by commas', (text) => text.split(','))
     .option('--rows <first:end>', 'rows from FIRST to before END', rowRange)
     .option('--set <name>', 'only the rows of this result set; --rows counts positions in it')
+    .option('--from <store>', 'only from this store: primary, secondary or cache', storeRole)
     .option('--revision <n>', 'this revision', revision)
     .option('--follow', 'print the rows of a save in progress as they are acked, until it is committed')
     .option('--upload-id <id>', 'with --follow: this save (default: the one of the key that was opened last)')
@@ -163,24 +182,20 @@ function addCatalogue(add: Add): void {
     .action(move);
   add('delete [key]', 'delete a result, or all results whose keys begin alike')
     .option('--expected-revision <n>', 'delete this revision only', revision)
+    .option('--from <store>', 'only the copy in this store: primary, secondary or cache', storeRole)
     .option('--prefix <text>', 'all results whose keys begin so')
     .option('--dry-run', 'with --prefix: only list what would go')
     .option('--yes', 'with --prefix: do not ask')
     .option(...SERVER)
-    .action(
-      (
-        key: string | undefined,
-        flags: CommonFlags & DeletePrefixFlags & { expectedRevision?: bigint },
-        command: Command,
-      ) => {
-        const isOne = flags.prefix === undefined;
-        if ((key === undefined) === isOne) command.error('error: either a key or --prefix was expected');
-        if (flags.prefix === '') command.error('error: --prefix is empty, which is the beginning of every key');
-        if (isOne && (flags.dryRun || flags.yes)) command.error('error: --dry-run and --yes go with --prefix');
-        if (!isOne && flags.expectedRevision !== undefined) command.error('error: --expected-revision goes with a key');
-        return isOne ? remove(key as string, flags) : removeByPrefix(flags);
-      },
-    );
+    .action((key: string | undefined, flags: CommonFlags & DeletePrefixFlags & DeleteOptions, command: Command) => {
+      const isOne = flags.prefix === undefined;
+      if ((key === undefined) === isOne) command.error('error: either a key or --prefix was expected');
+      if (flags.prefix === '') command.error('error: --prefix is empty, which is the beginning of every key');
+      if (isOne && (flags.dryRun || flags.yes)) command.error('error: --dry-run and --yes go with --prefix');
+      if (!isOne && (flags.expectedRevision !== undefined || flags.from !== undefined))
+        command.error('error: --expected-revision and --from go with a key');
+      return isOne ? remove(key as string, flags) : removeByPrefix(flags);
+    });
 }
 
 /** What the daemon does. */

@@ -2,7 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
-import type { Outcome, Result, ResultView, SetOperation } from '../../proto/gen/optistore/v1/result_pb.js';
+import {
+  Backend,
+  ReplicationMode,
+  type Outcome,
+  type Result,
+  type ResultView,
+  type SetOperation,
+} from '../../proto/gen/optistore/v1/result_pb.js';
 import type {
   GetStatusResponse,
   Upload,
@@ -49,6 +56,20 @@ export interface SaveOptions extends WriterEvents {
   readonly description?: string;
   /** The commit replaces this revision only; 0n: the key must not exist. */
   readonly expectedRevision?: bigint;
+  /** Copies it to the secondary: true does not wait for that, `sync` does. Default: as the daemon is configured. */
+  readonly replicate?: boolean | 'sync';
+  /** `cache`: kept in memory alone until it is migrated or deleted. Default: primary. */
+  readonly to?: 'primary' | 'cache';
+}
+
+/** A store, by its place in the daemon. */
+export type StoreRole = 'primary' | 'secondary' | 'cache';
+
+const BACKEND_OF = { primary: Backend.PRIMARY, secondary: Backend.SECONDARY, cache: Backend.CACHE } as const;
+
+/** What the wire calls a store; UNSPECIFIED where none is named. */
+export function backendOf(role: StoreRole | undefined): Backend {
+  return role === undefined ? Backend.UNSPECIFIED : BACKEND_OF[role];
 }
 
 /** What to load. */
@@ -68,6 +89,16 @@ export interface LoadOptions extends ReaderEvents {
   readonly follow?: boolean;
   /** With `follow`: which save. Default: the one of the key that was opened last. */
   readonly uploadId?: string;
+  /** Only from this store. Default: whichever can serve it, the cache first. */
+  readonly from?: StoreRole;
+}
+
+/** Which copies of a result are deleted. */
+export interface DeleteOptions {
+  /** The revision that is to be deleted. */
+  readonly expectedRevision?: bigint;
+  /** Only this store's copy, while another one has the same. Default: the result, everywhere. */
+  readonly from?: StoreRole;
 }
 
 /** What a result set is made of: rows, or an operation on sets of the same result. */
@@ -127,6 +158,8 @@ export interface ListOptions {
   readonly orderBy?: string;
   readonly pageSize?: number;
   readonly view?: ResultView;
+  /** Told of stores that could not be asked, so that results may be lacking or old. */
+  readonly onUnreachable?: (stores: readonly string[]) => void;
 }
 
 /**
@@ -170,6 +203,7 @@ export class OptistoreClient implements AsyncDisposable {
       ...(attributes && { attributes }),
       ...(description !== undefined && { description }),
       ...(expectedRevision !== undefined && { expectedRevision }),
+      ...{ replication: modeOf(options.replicate), toBackend: backendOf(options.to) },
     });
     return new ResultWriter(this.channel, open, options, this.retryMs).begin();
   }
@@ -185,6 +219,7 @@ export class OptistoreClient implements AsyncDisposable {
       key,
       columns: [...(options.columns ?? [])],
       maxBatchBytes: options.maxBatchBytes ?? 0,
+      backend: backendOf(options.from),
       ...(first !== undefined && { firstRow: BigInt(first) }),
       ...(end !== undefined && { rowCount: BigInt(Math.max(end - (first ?? 0), 0)) }),
       ...(options.revision !== undefined && { revision: options.revision }),
@@ -205,9 +240,10 @@ export class OptistoreClient implements AsyncDisposable {
   async *listResults(options: ListOptions = {}): AsyncGenerator<Result> {
     let pageToken = '';
     do {
-      const { tags, ...rest } = options;
+      const { tags, onUnreachable, ...rest } = options;
       const request = create(ListResultsRequestSchema, { ...rest, ...(tags && { tags: { ...tags } }), pageToken });
       const page = await this.channel.unary('listResults', request);
+      if (page.unreachable.length > 0) onUnreachable?.(page.unreachable);
       yield* page.results;
       pageToken = page.nextPageToken;
     } while (pageToken !== '');
@@ -238,9 +274,14 @@ export class OptistoreClient implements AsyncDisposable {
     return (await this.channel.unary('updateResult', request)).result as Result;
   }
 
-  /** Deletes a result; gives the deletion's revision. */
-  async deleteResult(key: string, options: { expectedRevision?: bigint } = {}): Promise<bigint> {
-    return (await this.channel.unary('deleteResult', create(DeleteResultRequestSchema, { key, ...options }))).revision;
+  /** Deletes a result, or one of its copies; gives the deletion's revision, or that of the copy. */
+  async deleteResult(key: string, options: DeleteOptions = {}): Promise<bigint> {
+    const { expectedRevision, from } = options;
+    const request = create(DeleteResultRequestSchema, {
+      ...{ key, backend: backendOf(from) },
+      ...(expectedRevision !== undefined && { expectedRevision }),
+    });
+    return (await this.channel.unary('deleteResult', request)).revision;
   }
 
   /** Makes or replaces a named subset of a result's rows; gives the result as it is now. RangeError for rows out of order. */
@@ -349,4 +390,10 @@ export class OptistoreClient implements AsyncDisposable {
 function checkSetName(name: string): string {
   if (name === '') throw new RangeError('a result set has a name; leave resultSet out to load all rows');
   return name;
+}
+
+function modeOf(replicate: SaveOptions['replicate']): ReplicationMode {
+  if (replicate === 'sync') return ReplicationMode.SYNC;
+  if (replicate === undefined) return ReplicationMode.UNSPECIFIED;
+  return replicate ? ReplicationMode.ASYNC : ReplicationMode.NONE;
 }

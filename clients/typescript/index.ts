@@ -3,12 +3,14 @@ export { createClient, OptistoreClient } from './client.js';
 export type {
   ClientOptions,
   CopyOptions,
+  DeleteOptions,
   ListOptions,
   LoadOptions,
   ResultChanges,
   SaveOptions,
   SetContent,
   SetOptions,
+  StoreRole,
   WatchOptions,
 } from './client.js';
 export { OptistoreError } from './errors.js';

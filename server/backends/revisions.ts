@@ -10,6 +10,8 @@ import { nanoseconds } from '../times.js';
 import { resultNotFound } from './result-errors.js';
 import { checkRevision, committedRevision } from './uploads/upload-errors.js';
 
+export { checkRevision, committedRevision };
+
 /** Whether a key's next revision is replicated: when that is asked for, and when the one before was. */
 export function replicationAfter(
   before: Manifest | undefined,

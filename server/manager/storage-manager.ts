@@ -1,57 +1,48 @@
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { openBackend, type BackendConfig } from '../backends/open-backend.js';
-import type { BackendStats, ListQuery, StorageBackend, Upload, UploadSpec, UploadState } from '../backends/backend.js';
+import { ReplicationMode, type Result, type ResultSet } from '../../proto/gen/optistore/v1/result_pb.js';
+import type { ListQuery, Upload, UploadSpec, UploadState } from '../backends/backend.js';
 import { StorageError } from '../errors.js';
 import type { Selection } from '../rows/select.js';
-import type { Result, ResultSet } from '../../proto/gen/optistore/v1/result_pb.js';
+import { afterCommit, afterSync } from './after-commit.js';
+import type { CacheStats } from './cache/result-cache.js';
+import { compose, type Composition, type ManagerConfig } from './compose.js';
+import type { PinnedStore } from './decorators/pinned.js';
+import type { ListedResults } from './listed-results.js';
+import { placementsOf, removeCopy, type PlacedCopy } from './placements.js';
 import { checkNewSet, putSet, removeSet, type NewSet } from './result-sets/change-sets.js';
 import { checkNewResultSets, checkTotals } from './result-sets/check-sets.js';
 import { readSet, type ServedSet, type SetSelection } from './result-sets/read-set.js';
-import { afterCommit } from './after-commit.js';
 import { followUpload, type FollowedUpload, type FollowSpec } from './follow/follow-upload.js';
 import { UploadBells } from './follow/upload-bells.js';
-import { cached } from './cache/cached.js';
-import { ResultCache, type CacheStats } from './cache/result-cache.js';
+import { ServedRows } from './served-rows.js';
+import { statusOf, type ManagerStatus } from './status.js';
+import { storeOf, type Role, type Stores } from './stores.js';
 import { verifyResults, type VerifiedCopy } from './verification/verify-results.js';
 import { ChangeBell } from './watch/change-bell.js';
 import { watchResults, type WatchEvent, type WatchSpec } from './watch/watch-results.js';
-import { inRole, type RoleStore, type ServedRows } from './served-rows.js';
 import type { ListOptions, LoadedResult, LoadOptions, NewResult, SaveOptions } from './whole-results.js';
 import { listWholeResults, loadWholeResult, saveWholeResult } from './whole-results.js';
-import { checkKey, checkMetadata, checkProblem, checkUploadId } from './validate.js';
-
-/** How a manager is made; the names are those of the configuration file. */
-export interface ManagerConfig {
-  /** The store that holds every result. Default: LevelDB under ./optistore-data. */
-  readonly primary?: BackendConfig;
-  /** Whether recently used results are kept in memory. Default: true. */
-  readonly use_cache?: boolean;
-  /** What the cache may hold, in MiB. Default: 100. */
-  readonly cache_size_mb?: number;
-  /** An upload without a stream expires this long after its last durable row. Default: 30 days. */
-  readonly upload_ttl_ms?: number;
-}
+import { checkKey, checkMetadata, checkProblem, checkUploadId, invalid } from './validate.js';
 
 /** Opens the stores and makes the manager of them. BACKEND_LOCKED, BACKEND_UNAVAILABLE. */
 export async function createStorageManager(config: ManagerConfig = {}): Promise<StorageManager> {
-  const { primary = { type: 'leveldb', path: './optistore-data' }, use_cache = true, cache_size_mb = 100 } = config;
-  const store = inRole('primary', await openBackend(primary, config));
-  if (!use_cache) return new StorageManager(store, undefined, store);
-  const cache = new ResultCache(cache_size_mb * 1024 * 1024);
-  return new StorageManager(cached(store, cache), cache, store);
+  return new StorageManager(await compose(config));
 }
 
 /** The one interface to all stores. Bad input ends here. */
 export class StorageManager implements AsyncDisposable {
   private readonly bell = new ChangeBell();
   private readonly uploadBells = new UploadBells();
+  private readonly store: PinnedStore;
+  /** Each store by itself. */
+  private readonly stores: Stores;
 
-  constructor(
-    private readonly store: RoleStore,
-    private readonly cache: ResultCache | undefined,
-    private readonly primary: StorageBackend,
-  ) {}
+  constructor(private readonly composition: Composition) {
+    this.store = composition.store;
+    this.stores = composition.stores;
+    composition.parts?.outbox.start();
+  }
 
   /**
    * Saves a result whole: durable when it returns. For rows that come while a run goes on, and for more than fits in
@@ -72,18 +63,45 @@ export class StorageManager implements AsyncDisposable {
     return listWholeResults(this, options);
   }
 
-  /** Whether an ack means stable storage. */
-  get isDurable(): boolean {
-    return this.store.capabilities.durable;
+  /** Whether an upload's acks mean stable storage. */
+  isDurable(upload: Upload): boolean {
+    return this.store.capabilities.durable && !this.store.isVolatile(upload);
   }
 
-  /** Opens or resumes an upload: StorageBackend.openUpload, with its input checked. */
-  openUpload(spec: UploadSpec, signal: AbortSignal): Promise<Upload> {
+  /**
+   * Opens or resumes an upload: StorageBackend.openUpload, with its input checked; to the cache alone where `role` says so.
+   * A replication of UNSPECIFIED is the configured one. NO_SECONDARY, REQUEST_INVALID.
+   */
+  async openUpload(spec: UploadSpec, signal: AbortSignal, role: Role = 'primary'): Promise<Upload> {
     checkKey(spec.key);
     checkUploadId(spec.uploadId);
     if (spec.problem !== undefined) checkProblem(spec.problem);
     checkMetadata(spec.tags, spec.description, spec.attributes);
-    return this.openAndTell(spec, signal);
+    const upload = await this.openIn(role, { ...spec, replication: this.replicationOf(spec, role) }, signal);
+    const tellRows = () => this.uploadBells.ring(spec.uploadId);
+    return afterCommit(afterSync(upload, tellRows), (manifest) => {
+      this.bell.ring();
+      tellRows();
+      return manifest;
+    });
+  }
+
+  private openIn(role: Role, spec: UploadSpec, signal: AbortSignal): Promise<Upload> {
+    if (role === 'secondary')
+      throw invalid('to_backend is SECONDARY; a save goes to PRIMARY or CACHE, and `replication` copies it');
+    return role === 'cache' ? this.store.openPinned(spec, signal) : this.store.openUpload(spec, signal);
+  }
+
+  private replicationOf({ replication }: UploadSpec, role: Role): ReplicationMode {
+    if (ReplicationMode[replication] === undefined) throw invalid(`replication is ${replication}, which is not known`);
+    const isAsked = replication === ReplicationMode.ASYNC || replication === ReplicationMode.SYNC;
+    if (role === 'cache') {
+      if (isAsked)
+        throw invalid('a result in the cache alone is not replicated: leave `replication` out, or save it to PRIMARY');
+      return ReplicationMode.NONE;
+    }
+    if (isAsked) storeOf(this.stores, 'secondary');
+    return replication === ReplicationMode.UNSPECIFIED ? this.composition.replicationMode : replication;
   }
 
   /**
@@ -106,17 +124,11 @@ export class StorageManager implements AsyncDisposable {
     return taken;
   }
 
-  private async openAndTell(spec: UploadSpec, signal: AbortSignal): Promise<Upload> {
-    const tellRows = () => this.uploadBells.ring(spec.uploadId);
-    const upload = await this.store.openUpload(spec, signal);
-    return afterCommit(upload, () => (this.bell.ring(), tellRows()), tellRows);
-  }
-
   /** Follows a save in progress to its result: see LoadResultRequest.follow, and `followUpload` for how it fails. */
   async followUpload(spec: FollowSpec, signal: AbortSignal): Promise<FollowedUpload> {
     checkKey(spec.key);
     if (spec.uploadId !== undefined) checkUploadId(spec.uploadId);
-    return followUpload(this.store, this.uploadBells, spec, signal);
+    return followUpload(this.store, this.composition.origins, this.uploadBells, spec, signal);
   }
 
   /** What happens, from an event on: see WatchResults in the contract. EVENTS_EXPIRED. */
@@ -136,22 +148,45 @@ export class StorageManager implements AsyncDisposable {
     this.uploadBells.ring(uploadId);
   }
 
-  /** A result's newest revision, or the one asked for. RESULT_NOT_FOUND for a deleted one. */
-  async stat(key: string, revision: number | undefined, signal: AbortSignal): Promise<Manifest> {
+  /**
+   * A result's newest revision, or the one asked for; `role`: as that store alone has it. RESULT_NOT_FOUND for a deleted one,
+   * NO_SECONDARY.
+   */
+  async stat(key: string, revision: number | undefined, signal: AbortSignal, role?: Role): Promise<Manifest> {
     checkKey(key);
-    const manifest = await this.store.stat(key, revision, signal);
-    if (manifest.kind === RevisionKind.COMMITTED) return manifest;
-    throw new StorageError('RESULT_NOT_FOUND', `"${key}" was deleted, at revision ${manifest.revision}.`);
+    const store = role === undefined ? this.store : storeOf(this.stores, role);
+    const manifest = await store.stat(key, revision, signal);
+    if (manifest.kind === RevisionKind.COMMITTED)
+      return role === undefined ? manifest : this.composition.origins.mark(manifest, role);
+    const what = manifest.kind === RevisionKind.MOVED ? 'was moved to another store' : 'was deleted';
+    throw new StorageError('RESULT_NOT_FOUND', `"${key}" ${what}, at revision ${manifest.revision}.`);
   }
 
-  /** Rows of a revision, and who serves them. */
-  read(manifest: Manifest, selection: Selection, signal: AbortSignal): ServedRows {
-    return this.store.read(manifest, selection, signal);
+  /** Whether the primary could not be asked for a manifest, and may have something newer. */
+  isStale(manifest: Manifest): boolean {
+    return this.composition.origins.of(manifest).isStale;
+  }
+
+  /** The stores that have a result, those that can be asked, and which revision each has. */
+  placements(key: string, signal: AbortSignal): Promise<PlacedCopy[]> {
+    return placementsOf(this.stores, key, signal);
+  }
+
+  /** Rows of a revision, and who serves them; `role`: that store alone, whose manifest it is. */
+  read(manifest: Manifest, selection: Selection, signal: AbortSignal, role?: Role): ServedRows {
+    if (role === undefined) return this.store.read(manifest, selection, signal);
+    return new ServedRows(() => role, storeOf(this.stores, role).read(manifest, selection, signal));
   }
 
   /** Rows of a result set in batches of about `batchBytes`, and who serves them. */
-  readSet(manifest: Manifest, selection: SetSelection, batchBytes: number, signal: AbortSignal): ServedSet {
-    return readSet(manifest, selection, batchBytes, (rows) => this.read(manifest, rows, signal));
+  readSet(
+    manifest: Manifest,
+    selection: SetSelection,
+    batchBytes: number,
+    signal: AbortSignal,
+    role?: Role,
+  ): ServedSet {
+    return readSet(manifest, selection, batchBytes, (rows) => this.read(manifest, rows, signal, role));
   }
 
   /** Makes or replaces a set: a new revision. RESULT_SET_NOT_FOUND, RESULT_SET_INVALID, TOO_MANY_RESULT_SETS, REVISION_MISMATCH. */
@@ -176,8 +211,8 @@ export class StorageManager implements AsyncDisposable {
     return this.annotate(key, expectedRevision, (manifest) => removeSet(manifest, name), signal);
   }
 
-  /** Results in order. */
-  list(query: ListQuery, signal: AbortSignal): AsyncIterable<Manifest> {
+  /** Results in order, and which stores could not be asked for them. */
+  list(query: ListQuery, signal: AbortSignal): ListedResults {
     return this.store.list(query, signal);
   }
 
@@ -202,23 +237,36 @@ export class StorageManager implements AsyncDisposable {
     return revision;
   }
 
-  /** Reads all results whose keys begin so from the primary, past the cache, and checks every byte. */
-  verify(prefix: string, signal: AbortSignal): AsyncIterable<VerifiedCopy> {
-    return verifyResults(this.primary, prefix, signal);
+  /** Deletes one copy of a result while another store has the same revision; gives that. RESULT_NOT_FOUND, REVISION_MISMATCH, NO_SECONDARY. */
+  async deleteCopy(
+    key: string,
+    role: Role,
+    expectedRevision: number | undefined,
+    signal: AbortSignal,
+  ): Promise<number> {
+    checkKey(key);
+    return removeCopy(this.stores, key, role, expectedRevision, signal);
   }
 
-  /** How the primary is. */
-  stats(signal: AbortSignal): Promise<BackendStats> {
-    return this.store.stats(signal);
+  /** Reads all results whose keys begin so from the primary, past the cache, and checks every byte. */
+  verify(prefix: string, signal: AbortSignal): AsyncIterable<VerifiedCopy> {
+    return verifyResults(this.stores.primary, prefix, signal);
+  }
+
+  /** How the stores and what stands between them are. */
+  status(signal: AbortSignal): Promise<ManagerStatus> {
+    return statusOf(this.composition, signal);
   }
 
   /** What the cache did and holds; undefined where there is none. */
   cacheStats(): CacheStats | undefined {
-    return this.cache?.stats();
+    return this.composition.cache?.stats();
   }
 
-  /** Syncs and closes all stores. */
+  /** Syncs and closes all stores. What waits to be replicated goes on when they are opened again. */
   async close(): Promise<void> {
+    await this.composition.parts?.outbox[Symbol.asyncDispose]();
+    await this.composition.parts?.repairs[Symbol.asyncDispose]();
     await this.store[Symbol.asyncDispose]();
   }
 

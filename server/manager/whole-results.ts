@@ -41,6 +41,10 @@ export interface SaveOptions {
   readonly expectedRevision?: number;
   /** Adds the rows behind those that the key has. Default: false. */
   readonly append?: boolean;
+  /** Copies it to the secondary: true does not wait for that, `sync` does. Default: as configured. NO_SECONDARY. */
+  readonly replicate?: boolean | 'sync';
+  /** `cache`: kept in memory alone until it is migrated or deleted. Default: primary. */
+  readonly to?: 'primary' | 'cache';
   readonly signal?: AbortSignal;
 }
 
@@ -99,12 +103,12 @@ export async function saveWholeResult(
     attributes: result.attributes,
     description: result.description ?? '',
     expectedRevision: options.expectedRevision,
-    replication: ReplicationMode.NONE,
+    replication: modeOf(options.replicate),
     append: options.append ?? false,
   };
   const { rowCount, columns } = encodeColumns(problem.variables, result.columns);
   const signal = options.signal ?? NEVER_CANCELLED;
-  await using upload = await manager.openUpload(spec, signal);
+  await using upload = await manager.openUpload(spec, signal, options.to);
   // Before any row is sent: an upload without rows leaves nothing behind.
   const given = resultSetsOf(result.resultSets ?? []);
   const resultSets = await manager.checkResultSets(upload, given, upload.nextRow + rowCount, spec.append, signal);
@@ -117,6 +121,12 @@ export async function saveWholeResult(
     await upload.commit({ rowCount: upload.nextRow, outcome: result.outcome ?? Outcome.FINISHED, resultSets }),
     ResultView.FULL,
   );
+}
+
+function modeOf(replicate: SaveOptions['replicate']): ReplicationMode {
+  if (replicate === 'sync') return ReplicationMode.SYNC;
+  if (replicate === undefined) return ReplicationMode.UNSPECIFIED;
+  return replicate ? ReplicationMode.ASYNC : ReplicationMode.NONE;
 }
 
 /** Loads a result, whole or in part; see StorageManager.loadResult. */

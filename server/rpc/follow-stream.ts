@@ -11,6 +11,7 @@ import { checkedNumber, invalid } from '../manager/validate.js';
 import { schemaOf } from '../rows/batch.js';
 import { cutBatch } from '../rows/slice.js';
 import { toRowBatch } from '../rows/wire.js';
+import { toBackend } from './convert.js';
 import { checkBatchBytes } from './load-stream.js';
 import { shuttingDown } from './save-stream.js';
 import type { CallContext } from './service.js';
@@ -32,10 +33,10 @@ export async function* followStream(
   let nextRow = spec.firstRow;
   const stopped = AbortSignal.any([signal, draining]);
   try {
-    const { manifest, columns, events } = await manager.followUpload(spec, stopped);
+    const { manifest, role, columns, events } = await manager.followUpload(spec, stopped);
     const variables = columns.flatMap((index) => manifest.problem?.variables[index] ?? []);
     const result = toUploadingResult(manifest);
-    const header = { result, servedFrom: Backend.PRIMARY, variables, firstRow: BigInt(spec.firstRow) };
+    const header = { result, servedFrom: toBackend(role), variables, firstRow: BigInt(spec.firstRow) };
     yield create(LoadResultResponseSchema, { message: { case: 'header', value: header } });
     for await (const event of events) {
       for (const message of messagesOf(event, variables, nextRow, spec)) {

@@ -1,10 +1,21 @@
 import { create } from '@bufbuild/protobuf';
-import { timestampFromDate } from '@bufbuild/protobuf/wkt';
-import { Backend } from '../../proto/gen/optistore/v1/result_pb.js';
-import type { GetStatusResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { BackendState, GetStatusResponseSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { timestampFromDate, timestampFromMs } from '@bufbuild/protobuf/wkt';
+import type {
+  BackendStatus,
+  FallbackStatus,
+  GetStatusResponse,
+  ReplicationStatus,
+} from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import {
+  BackendState,
+  BackendStatusSchema,
+  FallbackStatusSchema,
+  GetStatusResponseSchema,
+  ReplicationStatusSchema,
+} from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { ManagerStatus, StoreStatus } from '../manager/status.js';
 import type { StorageManager } from '../manager/storage-manager.js';
-import { toCacheStatus } from './convert.js';
+import { toBackend, toCacheStatus } from './convert.js';
 import type { CallContext } from './service.js';
 
 /** GetStatus: see its comment in the contract. */
@@ -14,23 +25,44 @@ export async function getStatus(
   streamCount: number,
   { signal }: CallContext,
 ): Promise<GetStatusResponse> {
-  const stats = await manager.stats(signal);
+  const status = await manager.status(signal);
   const cache = manager.cacheStats();
   return create(GetStatusResponseSchema, {
     version: options.version,
     startTime: timestampFromDate(options.startTime),
-    backends: [
-      {
-        role: Backend.PRIMARY,
-        type: stats.type,
-        state: stats.failure === undefined ? BackendState.READY : BackendState.FAILED,
-        message: stats.failure ?? '',
-        sizeBytes: BigInt(stats.sizeBytes),
-        resultCount: BigInt(stats.resultCount),
-      },
-    ],
+    backends: status.stores.map(toBackendStatus),
     ...(cache && { cache: toCacheStatus(cache) }),
-    uploadCount: BigInt(stats.uploadCount),
+    uploadCount: BigInt(status.stores.reduce((count, store) => count + store.uploadCount, 0)),
     streamCount: BigInt(streamCount),
+    ...(status.replication && { replication: toReplicationStatus(status, status.replication) }),
+    ...(status.fallback && { fallback: toFallbackStatus(status.fallback) }),
+  });
+}
+
+function toBackendStatus({ role, type, failure, sizeBytes, resultCount }: StoreStatus): BackendStatus {
+  return create(BackendStatusSchema, {
+    ...{ role: toBackend(role), type, message: failure ?? '' },
+    state: failure === undefined ? BackendState.READY : BackendState.FAILED,
+    ...{ sizeBytes: BigInt(sizeBytes), resultCount: BigInt(resultCount) },
+  });
+}
+
+function toReplicationStatus(
+  { stores }: ManagerStatus,
+  { copiedCount, failureCount, lastFailure }: NonNullable<ManagerStatus['replication']>,
+): ReplicationStatus {
+  const oldestPendingMs = stores[0]?.oldestPendingMs;
+  return create(ReplicationStatusSchema, {
+    pendingCount: BigInt(stores[0]?.pendingCount ?? 0),
+    ...(oldestPendingMs !== undefined && { oldestPendingTime: timestampFromMs(oldestPendingMs) }),
+    ...{ copiedCount: BigInt(copiedCount), failureCount: BigInt(failureCount), lastFailure },
+  });
+}
+
+function toFallbackStatus(counts: NonNullable<ManagerStatus['fallback']>): FallbackStatus {
+  return create(FallbackStatusSchema, {
+    ...{ fallbackCount: BigInt(counts.fallbackCount), continuedCount: BigInt(counts.continuedCount) },
+    ...{ repairedCount: BigInt(counts.repairedCount), repairFailureCount: BigInt(counts.failureCount) },
+    circuitOpen: counts.isCircuitOpen,
   });
 }

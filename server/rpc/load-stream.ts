@@ -1,12 +1,12 @@
 import { create } from '@bufbuild/protobuf';
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
-import { Backend, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import { ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { LoadResultRequest, LoadResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { LoadResultResponseSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { selectionOf, type NamedSelection } from '../manager/selection.js';
 import { setSelectionOf } from '../manager/result-sets/read-set.js';
-import type { Role } from '../manager/served-rows.js';
+import type { Role } from '../manager/stores.js';
 import { LOAD_BATCH_BYTES_DEFAULT, LOAD_BATCH_BYTES_MAX, LOAD_BATCH_BYTES_MIN } from '../limits.js';
 import type { StorageManager } from '../manager/storage-manager.js';
 import { invalid } from '../manager/validate.js';
@@ -15,6 +15,7 @@ import { batchBytes, schemaOf } from '../rows/batch.js';
 import { cutBatch } from '../rows/slice.js';
 import { toRowBatch } from '../rows/wire.js';
 import { toResult } from '../manager/result-view.js';
+import { roleOf, toBackend } from './convert.js';
 import { shuttingDown } from './save-stream.js';
 import type { CallContext } from './service.js';
 
@@ -28,7 +29,8 @@ export async function* loadStream(
   const batchBytesMax = checkBatchBytes(request.maxBatchBytes);
   // Numbers beyond 2^53 are not exact as such, but beyond any row and revision that there is.
   const revision = request.revision === undefined ? undefined : Number(request.revision);
-  const manifest = await manager.stat(request.key, revision, context.signal);
+  const role = roleOf(request.backend, 'backend');
+  const manifest = await manager.stat(request.key, revision, context.signal, role);
   const named = {
     columns: request.columns,
     firstRow: Number(request.firstRow ?? 0n),
@@ -36,16 +38,19 @@ export async function* loadStream(
   };
   const selected =
     request.resultSet === ''
-      ? rowsOf(manager, manifest, named, context.signal)
-      : setOf(manager, manifest, request.resultSet, named, batchBytesMax, context.signal);
-  const { firstRow, rowCount } = selected;
+      ? rowsOf(manager, manifest, named, context.signal, role)
+      : setOf(manager, manifest, request.resultSet, named, batchBytesMax, context.signal, role);
+  const { firstRow, rowCount, batches } = selected;
   const variables = selected.columns.map((index) => manifest.problem?.variables[index] as Variable);
+  // Who serves is known once the first rows are there.
+  if (rowCount > 0) await batches.begin();
   yield create(LoadResultResponseSchema, {
     message: {
       case: 'header',
       value: {
         result: toResult(manifest, ResultView.FULL),
-        servedFrom: selected.servedFrom === 'cache' ? Backend.CACHE : Backend.PRIMARY,
+        servedFrom: toBackend(batches.servedFrom),
+        stale: manager.isStale(manifest),
         variables,
         firstRow: BigInt(firstRow),
         rowCount: BigInt(rowCount),
@@ -53,7 +58,7 @@ export async function* loadStream(
     },
   });
   if (rowCount > 0) {
-    for await (const batch of selected.batches) {
+    for await (const batch of batches) {
       for (const part of cutForWire(schemaOf(variables), batch, batchBytesMax)) {
         if (context.draining.aborted) throw shuttingDown({ next_row: String(part.batch.firstRow) });
         const value = toRowBatch(part.batch, variables, part.rowNumbers);
@@ -68,8 +73,13 @@ interface Selected {
   readonly columns: readonly number[];
   readonly firstRow: number;
   readonly rowCount: number;
+  readonly batches: ServedLoad;
+}
+
+/** Rows on their way, and who serves them: see ServedRows. */
+interface ServedLoad extends AsyncIterable<LoadedRows> {
   readonly servedFrom: Role;
-  readonly batches: AsyncIterable<LoadedRows>;
+  begin(): Promise<void>;
 }
 
 /** Rows, with their numbers where they are those of a set. */
@@ -78,10 +88,23 @@ interface LoadedRows {
   readonly rowNumbers?: Uint8Array;
 }
 
-function rowsOf(manager: StorageManager, manifest: Manifest, named: NamedSelection, signal: AbortSignal): Selected {
+function rowsOf(
+  manager: StorageManager,
+  manifest: Manifest,
+  named: NamedSelection,
+  signal: AbortSignal,
+  role: Role | undefined,
+): Selected {
   const selection = selectionOf(manifest, named);
-  const rows = manager.read(manifest, selection, signal);
-  return { ...selection, servedFrom: rows.servedFrom, batches: bare(rows) };
+  const rows = manager.read(manifest, selection, signal, role);
+  const batches = {
+    get servedFrom() {
+      return rows.servedFrom;
+    },
+    begin: () => rows.begin(),
+    [Symbol.asyncIterator]: () => bare(rows),
+  };
+  return { ...selection, batches };
 }
 
 async function* bare(rows: AsyncIterable<Batch>): AsyncGenerator<LoadedRows> {
@@ -95,10 +118,10 @@ function setOf(
   named: NamedSelection,
   batchBytesMax: number,
   signal: AbortSignal,
+  role: Role | undefined,
 ): Selected {
   const selection = setSelectionOf(manifest, name, named);
-  const batches = manager.readSet(manifest, selection, batchBytesMax, signal);
-  return { ...selection, servedFrom: batches.servedFrom, batches };
+  return { ...selection, batches: manager.readSet(manifest, selection, batchBytesMax, signal, role) };
 }
 
 /** Cuts rows into messages; the numbers of a set's rows count as well. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { ReplicationMode, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import { ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { RowBatch } from '../../proto/gen/optistore/v1/rows_pb.js';
 import type {
   SaveCommit,
@@ -19,6 +19,7 @@ import { batchBytes, schemaOf } from '../rows/batch.js';
 import { checkBatch } from '../rows/check.js';
 import { sliceBatch } from '../rows/slice.js';
 import { toResult } from '../manager/result-view.js';
+import { roleOf } from './convert.js';
 import { InterruptibleRequests } from './interruptible-requests.js';
 import { ResponseQueue } from './response-queue.js';
 import type { CallContext } from './service.js';
@@ -129,10 +130,11 @@ class SaveStream {
       description: open.description,
       expectedRevision:
         open.expectedRevision === undefined ? undefined : checkedNumber(open.expectedRevision, 'expected_revision'),
-      replication: ReplicationMode.NONE,
+      replication: open.replication,
       append: open.append,
     };
-    const upload = await this.manager.openUpload(spec, this.context.signal);
+    const role = roleOf(open.toBackend, 'to_backend');
+    const upload = await this.manager.openUpload(spec, this.context.signal, role);
     this.upload = upload;
     this.isAppend = open.append;
     this.schema = schemaOf(upload.problem.variables);
@@ -142,7 +144,7 @@ class SaveStream {
       value: {
         uploadId: upload.uploadId,
         nextRow: BigInt(upload.nextRow),
-        volatile: !this.manager.isDurable,
+        volatile: !this.manager.isDurable(upload),
         ...(upload.committed && { committed: toResult(upload.committed, ResultView.FULL) }),
       },
     });

@@ -1,5 +1,5 @@
 import { create, toBinary } from '@bufbuild/protobuf';
-import { ResultSchema, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import { PlacementSchema, ResultSchema, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type {
   ListResultsRequest,
   ListResultsResponse,
@@ -20,7 +20,7 @@ import { PAGE_BYTES_MAX } from '../limits.js';
 import { checkedNumber, invalid } from '../manager/validate.js';
 import type { StorageManager } from '../manager/storage-manager.js';
 import { toResult } from '../manager/result-view.js';
-import { toUpload } from './convert.js';
+import { roleOf, toBackend, toUpload } from './convert.js';
 import { copyStream } from './copy-result.js';
 import { getStatus } from './get-status.js';
 import { followStream, type FollowStreamOptions } from './follow-stream.js';
@@ -59,7 +59,14 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
     async getResult(request, { signal }) {
       const manifest = await manager.stat(request.key, undefined, signal);
       const view = request.view === ResultView.UNSPECIFIED ? ResultView.FULL : request.view;
-      return create(GetResultResponseSchema, { result: toResult(manifest, view) });
+      const result = toResult(manifest, view);
+      if (view === ResultView.FULL) {
+        const copies = await manager.placements(request.key, signal);
+        result.placements = copies.map(({ role, manifest: { revision } }) =>
+          create(PlacementSchema, { backend: toBackend(role), revision }),
+        );
+      }
+      return create(GetResultResponseSchema, { result, stale: manager.isStale(manifest) });
     },
     listResults: (request, context) => listResults(manager, request, context),
     async deleteResult(request, { signal }) {
@@ -67,9 +74,12 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
         request.expectedRevision === undefined
           ? undefined
           : checkedNumber(request.expectedRevision, 'expected_revision');
-      return create(DeleteResultResponseSchema, {
-        revision: BigInt(await manager.delete(request.key, expected, signal)),
-      });
+      const role = roleOf(request.backend, 'backend');
+      const revision =
+        role === undefined
+          ? await manager.delete(request.key, expected, signal)
+          : await manager.deleteCopy(request.key, role, expected, signal);
+      return create(DeleteResultResponseSchema, { revision: BigInt(revision) });
     },
     updateResult: (request, context) => updateResult(manager, request, context),
     ...resultSetHandlers(manager),
@@ -111,7 +121,8 @@ async function listResults(
   const response = create(ListResultsResponseSchema);
   let bytes = 0;
   let last: string[] = [];
-  for await (const manifest of manager.list(query, context.signal)) {
+  const results = manager.list(query, context.signal);
+  for await (const manifest of results) {
     if (response.results.length === pageSize || bytes >= PAGE_BYTES_MAX) {
       response.nextPageToken = pageToken(fixed, last);
       break;
@@ -125,6 +136,8 @@ async function listResults(
       orderBy === 'key' || at === undefined ? '0' : String(at.seconds * 1_000_000_000n + BigInt(at.nanos)),
     ];
   }
+  response.unreachable = [...results.unreachable];
+  response.stale = results.unreachable.has('primary');
   return response;
 }
 

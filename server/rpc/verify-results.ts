@@ -12,7 +12,8 @@ export async function* verifyStream(
   { prefix }: VerifyResultsRequest,
   { signal, draining }: CallContext,
 ): AsyncGenerator<VerifyResultsResponse> {
-  const { resultCount } = await manager.stats(signal);
+  const [primary] = (await manager.status(signal)).stores;
+  const resultCount = primary?.resultCount ?? 0;
   let checkedCount = 0n;
   let checkedBytes = 0n;
   for await (const { manifest, fault, byteLength } of manager.verify(prefix, signal)) {

@@ -140,7 +140,7 @@ export function appendPromises(open: OpenBackend): void {
 }
 
 /** Promises about the order of changes, and what of them waits to be replicated. */
-export function changePromises(open: OpenBackend): void {
+export function changePromises(open: OpenBackend, replicates: boolean): void {
   const told = async (backend: StorageBackend, after: bigint, pending = false) =>
     (await all(backend.changes({ after, pending }, RUNNING))).map(({ key, revision }) => `${key}@${revision}`);
 
@@ -188,7 +188,10 @@ export function changePromises(open: OpenBackend): void {
     const ASYNC = { replication: ReplicationMode.ASYNC };
     expect((await save(backend, 'a', [], ASYNC)).replication).toBe(ReplicationState.PENDING);
     expect((await save(backend, 'b', [])).replication).toBe(ReplicationState.NONE);
-    await save(backend, 'c', [], { replication: ReplicationMode.SYNC });
+    // A store alone has nowhere to copy to: what was to be copied at once waits as well.
+    const sync = await save(backend, 'c', [], { replication: ReplicationMode.SYNC });
+    expect(sync.replication).toBe(replicates ? ReplicationState.DONE : ReplicationState.PENDING);
+    if (replicates) await backend.setReplication('c', 1n, ReplicationState.PENDING, RUNNING);
     expect(await told(backend, 0n, true)).toEqual(['a@1', 'c@1']);
     expect(await backend.stats(RUNNING)).toMatchObject({
       pendingCount: 2,

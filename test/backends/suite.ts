@@ -22,8 +22,16 @@ export type OpenBackend = (times?: {
   revision_retention_ms?: number;
 }) => Promise<OpenedBackend>;
 
+/** What a backend promises beyond what all of them do. */
+export interface SuitePromises {
+  /** Rows and commits survive that it is opened again. */
+  readonly durable: boolean;
+  /** A SYNC save has been copied to a second store when it is committed. */
+  readonly replicates?: boolean;
+}
+
 /** What every backend promises. A new one is done when it passes. */
-export function backendSuite(name: string, open: OpenBackend, promises: { durable: boolean }): void {
+export function backendSuite(name: string, open: OpenBackend, promises: SuitePromises): void {
   describe(`${name}: rows`, () => rowPromises(open));
   describe(`${name}: uploads`, () => uploadPromises(open));
   describe(`${name}: revisions`, () => revisionPromises(open));
@@ -32,7 +40,7 @@ export function backendSuite(name: string, open: OpenBackend, promises: { durabl
   describe(`${name}: annotations`, () => annotationPromises(open));
   describe(`${name}: appends`, () => appendPromises(open));
   describe(`${name}: copies and moves`, () => copyPromises(open));
-  describe(`${name}: changes`, () => changePromises(open));
+  describe(`${name}: changes`, () => changePromises(open, promises.replicates === true));
   describe(`${name}: uploads that are followed`, () => followingPromises(open));
   if (!promises.durable) return;
   describe(`${name}: durability of uploads that are followed`, () => durableFollowingPromises(open));

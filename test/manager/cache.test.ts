@@ -6,7 +6,8 @@ import { StorageError } from '../../server/errors.js';
 import { cached } from '../../server/manager/cache/cached.js';
 import type { CacheMemory } from '../../server/manager/cache/result-cache.js';
 import { ResultCache } from '../../server/manager/cache/result-cache.js';
-import { inRole } from '../../server/manager/served-rows.js';
+import { CircuitBreaker } from '../../server/manager/circuit-breaker.js';
+import { inRole } from '../../server/manager/role-store.js';
 import type { Batch } from '../../server/rows/batch.js';
 import { backendSuite, type OpenBackend } from '../backends/suite.js';
 import { asText, lineRows, load, RUNNING, save } from '../backends/runs.js';
@@ -15,7 +16,7 @@ const MIB = 1024 * 1024;
 
 const open: OpenBackend = async (times = {}) => {
   const memory = new MemoryBackend({ max_memory_mb: 256, ...times });
-  const backend = cached(inRole('primary', memory), new ResultCache(16 * MIB));
+  const backend = cached(inRole('primary', memory, new CircuitBreaker('primary')), new ResultCache(16 * MIB));
   return {
     backend,
     sweep: (nowMs) => memory.sweep(nowMs),
@@ -49,7 +50,7 @@ class SlowStore extends MemoryBackend {
 function behindCache(limitMib = 16, makeMemory?: (evicted: () => void) => CacheMemory) {
   const store = new SlowStore();
   const cache = new ResultCache(limitMib * MIB, makeMemory);
-  return { store, cache, backend: cached(inRole('primary', store), cache) };
+  return { store, cache, backend: cached(inRole('primary', store, new CircuitBreaker('primary')), cache) };
 }
 
 async function loadKey(backend: StorageBackend, key: string, part = {}) {

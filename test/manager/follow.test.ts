@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
 import { followUpload, type FollowEvent, type FollowSpec } from '../../server/manager/follow/follow-upload.js';
 import { gathered } from '../../server/manager/follow/gathered.js';
+import { Origins } from '../../server/manager/origins.js';
 import { UploadBells } from '../../server/manager/follow/upload-bells.js';
 import { schemaOf } from '../../server/rows/batch.js';
 import { all, asText, commit, LINE, lineRows, RUNNING, uploadSpec } from '../backends/runs.js';
@@ -11,7 +12,7 @@ const HOUR_MS = 3_600_000;
 const SPEC: FollowSpec = { key: 'k', uploadId: undefined, columns: [], firstRow: 0, batchBytes: 1 << 20 };
 
 async function follow(backend: MemoryBackend, bells: UploadBells, more: Partial<FollowSpec> = {}, signal = RUNNING) {
-  const { events } = await followUpload(backend, bells, { ...SPEC, ...more }, signal);
+  const { events } = await followUpload(backend, new Origins(), bells, { ...SPEC, ...more }, signal);
   return events[Symbol.asyncIterator]();
 }
 

@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { Channel } from '../../clients/typescript/channel.js';
-import { ResultState } from '../../proto/gen/optistore/v1/result_pb.js';
+import { Backend, ResultState } from '../../proto/gen/optistore/v1/result_pb.js';
 import { LoadResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { createStorageManager } from '../../server/manager/storage-manager.js';
 import { openGrpcDoor } from '../../server/rpc/doors/grpc.js';
@@ -17,6 +17,7 @@ const { daemon, client, channel } = await sharedDaemon();
 interface Open {
   readonly tags?: Record<string, string>;
   readonly append?: boolean;
+  readonly toBackend?: Backend;
 }
 
 interface Follow {
@@ -178,6 +179,19 @@ describe('a load that follows a save', () => {
     await load.toEnd();
     expect(asText(load.rows())).toEqual(asText((await rawLoad(channel, { key: 'k/append' })).rows()));
     expect(load.trailer?.result).toMatchObject({ revision: 2n, rowCount: 15n });
+  });
+
+  test('of a save to the cache alone is served from there', async () => {
+    const save = await opened('k/pinned', 'pinned', { toBackend: Backend.CACHE });
+    await acked(save, 0, 10);
+    const load = await following('k/pinned');
+    expect(load.header?.servedFrom).toBe(Backend.CACHE);
+    await until(load, 10);
+    save.send({ case: 'batch', value: rowsFrom(10, 10) });
+    await committed(save, 20);
+    await load.toEnd();
+    expect(load.rows()).toMatchObject({ firstRow: 0, rowCount: 20 });
+    expect(load.trailer?.result).toMatchObject({ key: 'k/pinned', rowCount: 20n });
   });
 
   test('from a row ahead waits for it; of a commit with fewer rows it ends with ROW_RANGE_INVALID', async () => {

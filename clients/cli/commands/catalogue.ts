@@ -5,8 +5,9 @@ import {
   BackendState,
   GetStatusResponseSchema,
   UploadSchema,
+  type GetStatusResponse,
 } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
-import { ValueType, VariableRole } from '../../typescript/index.js';
+import { Backend, ValueType, VariableRole, type DeleteOptions } from '../../typescript/index.js';
 import { connect } from '../connect.js';
 
 /** Flags that every command has. */
@@ -20,6 +21,16 @@ const printJson = (value: unknown) => print(JSON.stringify(value, undefined, 2))
 const time = (at: Timestamp | undefined) =>
   at === undefined ? '-' : timestampDate(at).toISOString().slice(0, 19).replace('T', ' ');
 
+/** Tells once that a list may be lacking something, beside it and not in it. */
+function warnOnce(): (stores: readonly string[]) => void {
+  let isTold = false;
+  return (stores) => {
+    if (!isTold)
+      process.stderr.write(`The ${stores.join(' and the ')} can't be asked: results may be lacking or old.\n`);
+    isTold = true;
+  };
+}
+
 /** `optistore list` */
 export async function list(
   prefix: string,
@@ -32,6 +43,7 @@ export async function list(
     ...(flags.tag && { tags: flags.tag }),
     ...(flags.filter !== undefined && { filter: flags.filter }),
     ...(flags.orderBy !== undefined && { orderBy: flags.orderBy }),
+    onUnreachable: warnOnce(),
   };
   for await (const result of client.listResults(query)) {
     if (flags.json) results.push(toJson(ResultSchema, result));
@@ -59,6 +71,10 @@ export async function show(key: string, flags: CommonFlags): Promise<void> {
   );
   print(`problem: ${result.problem?.name ?? ''}   solver: ${result.problem?.solver ?? ''}`);
   for (const [name, value] of Object.entries(result.tags)) print(`tag: ${name}=${value}`);
+  const copies = result.placements.map(
+    ({ backend, revision }) => `${Backend[backend].toLowerCase()} (revision ${revision})`,
+  );
+  print(`stores: ${copies.join(', ')}`);
   for (const set of result.resultSets) print(`set: ${set.name}, ${set.rowCount} rows`);
   for (const [i, variable] of (result.problem?.variables ?? []).entries()) {
     const column = result.columns[i];
@@ -74,11 +90,15 @@ export async function show(key: string, flags: CommonFlags): Promise<void> {
 }
 
 /** `optistore delete` */
-export async function remove(key: string, flags: CommonFlags & { expectedRevision?: bigint }): Promise<void> {
+export async function remove(key: string, flags: CommonFlags & DeleteOptions): Promise<void> {
   await using client = connect(flags);
-  const { expectedRevision } = flags;
-  const revision = await client.deleteResult(key, expectedRevision === undefined ? {} : { expectedRevision });
-  print(`${key}: deleted, revision ${revision}`);
+  const { from } = flags;
+  const revision = await client.deleteResult(key, flags);
+  print(
+    from === undefined
+      ? `${key}: deleted, revision ${revision}`
+      : `${key}: revision ${revision} is no longer in the ${from}`,
+  );
 }
 
 /** `optistore uploads` */
@@ -115,14 +135,26 @@ export async function status(flags: CommonFlags): Promise<void> {
   print(`optistore ${answer.version}, since ${time(answer.startTime)}`);
   for (const backend of answer.backends) {
     print(
-      `primary: ${backend.type}, ${BackendState[backend.state].toLowerCase()}, ${backend.resultCount} results, ${megabytes(backend.sizeBytes)} ${backend.message}`,
+      `${Backend[backend.role].toLowerCase()}: ${backend.type}, ${BackendState[backend.state].toLowerCase()}, ${backend.resultCount} results, ${megabytes(backend.sizeBytes)} ${backend.message}`,
     );
   }
   if (answer.cache !== undefined) {
     const { sizeBytes, limitBytes, hitCount, missCount } = answer.cache;
-    print(`cache: ${megabytes(sizeBytes)} of ${megabytes(limitBytes)}, ${hitCount} hits, ${missCount} misses`);
+    print(`recently used: ${megabytes(sizeBytes)} of ${megabytes(limitBytes)}, ${hitCount} hits, ${missCount} misses`);
   }
+  printSecondary(answer);
   print(`${answer.uploadCount} uploads in progress, ${answer.streamCount} streams`);
+}
+
+function printSecondary({ replication, fallback }: GetStatusResponse): void {
+  if (replication === undefined || fallback === undefined) return;
+  const { pendingCount, oldestPendingTime, copiedCount, failureCount, lastFailure } = replication;
+  const since = oldestPendingTime === undefined ? '' : ` (since ${time(oldestPendingTime)})`;
+  print(`replication: ${pendingCount} waiting${since}, ${copiedCount} copied, ${failureCount} failures ${lastFailure}`);
+  const { fallbackCount, continuedCount, repairedCount, repairFailureCount, circuitOpen } = fallback;
+  print(
+    `fallback: ${fallbackCount} calls, ${continuedCount} loads continued, ${repairedCount} repaired, ${repairFailureCount} repairs failed${circuitOpen ? '; the primary is taken for dead' : ''}`,
+  );
 }
 
 function megabytes(bytes: bigint): string {

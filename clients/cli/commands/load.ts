@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { open, rename, rm } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
-import { type LoadOptions, type ResultReader } from '../../typescript/index.js';
+import { type LoadOptions, type ResultReader, type StoreRole } from '../../typescript/index.js';
 import { connect } from '../connect.js';
 import { csvHead, csvRows } from '../csv.js';
 import { columnJson, problemJson } from '../json-table.js';
@@ -18,6 +18,7 @@ export interface LoadFlags {
   readonly set?: string;
   readonly follow?: boolean;
   readonly uploadId?: string;
+  readonly from?: StoreRole;
 }
 
 /**
@@ -36,6 +37,7 @@ export async function load(key: string, flags: LoadFlags): Promise<void> {
       onReconnect: (error) => process.stderr.write(`${error.message} Reconnecting.\n`),
     }),
     ...(flags.uploadId !== undefined && { uploadId: flags.uploadId }),
+    ...(flags.from !== undefined && { from: flags.from }),
   };
   const reader = client.load(key, options);
   const { output } = flags;

@@ -2,7 +2,7 @@ import { open, readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { fromJson, type JsonValue } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import type { ResultWriter, SaveOptions } from '../../typescript/index.js';
+import { ReplicationState, type ResultWriter, type SaveOptions } from '../../typescript/index.js';
 import { connect } from '../connect.js';
 import { toColumns, type Cell } from '../cells.js';
 import { InputError, readCsv } from '../csv.js';
@@ -18,8 +18,18 @@ export interface SaveFlags {
   readonly description?: string;
   readonly expectedRevision?: bigint;
   readonly append?: boolean;
+  readonly replicate?: boolean | 'sync';
+  readonly to?: 'primary' | 'cache';
 }
 
+/** What a commit's answer says of the copy in the secondary. */
+const REPLICATED: Record<ReplicationState, string> = {
+  [ReplicationState.UNSPECIFIED]: '',
+  [ReplicationState.NONE]: '',
+  [ReplicationState.PENDING]: ', will be copied to the secondary',
+  [ReplicationState.DONE]: ', copied to the secondary',
+  [ReplicationState.FAILED]: ', could not be copied to the secondary: see optistore status',
+};
 const ROWS_PER_APPEND = 1000;
 /** A running solver's rows wait this long for company at most. */
 const GATHER_MS = 50;
@@ -42,6 +52,8 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
     ...(flags.uploadId !== undefined && { uploadId: flags.uploadId }),
     ...(flags.description !== undefined && { description: flags.description }),
     ...(flags.expectedRevision !== undefined && { expectedRevision: flags.expectedRevision }),
+    ...(flags.replicate !== undefined && { replicate: flags.replicate }),
+    ...(flags.to !== undefined && { to: flags.to }),
   };
   const writer = await (base === undefined ? client.save(key, problem, options) : client.append(key, options));
   try {
@@ -49,7 +61,9 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
     if (writer.committed === undefined) await appendRows(writer, problem, rows, knownRowCount);
     const result = await writer.commit();
     bar.stop();
-    process.stdout.write(`${key}: ${result.rowCount} rows, revision ${result.revision}\n`);
+    process.stdout.write(
+      `${key}: ${result.rowCount} rows, revision ${result.revision}${REPLICATED[result.replication]}\n`,
+    );
   } catch (error) {
     bar.stop();
     await writer.close();

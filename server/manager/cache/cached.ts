@@ -4,7 +4,7 @@ import type { Batch } from '../../rows/batch.js';
 import { schemaOf } from '../../rows/batch.js';
 import { selectRows, type Selection } from '../../rows/select.js';
 import { afterCommit } from '../after-commit.js';
-import type { RoleStore } from '../served-rows.js';
+import type { RoleStore } from '../role-store.js';
 import { ServedRows } from '../served-rows.js';
 import type { ResultCache } from './result-cache.js';
 import { SharedRead } from './shared-read.js';
@@ -57,24 +57,20 @@ export function cached(store: RoleStore, cache: ResultCache): RoleStore {
   const filling = new FillingReads(store, cache);
   const forget = (key: string) => filling.forget(key);
   return {
-    capabilities: store.capabilities,
+    ...store,
     async openUpload(spec, signal) {
-      return afterCommit(await store.openUpload(spec, signal), () => forget(spec.key));
+      return afterCommit(await store.openUpload(spec, signal), (manifest) => {
+        forget(spec.key);
+        return manifest;
+      });
     },
-    uploads: (query, signal) => store.uploads(query, signal),
-    viewUpload: (uploadId, signal) => store.viewUpload(uploadId, signal),
-    abortUpload: (uploadId, signal) => store.abortUpload(uploadId, signal),
-    stat: (key, revision, signal) => store.stat(key, revision, signal),
     read(manifest, selection, signal) {
       const rows = cache.get(manifest.key, manifest.revision);
-      if (rows !== undefined) return new ServedRows('cache', selected(manifest, rows.batches, selection));
+      if (rows !== undefined) return new ServedRows(() => 'cache', selected(manifest, rows.batches, selection));
       const shared = fills(manifest, selection) ? filling.of(manifest) : undefined;
       if (shared === undefined) return store.read(manifest, selection, signal);
-      return new ServedRows('primary', selected(manifest, shared.follow(signal), selection));
+      return new ServedRows(() => shared.servedFrom, selected(manifest, shared.follow(signal), selection));
     },
-    list: (query, signal) => store.list(query, signal),
-    changes: (query, signal) => store.changes(query, signal),
-    changeNumbers: (signal) => store.changeNumbers(signal),
     async annotate(key, expectedRevision, edit, signal) {
       const manifest = await store.annotate(key, expectedRevision, edit, signal);
       forget(key);
@@ -94,9 +90,6 @@ export function cached(store: RoleStore, cache: ResultCache): RoleStore {
       forget(manifest.key);
       return copied;
     },
-    setReplication: (key, revision, state, signal) => store.setReplication(key, revision, state, signal),
-    stats: (signal) => store.stats(signal),
-    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
 }
 

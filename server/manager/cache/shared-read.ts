@@ -1,5 +1,7 @@
 import { StorageError, throwIfCancelled, toStorageError } from '../../errors.js';
 import type { Batch } from '../../rows/batch.js';
+import type { ServedRows } from '../served-rows.js';
+import type { Role } from '../stores.js';
 
 /**
  * One read that several loads follow, each at its own pace. It reads on while anyone follows, and holds all
@@ -7,6 +9,7 @@ import type { Batch } from '../../rows/batch.js';
  */
 export class SharedRead {
   readonly batches: Batch[] = [];
+  private readonly rows: ServedRows;
   private readonly abandoned = new AbortController();
   private followerCount = 0;
   private isDone = false;
@@ -15,15 +18,21 @@ export class SharedRead {
 
   /** `done` is told all batches when the read came to its end, undefined when it did not. */
   constructor(
-    start: (signal: AbortSignal) => AsyncIterable<Batch>,
+    start: (signal: AbortSignal) => ServedRows,
     private readonly done: (batches: readonly Batch[] | undefined) => void,
   ) {
-    void this.pump(start);
+    this.rows = start(this.abandoned.signal);
+    void this.pump();
   }
 
-  private async pump(start: (signal: AbortSignal) => AsyncIterable<Batch>): Promise<void> {
+  /** Who serves, as far as is known. */
+  get servedFrom(): Role {
+    return this.rows.servedFrom;
+  }
+
+  private async pump(): Promise<void> {
     try {
-      for await (const batch of start(this.abandoned.signal)) {
+      for await (const batch of this.rows) {
         this.batches.push(batch);
         this.wake();
       }

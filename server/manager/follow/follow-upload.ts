@@ -3,7 +3,9 @@ import type { StorageBackend, UploadState, UploadView } from '../../backends/bac
 import { StorageError, throwIfCancelled } from '../../errors.js';
 import { FOLLOW_HEARTBEAT_MS, FOLLOW_POLL_MS } from '../../limits.js';
 import { schemaOf, type Batch, type Schema } from '../../rows/batch.js';
+import type { Origins } from '../origins.js';
 import { columnsOf, selectionOf } from '../selection.js';
+import type { Role } from '../stores.js';
 import { gathered } from './gathered.js';
 import type { UploadBells, UploadListener } from './upload-bells.js';
 
@@ -33,6 +35,8 @@ export type FollowEvent =
 export interface FollowedUpload {
   /** The upload as it was when this began; its result, where it was committed before. */
   readonly manifest: Manifest;
+  /** The store that has it: the primary, or the cache alone. */
+  readonly role: Role;
   /** Indices of the columns of the batches, in their order. */
   readonly columns: readonly number[];
   readonly events: AsyncIterable<FollowEvent>;
@@ -45,6 +49,7 @@ export interface FollowedUpload {
  */
 export async function followUpload(
   store: StorageBackend,
+  origins: Origins,
   bells: UploadBells,
   spec: FollowSpec,
   signal: AbortSignal,
@@ -61,7 +66,13 @@ export async function followUpload(
   const columns = columnsOf(manifest, spec.columns);
   const variables = manifest.problem?.variables ?? [];
   const schema = schemaOf(columns.flatMap((index) => variables[index] ?? []));
-  return { manifest, columns, events: new Following(store, bells, uploadId, columns, schema, spec).events(signal) };
+  const { role } = origins.of(manifest);
+  return {
+    manifest,
+    role,
+    columns,
+    events: new Following(store, bells, uploadId, columns, schema, spec).events(signal),
+  };
 }
 
 async function newestUpload(store: StorageBackend, key: string, signal: AbortSignal): Promise<UploadState> {

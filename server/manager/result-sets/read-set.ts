@@ -10,7 +10,8 @@ import { writeNumbers } from '../../rows/row-numbers/number-bytes.js';
 import { RunsAtPositions, type Runs, type RunSource } from '../../rows/row-numbers/runs.js';
 import type { Selection } from '../../rows/select.js';
 import { columnsOf, type NamedSelection } from '../selection.js';
-import type { Role, ServedRows } from '../served-rows.js';
+import type { ServedRows } from '../served-rows.js';
+import type { Role } from '../stores.js';
 import { rowsOfSet, setNamed } from './change-sets.js';
 
 /** Which rows of a set, and which columns of them. */
@@ -33,7 +34,9 @@ export interface SetBatch {
 
 /** Rows of a set on their way, and who serves them. */
 export interface ServedSet extends AsyncIterable<SetBatch> {
+  /** See ServedRows. */
   readonly servedFrom: Role;
+  begin(): Promise<void>;
 }
 
 /** Reads rows of a revision: the manager's own. */
@@ -76,7 +79,13 @@ export function readSet(manifest: Manifest, selection: SetSelection, bytesMax: n
       span = picker.isDone ? undefined : readNext();
     }
   }
-  return { servedFrom: first.servedFrom, [Symbol.asyncIterator]: batches };
+  return {
+    get servedFrom() {
+      return first.servedFrom;
+    },
+    begin: () => first.begin(),
+    [Symbol.asyncIterator]: batches,
+  };
 }
 
 /** Rows that lie between two runs, at most, that are read in one go. */

@@ -1,0 +1,119 @@
+import { openBackend, type BackendConfig } from '../backends/open-backend.js';
+import type { StorageBackend } from '../backends/backend.js';
+import { ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
+import { cached } from './cache/cached.js';
+import { ResultCache } from './cache/result-cache.js';
+import { CircuitBreaker } from './circuit-breaker.js';
+import { fallback, type FallbackCounts } from './decorators/fallback.js';
+import { pinned, type PinnedStore } from './decorators/pinned.js';
+import { replicated } from './decorators/replicated.js';
+import { Origins } from './origins.js';
+import { Repairs } from './repair/repairs.js';
+import { Mirroring } from './replication/mirroring.js';
+import { Outbox } from './replication/outbox.js';
+import { inRole } from './role-store.js';
+import type { Stores } from './stores.js';
+
+/** How a manager is made; the names are those of the configuration file. */
+export interface ManagerConfig {
+  /** The store that holds every result. Default: LevelDB under ./optistore-data. */
+  readonly primary?: BackendConfig;
+  /** The backup, which stands in where the primary fails. Default: none. */
+  readonly secondary?: BackendConfig | undefined;
+  /** Whether saves that don't say it go to the secondary as well, and whether their commit waits for it. Default: `none`. */
+  readonly replication?: 'none' | 'async' | 'sync';
+  /** Whether recently used results are kept in memory. Default: true. */
+  readonly use_cache?: boolean;
+  /** What the cache may hold, in MiB. Default: 100. */
+  readonly cache_size_mb?: number;
+  /** What results that are in the cache alone may take, in MiB. Default: 100. */
+  readonly cache_pinned_mb?: number;
+  /** An upload without a stream expires this long after its last durable row. Default: 30 days. */
+  readonly upload_ttl_ms?: number;
+}
+
+/** What stands between a primary and its secondary. */
+export interface SecondaryParts {
+  readonly outbox: Outbox;
+  readonly mirroring: Mirroring;
+  readonly repairs: Repairs;
+  readonly fallback: FallbackCounts;
+  readonly breaker: CircuitBreaker;
+}
+
+/** The stores and what was made of them. */
+export interface Composition {
+  readonly stores: Stores;
+  /** What callers use: all of them as one. */
+  readonly store: PinnedStore;
+  readonly origins: Origins;
+  /** Undefined: none. */
+  readonly cache: ResultCache | undefined;
+  /** Undefined: there is no secondary. */
+  readonly parts: SecondaryParts | undefined;
+  /** Of saves that don't say it. */
+  readonly replicationMode: ReplicationMode;
+}
+
+const MODES = { none: ReplicationMode.NONE, async: ReplicationMode.ASYNC, sync: ReplicationMode.SYNC };
+const MIB = 1024 * 1024;
+
+/** Opens the stores and puts them together: the only place that knows all roles. BACKEND_LOCKED, BACKEND_UNAVAILABLE. */
+export async function compose(config: ManagerConfig): Promise<Composition> {
+  const stores = await openStores(config);
+  const { use_cache = true, cache_size_mb = 100, replication = 'none' } = config;
+  const cache = use_cache ? new ResultCache(cache_size_mb * MIB) : undefined;
+  return composed(stores, cache, MODES[replication]);
+}
+
+/** Puts stores together. */
+export function composed(
+  stores: Stores,
+  cache: ResultCache | undefined,
+  replicationMode: ReplicationMode,
+): Composition {
+  const origins = new Origins();
+  const breaker = new CircuitBreaker('primary');
+  const primary = inRole('primary', stores.primary, breaker);
+  const parts = stores.secondary && secondaryParts(stores.primary, stores.secondary, breaker);
+  const safe =
+    stores.secondary === undefined || parts === undefined
+      ? primary
+      : fallback(
+          replicated(primary, { ...parts, mode: replicationMode }),
+          inRole('secondary', stores.secondary, new CircuitBreaker('secondary')),
+          { ...parts, origins, counts: parts.fallback },
+        );
+  const fast = cache === undefined ? safe : cached(safe, cache);
+  return { stores, store: pinned(fast, stores.pinned, origins), origins, cache, parts, replicationMode };
+}
+
+function secondaryParts(primary: StorageBackend, secondary: StorageBackend, breaker: CircuitBreaker): SecondaryParts {
+  return {
+    outbox: new Outbox(primary, secondary),
+    mirroring: new Mirroring(),
+    repairs: new Repairs(primary, secondary),
+    fallback: { fallbackCount: 0, continuedCount: 0 },
+    breaker,
+  };
+}
+
+async function openStores(config: ManagerConfig): Promise<Stores> {
+  const { primary = { type: 'leveldb', path: './optistore-data' }, secondary, cache_pinned_mb = 100 } = config;
+  const opened: StorageBackend[] = [];
+  const open = async (store: BackendConfig) => {
+    const backend = await openBackend(store, config);
+    opened.push(backend);
+    return backend;
+  };
+  try {
+    return {
+      primary: await open(primary),
+      secondary: secondary && (await open(secondary)),
+      pinned: await open({ type: 'memory', max_memory_mb: cache_pinned_mb }),
+    };
+  } catch (error) {
+    for (const backend of opened) await backend[Symbol.asyncDispose]();
+    throw error;
+  }
+}

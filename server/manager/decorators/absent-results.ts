@@ -1,0 +1,95 @@
+import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
+import type { StorageBackend, UploadSpec } from '../../backends/backend.js';
+import { readWhole } from '../read-whole.js';
+import { newestOf } from '../repair/repair-copy.js';
+import type { Repairs } from '../repair/repairs.js';
+import type { Outbox } from '../replication/outbox.js';
+import { isUnavailable, type RoleStore } from '../role-store.js';
+
+type Annotation = Parameters<StorageBackend['annotate']>;
+
+/**
+ * Changes of keys that only the secondary has: moved there on purpose, or lost by the primary. Their revisions grow in one
+ * order over both stores.
+ */
+export class AbsentResults {
+  constructor(
+    private readonly primary: RoleStore,
+    private readonly secondary: RoleStore,
+    private readonly repairs: Repairs,
+    private readonly outbox: Outbox,
+  ) {}
+
+  /** What the secondary has of a key that the primary has not: 'moved' away, or 'lost'. Undefined: the primary has it, or neither. */
+  async find(key: string, signal: AbortSignal): Promise<{ why: 'moved' | 'lost'; copy: Manifest } | undefined> {
+    const newest = await newestOf(this.primary, key, signal);
+    if (newest !== undefined && newest.kind !== RevisionKind.MOVED) return undefined;
+    const copy = await this.newestCopy(key, signal);
+    return copy && { why: newest === undefined ? 'lost' : 'moved', copy };
+  }
+
+  /** The secondary's result or deletion; undefined where it has none, or can't be asked. */
+  private async newestCopy(key: string, signal: AbortSignal): Promise<Manifest | undefined> {
+    try {
+      const copy = await newestOf(this.secondary, key, signal);
+      return copy?.kind === RevisionKind.MOVED ? undefined : copy;
+    } catch (error) {
+      if (isUnavailable(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Before a save: its revision must follow upon the secondary's. A save that builds on what is there (an append, an expected
+   * revision) brings it back to the primary first, and so does any save of a key that was lost.
+   */
+  async prepareSave({ key, append, expectedRevision }: UploadSpec, signal: AbortSignal): Promise<void> {
+    const absent = await this.find(key, signal);
+    if (absent === undefined) return;
+    const { why, copy } = absent;
+    if (why === 'lost') return this.repairs.repair(key, false, signal);
+    const buildsOnIt = append || expectedRevision !== undefined;
+    if (copy.kind === RevisionKind.COMMITTED && !buildsOnIt)
+      return this.primary.moveOut(key, Number(copy.revision), signal);
+    const read = (firstRow: number, reading: AbortSignal) => readWhole(this.secondary, copy, firstRow, reading);
+    await this.primary.copyIn(copy, read, { replace: false }, signal);
+  }
+
+  /** Changes a result that was moved, where it is; one that was lost is brought back first. */
+  async annotate(why: 'moved' | 'lost', ...call: Annotation): Promise<Manifest> {
+    const [key, , , signal] = call;
+    if (why === 'lost') {
+      await this.repairs.repair(key, false, signal);
+      return this.primary.annotate(...call);
+    }
+    const manifest = await this.secondary.annotate(...call);
+    await this.primary.moveOut(key, Number(manifest.revision), signal);
+    return manifest;
+  }
+
+  /** Deletes it where it is; the primary gets the same marker. */
+  async delete(key: string, expectedRevision: number | undefined, signal: AbortSignal): Promise<number> {
+    const revision = await this.secondary.delete(key, expectedRevision, signal);
+    const marker = await this.secondary.stat(key, revision, signal);
+    await this.primary.copyIn(marker, nothing, { replace: false }, signal);
+    return revision;
+  }
+
+  /** After a deletion: a copy of a result that is not replicated goes as well, as soon as the secondary can be reached. */
+  async forgetCopy(key: string, signal: AbortSignal): Promise<void> {
+    const marker = await newestOf(this.primary, key, signal);
+    if (marker?.kind !== RevisionKind.DELETED || marker.replication !== ReplicationState.NONE) return;
+    const hasNone = await newestOf(this.secondary, key, signal).then(
+      (copy) => copy?.kind !== RevisionKind.COMMITTED,
+      () => false,
+    );
+    if (hasNone) return;
+    await this.primary.setReplication(key, marker.revision, ReplicationState.PENDING, signal);
+    this.outbox.ring();
+  }
+}
+
+/** A marker has no rows. */
+async function* nothing(): AsyncGenerator<never> {}

@@ -1,0 +1,67 @@
+import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import type { ListQuery } from '../../backends/backend.js';
+import type { ListedResults } from '../listed-results.js';
+import type { Origins } from '../origins.js';
+import { newestOf } from '../repair/repair-copy.js';
+import type { Repairs } from '../repair/repairs.js';
+import { isUnavailable, type RoleStore } from '../role-store.js';
+import type { Role } from '../stores.js';
+import { mergedLists } from './merged-lists.js';
+
+/**
+ * The primary's results and, between them in their order, those that only the secondary has: moved there, or lost by the primary. A
+ * store that can't be asked, or not to the end, is named; the other's results go on.
+ */
+export class FallbackList implements ListedResults {
+  readonly unreachable = new Set<Role>();
+
+  constructor(
+    private readonly primary: RoleStore,
+    private readonly secondary: RoleStore,
+    private readonly origins: Origins,
+    private readonly repairs: Repairs,
+    private readonly query: ListQuery,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  [Symbol.asyncIterator](): AsyncIterator<Manifest> {
+    const { query } = this;
+    return mergedLists(
+      query,
+      this.reachable('primary', this.primary),
+      this.reachable('secondary', this.secondary),
+      (copy) => this.shows(copy),
+    );
+  }
+
+  private async *reachable(role: Role, store: RoleStore): AsyncGenerator<Manifest> {
+    try {
+      yield* store.list(this.query, this.signal);
+    } catch (error) {
+      // Where neither answers there is nothing to tell.
+      if (!isUnavailable(error) || this.unreachable.size > 0) throw error;
+      this.unreachable.add(role);
+    }
+  }
+
+  /** Whether a result that the primary's list has not at this place is one of the list. */
+  private async shows(copy: Manifest): Promise<boolean> {
+    const isShown = await this.isOnlyThere(copy);
+    if (isShown) this.origins.mark(copy, 'secondary', this.unreachable.has('primary'));
+    return isShown;
+  }
+
+  private async isOnlyThere({ key }: Manifest): Promise<boolean> {
+    if (this.unreachable.has('primary')) return true;
+    try {
+      const newest = await newestOf(this.primary, key, this.signal);
+      if (newest === undefined) this.repairs.ask(key, false);
+      return newest === undefined || newest.kind === RevisionKind.MOVED;
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      this.unreachable.add('primary');
+      return true;
+    }
+  }
+}

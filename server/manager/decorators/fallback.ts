@@ -1,0 +1,82 @@
+import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import type { Origins } from '../origins.js';
+import type { Repairs } from '../repair/repairs.js';
+import type { Outbox } from '../replication/outbox.js';
+import type { RoleStore } from '../role-store.js';
+import { ServedRows } from '../served-rows.js';
+import { AbsentResults } from './absent-results.js';
+import { FallbackList } from './fallback-list.js';
+import { readFromBoth, type RowsEvents } from './fallback-rows.js';
+import { statOfBoth } from './fallback-stat.js';
+
+/** How often the secondary stood in, since the daemon started. */
+export interface FallbackCounts {
+  /** Calls that it answered in place of the primary. */
+  fallbackCount: number;
+  /** Loads that it went on with. */
+  continuedCount: number;
+}
+
+/** What the fallback works with. */
+export interface FallbackParts {
+  readonly origins: Origins;
+  readonly repairs: Repairs;
+  readonly outbox: Outbox;
+  readonly counts: FallbackCounts;
+}
+
+/**
+ * Lets the secondary serve what the primary can't: when it is down, lacks a key that it should have, or gives corrupt data, also in
+ * the middle of a load; and what was moved to the secondary on purpose. What the primary deleted stays deleted. Asks for the repair of
+ * what the primary has lost. Saves go to the primary alone.
+ */
+export function fallback(primary: RoleStore, secondary: RoleStore, parts: FallbackParts): RoleStore {
+  const { origins, repairs, outbox, counts } = parts;
+  const absent = new AbsentResults(primary, secondary, repairs, outbox);
+
+  const eventsOf = ({ key }: Manifest, asked: (store: RoleStore) => void): RowsEvents => ({
+    asked,
+    tookOver(store, isContinued) {
+      if (store !== secondary) return;
+      if (isContinued) counts.continuedCount++;
+      else counts.fallbackCount++;
+    },
+    failed(store, { reason }) {
+      if (store === primary && reason !== 'BACKEND_UNAVAILABLE') repairs.ask(key, true);
+    },
+  });
+
+  return {
+    ...primary,
+    async openUpload(spec, signal) {
+      await absent.prepareSave(spec, signal);
+      return primary.openUpload(spec, signal);
+    },
+    stat: (key, revision, signal) => statOfBoth(primary, secondary, parts, key, revision, signal),
+    read(manifest, selection, signal) {
+      const { role } = origins.of(manifest);
+      let serving = role === 'secondary' ? secondary : primary;
+      const stores = [serving, serving === primary ? secondary : primary] as const;
+      const events = eventsOf(manifest, (store) => (serving = store));
+      const rows = readFromBoth(stores, manifest, selection, events, signal);
+      return new ServedRows(() => (serving === primary ? 'primary' : 'secondary'), rows);
+    },
+    list: (query, signal) => new FallbackList(primary, secondary, origins, repairs, query, signal),
+    async annotate(key, expectedRevision, edit, signal) {
+      const found = await absent.find(key, signal);
+      if (found === undefined) return primary.annotate(key, expectedRevision, edit, signal);
+      const manifest = await absent.annotate(found.why, key, expectedRevision, edit, signal);
+      return found.why === 'moved' ? origins.mark(manifest, 'secondary') : manifest;
+    },
+    async delete(key, expectedRevision, signal) {
+      if ((await absent.find(key, signal)) !== undefined) return absent.delete(key, expectedRevision, signal);
+      const revision = await primary.delete(key, expectedRevision, signal);
+      await absent.forgetCopy(key, signal).catch(() => outbox.ring());
+      return revision;
+    },
+    async [Symbol.asyncDispose]() {
+      await primary[Symbol.asyncDispose]();
+      await secondary[Symbol.asyncDispose]();
+    },
+  };
+}

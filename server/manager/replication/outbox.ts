@@ -1,0 +1,144 @@
+import { ExponentialBackoff, type IBackoff } from 'cockatiel';
+import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
+import type { StorageBackend } from '../../backends/backend.js';
+import { StorageError, toStorageError, type Reason } from '../../errors.js';
+import { OUTBOX_POLL_MS, REPLICATION_RETRY_MS_MAX, REPLICATION_RETRY_MS_MIN } from '../../limits.js';
+import { readWhole } from '../read-whole.js';
+import { newestOf } from '../repair/repair-copy.js';
+import { ChangeBell } from '../watch/change-bell.js';
+
+/** What the outbox has done since the daemon started. */
+export interface OutboxCounts {
+  readonly copiedCount: number;
+  readonly failureCount: number;
+  /** Why the last attempt failed; empty: it did not. */
+  readonly lastFailure: string;
+}
+
+/** The same attempt would fail again, until one of the two stores is changed. */
+const LASTING: ReadonlySet<Reason> = new Set<Reason>(['RESULT_CORRUPT', 'REVISION_MISMATCH']);
+const BACKOFF = new ExponentialBackoff({
+  initialDelay: REPLICATION_RETRY_MS_MIN,
+  maxDelay: REPLICATION_RETRY_MS_MAX,
+});
+
+/**
+ * Copies to the secondary what the primary says is PENDING, one after the other in the order of their changes. The outbox itself
+ * lies in the primary, written together with each change: nothing is held here, so nothing is lost with the process, and of a key that
+ * was changed often only the newest is copied. A failure is tried again, with longer and longer pauses.
+ */
+export class Outbox implements AsyncDisposable {
+  private readonly stopping = new AbortController();
+  private readonly bell = new ChangeBell();
+  private isRung = true;
+  private running: Promise<void> | undefined;
+  private copiedCount = 0;
+  private failureCount = 0;
+  private lastFailure = '';
+
+  constructor(
+    private readonly primary: StorageBackend,
+    private readonly secondary: StorageBackend,
+  ) {}
+
+  /** Begins to copy, and goes on until it is disposed. */
+  start(): void {
+    this.running ??= this.run();
+  }
+
+  /** Says that something is pending. */
+  ring(): void {
+    this.isRung = true;
+    this.bell.ring();
+  }
+
+  /** What it has done. */
+  counts(): OutboxCounts {
+    const { copiedCount, failureCount, lastFailure } = this;
+    return { copiedCount, failureCount, lastFailure };
+  }
+
+  /** Copies a change at once; false where it failed, and stays pending or is FAILED. */
+  async copyNow(manifest: Manifest, signal: AbortSignal): Promise<boolean> {
+    return (await this.tryCopy(manifest, AbortSignal.any([signal, this.stopping.signal]))) === 'done';
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.stopping;
+    let backoff: IBackoff<unknown> | undefined;
+    while (!signal.aborted) {
+      this.isRung = false;
+      const isDone = await this.pass().catch((error: unknown) => this.failed(error));
+      if (isDone) {
+        backoff = undefined;
+        if (!this.isRung) await this.bell.wait(OUTBOX_POLL_MS, signal);
+        continue;
+      }
+      // With jitter: daemons that share a store don't ask all at once.
+      backoff = (backoff ?? BACKOFF).next(undefined);
+      // A change that comes meanwhile is no reason to try again before the time.
+      await new ChangeBell().wait(backoff.duration, signal);
+    }
+  }
+
+  /** Copies all that is pending; false where some of it has to be tried again. */
+  private async pass(): Promise<boolean> {
+    const { signal } = this.stopping;
+    let isDone = true;
+    for await (const manifest of this.primary.changes({ after: 0n, pending: true }, signal)) {
+      if (signal.aborted) return false;
+      const outcome = await this.tryCopy(manifest, signal);
+      if (outcome === 'unreachable') return false;
+      if (outcome === 'failed') isDone = false;
+    }
+    return isDone;
+  }
+
+  private async tryCopy(
+    manifest: Manifest,
+    signal: AbortSignal,
+  ): Promise<'done' | 'lasting' | 'failed' | 'unreachable'> {
+    const { key, revision } = manifest;
+    try {
+      const read = (firstRow: number, reading: AbortSignal) => readWhole(this.primary, manifest, firstRow, reading);
+      await this.secondary.copyIn(manifest, read, { replace: false }, signal);
+      await this.primary.setReplication(key, revision, ReplicationState.DONE, signal);
+      this.copiedCount++;
+      this.lastFailure = '';
+      return 'done';
+    } catch (error) {
+      if (signal.aborted) return 'unreachable';
+      const { reason } = toStorageError(error);
+      // It was changed while it was copied: what it is now is pending by itself.
+      if (await this.isSuperseded(manifest, signal)) return 'done';
+      this.failed(error);
+      if (LASTING.has(reason)) {
+        await this.primary.setReplication(key, revision, ReplicationState.FAILED, signal).catch(() => undefined);
+        return 'lasting';
+      }
+      return reason === 'BACKEND_UNAVAILABLE' || reason === 'DISK_FULL' ? 'unreachable' : 'failed';
+    }
+  }
+
+  private async isSuperseded({ key, revision }: Manifest, signal: AbortSignal): Promise<boolean> {
+    try {
+      return (await newestOf(this.primary, key, signal))?.revision !== revision;
+    } catch {
+      return false;
+    }
+  }
+
+  private failed(error: unknown): false {
+    if (this.stopping.signal.aborted) return false;
+    this.failureCount++;
+    this.lastFailure = toStorageError(error).message;
+    return false;
+  }
+
+  /** Stops; what is pending stays so, for the next start. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.stopping.abort(new StorageError('SHUTTING_DOWN', 'The daemon is stopping.'));
+    await this.running;
+  }
+}
