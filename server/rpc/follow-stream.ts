@@ -64,11 +64,13 @@ function* messagesOf(
         yield batchMessage(toRowBatch(part, variables));
       return;
     case 'alive':
-      return yield batchMessage(toRowBatch({ firstRow: nextRow, rowCount: 0, columns: [] }, []));
+      yield batchMessage(toRowBatch({ firstRow: nextRow, rowCount: 0, columns: [] }, []));
+      return;
     case 'committed': {
       const result = toResult(event.manifest, ResultView.FULL);
       const value = { rowCount: BigInt(nextRow - spec.firstRow), result };
-      return yield create(LoadResultResponseSchema, { message: { case: 'trailer', value } });
+      yield create(LoadResultResponseSchema, { message: { case: 'trailer', value } });
+      return;
     }
     default:
       event satisfies never;

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openDatabaseBackend } from '../../server/backends/database/database-backend.js';
 import type { ListQuery } from '../../server/backends/backend.js';
+import { schemaOf } from '../../server/rows/batch.js';
+import { gatherBatches } from '../../server/rows/gather.js';
 import { PostgresServer } from './postgres.js';
-import { all, asText, commit, lineRows, load, RUNNING, save, uploadSpec } from './runs.js';
+import { all, asText, commit, LINE, lineRows, load, RUNNING, save, uploadSpec } from './runs.js';
 
 let server: PostgresServer;
 beforeAll(async () => {
@@ -73,6 +75,32 @@ test('an upload that one daemon has open is listed by the other, and does not ex
   expect(await all(daemons.b.uploads({ prefix: '' }))).toMatchObject([{ uploadId: 'held', hasStream: true }]);
   await daemons.b.sweep(Date.now() + 1000);
   expect((await commit(held)).rowCount).toBe(1n);
+});
+
+test('an upload whose stream is at one daemon is followed at the other, to its commit or its end', async () => {
+  await using daemons = await two();
+  const { a, b } = daemons;
+  const rowsAt = async (id: string, firstRow: number) => {
+    const view = await b.viewUpload(id);
+    if (view.state !== 'open') throw new Error(`upload ${id} is ${view.state}`);
+    const batches = await all(view.read({ columns: [0, 1], firstRow }, RUNNING));
+    return batches.length === 0 ? undefined : asText(gatherBatches(schemaOf(LINE.variables), batches));
+  };
+  await using upload = await a.openUpload(uploadSpec('k', 'u'));
+  await upload.append(lineRows(0, 10));
+  expect(await rowsAt('u', 0)).toBeUndefined();
+  await upload.sync();
+  expect(await rowsAt('u', 0)).toEqual(asText(lineRows(0, 10)));
+  await upload.append(lineRows(10, 100_000));
+  await upload.sync();
+  expect(await rowsAt('u', 5)).toEqual(asText(lineRows(5, 100_005)));
+  const manifest = await commit(upload);
+  expect(await b.viewUpload('u')).toEqual({ state: 'committed', manifest });
+  await using given = await a.openUpload(uploadSpec('k', 'given-up'));
+  await given.append(lineRows(0, 10));
+  await given.sync();
+  await a.abortUpload('given-up');
+  await expect(rowsAt('given-up', 0)).rejects.toMatchObject({ reason: 'UPLOAD_ABORTED' });
 });
 
 test('of writers of one key at once each makes a revision', async () => {

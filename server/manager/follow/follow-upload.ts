@@ -110,7 +110,10 @@ class Following {
       const view = await this.store.viewUpload(this.uploadId, signal);
       const before = this.at;
       yield* this.rowsOf(view, signal);
-      if (view.state === 'committed') return yield { kind: 'committed', manifest: view.manifest };
+      if (view.state === 'committed') {
+        yield { kind: 'committed', manifest: view.manifest };
+        return;
+      }
       // A reader may end early, and more is there at once; what ends early without a row is looked at later.
       if (this.at > before && this.at < Number(view.manifest.rowCount)) continue;
       yield* this.pause(listener, signal);
