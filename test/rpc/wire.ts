@@ -21,6 +21,7 @@ export class TestDaemon implements AsyncDisposable {
   private constructor(
     readonly folder: string,
     public process: DaemonProcess,
+    private readonly configFile?: string,
   ) {}
 
   static async start(...flags: string[]): Promise<TestDaemon> {
@@ -35,7 +36,7 @@ export class TestDaemon implements AsyncDisposable {
     const primary = { type: 'leveldb', path: join(folder, 'data') };
     // JSON is YAML too.
     await writeFile(file, JSON.stringify({ primary, listen: '127.0.0.1:0', ...settings }));
-    return new TestDaemon(folder, await DaemonProcess.start(['--config', file], MAIN));
+    return new TestDaemon(folder, await DaemonProcess.start(['--config', file], MAIN), file);
   }
 
   get address(): string {
@@ -44,7 +45,11 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Starts it again on the same data and address. */
   async restart(...flags: string[]): Promise<void> {
-    this.process = await start(this.folder, this.address, flags);
+    const { configFile, address } = this;
+    this.process =
+      configFile === undefined
+        ? await start(this.folder, address, flags)
+        : await DaemonProcess.start(['--config', configFile, '--listen', address, ...flags], MAIN);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
