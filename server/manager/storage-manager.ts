@@ -35,6 +35,7 @@ export class StorageManager implements AsyncDisposable {
   private readonly bell = new ChangeBell();
   private readonly uploadBells = new UploadBells();
   private readonly store: PinnedStore;
+  private readonly volatileUploads = new WeakSet<Upload>();
   /** Each store by itself. */
   private readonly stores: Stores;
 
@@ -65,7 +66,7 @@ export class StorageManager implements AsyncDisposable {
 
   /** Whether an upload's acks mean stable storage. */
   isDurable(upload: Upload): boolean {
-    return this.store.capabilities.durable && !this.store.isVolatile(upload);
+    return this.store.capabilities.durable && !this.volatileUploads.has(upload);
   }
 
   /**
@@ -77,13 +78,15 @@ export class StorageManager implements AsyncDisposable {
     checkUploadId(spec.uploadId);
     if (spec.problem !== undefined) checkProblem(spec.problem);
     checkMetadata(spec.tags, spec.description, spec.attributes);
-    const upload = await this.openIn(role, { ...spec, replication: this.replicationOf(spec, role) }, signal);
+    const opened = await this.openIn(role, { ...spec, replication: this.replicationOf(spec, role) }, signal);
     const tellRows = () => this.uploadBells.ring(spec.uploadId);
-    return afterCommit(afterSync(upload, tellRows), (manifest) => {
+    const upload = afterCommit(afterSync(opened, tellRows), (manifest) => {
       this.bell.ring();
       tellRows();
       return manifest;
     });
+    if (this.store.isVolatile(opened)) this.volatileUploads.add(upload);
+    return upload;
   }
 
   private openIn(role: Role, spec: UploadSpec, signal: AbortSignal): Promise<Upload> {

@@ -5,7 +5,7 @@ import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ProblemSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
 import { Outcome, ReplicationMode, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
-import type { ListOrder } from '../backends/backend.js';
+import type { ListOrder, Upload } from '../backends/backend.js';
 import { allOf, allTags } from '../filter/filter.js';
 import { parseFilter } from '../filter/parse.js';
 import type { Batch, Column } from '../rows/batch.js';
@@ -109,11 +109,28 @@ export async function saveWholeResult(
   const { rowCount, columns } = encodeColumns(problem.variables, result.columns);
   const signal = options.signal ?? NEVER_CANCELLED;
   await using upload = await manager.openUpload(spec, signal, options.to);
+  try {
+    return await saveRows(manager, upload, result, spec.append, { rowCount, columns }, signal);
+  } catch (error) {
+    // Nobody knows its id: it would be kept for nothing. What it failed by is told, not this.
+    await manager.abortUpload(spec.uploadId, NEVER_CANCELLED).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function saveRows(
+  manager: StorageManager,
+  upload: Upload,
+  result: NewResult,
+  append: boolean,
+  { rowCount, columns }: { readonly rowCount: number; readonly columns: readonly Column[] },
+  signal: AbortSignal,
+): Promise<Result> {
   // Before any row is sent: an upload without rows leaves nothing behind.
   const given = resultSetsOf(result.resultSets ?? []);
-  const resultSets = await manager.checkResultSets(upload, given, upload.nextRow + rowCount, spec.append, signal);
+  const resultSets = await manager.checkResultSets(upload, given, upload.nextRow + rowCount, append, signal);
   if (rowCount > 0) {
-    const schema = schemaOf(problem.variables);
+    const schema = schemaOf(upload.problem.variables);
     for (const batch of cutBatch(schema, { firstRow: upload.nextRow, rowCount, columns }, BLOCK_BYTES_MIN))
       await upload.append(batch);
   }

