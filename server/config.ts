@@ -8,6 +8,8 @@ const duration = z
   .string()
   .regex(/^\d+(ms|s|m|h|d)$/, 'a duration such as 10m, 24h or 30d')
   .transform((text) => Number.parseInt(text, 10) * UNITS_MS[text.replace(/\d+/, '') as keyof typeof UNITS_MS]);
+const INTERVAL_OR_OFF = 'off, or a duration such as 7d';
+const interval = duration.refine((ms) => ms > 0, INTERVAL_OR_OFF);
 const megabytes = z.coerce.number().positive('a number of MiB above 0');
 const flag = z.union([z.boolean(), z.stringbool()], { error: 'true or false was expected' });
 const hostAndPort = z
@@ -43,6 +45,8 @@ const ConfigSchema = z.strictObject({
   cache_pinned_mb: megabytes.default(100),
   upload_ttl: duration.default(30 * UNITS_MS.d),
   stream_idle_timeout: duration.default(10 * UNITS_MS.m),
+  scrub_interval: z.union([z.literal('off'), interval], INTERVAL_OR_OFF).default(7 * UNITS_MS.d),
+  scrub_mb_per_second: megabytes.default(20),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
 

@@ -81,6 +81,11 @@ export class StorageError extends Error {
   }
 }
 
+/** The key whose entry in a store does not check; undefined where an error says something else. */
+export function damagedKeyOf(error: unknown): string | undefined {
+  return error instanceof StorageError && error.reason === 'RESULT_CORRUPT' ? error.metadata['damaged_key'] : undefined;
+}
+
 /** Fails with the signal's StorageError, else CANCELLED, where it is aborted. */
 export function throwIfCancelled(signal: AbortSignal): void {
   if (!signal.aborted) return;

@@ -26,7 +26,12 @@ function packageVersion(): string {
 export async function serve(flags: Settings, configFile: string | undefined): Promise<void> {
   const config = readConfig(flags, configFile, process.env);
   const log = pino({ level: config.log_level }, pino.destination({ fd: 2, sync: true }));
-  await using manager = await createStorageManager({ ...config, upload_ttl_ms: config.upload_ttl });
+  await using manager = await createStorageManager({
+    ...config,
+    upload_ttl_ms: config.upload_ttl,
+    scrub_interval_ms: config.scrub_interval === 'off' ? undefined : config.scrub_interval,
+    onFault: ({ key, role, state, message }) => log.warn({ key, role, state, fault: message }, 'a copy does not check'),
+  });
   const handlers = createStorageService(manager, {
     version: packageVersion(),
     startTime: new Date(),

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Settings } from '../../server/config.js';
 import { serve } from '../../server/main.js';
 import { abortUpload, list, remove, show, status, uploads, type CommonFlags } from './commands/catalogue.js';
@@ -6,7 +6,7 @@ import { copy, move } from './commands/copy.js';
 import { removeByPrefix, type DeletePrefixFlags } from './commands/delete-prefix.js';
 import { load, type LoadFlags } from './commands/load.js';
 import { save, type SaveFlags } from './commands/save.js';
-import { verify } from './commands/verify.js';
+import { verify, type VerifyFlags } from './commands/verify.js';
 import { watch, type WatchFlags } from './commands/watch.js';
 import { outcomeNamed, update, type UpdateFlags } from './commands/update.js';
 import type { DeleteOptions, Outcome, SaveOptions, StoreRole } from '../typescript/index.js';
@@ -200,10 +200,12 @@ function addCatalogue(add: Add): void {
 
 /** What the daemon does. */
 function addDaemon(add: Add): void {
-  add('verify [prefix]', 'read results again and check every byte; ends with 1 where something is corrupt')
+  add('verify [prefix]', 'read results again and check every byte; ends with 1 where something is corrupt or missing')
+    .option('--repair', "replace what is corrupt or missing by the other store's copy")
+    .addOption(new Option('--backend <store>', "only this store's copies").choices(['primary', 'secondary']))
     .option(...JSON_FLAG)
     .option(...SERVER)
-    .action((prefix: string | undefined, flags: CommonFlags) => verify(prefix ?? '', flags));
+    .action((prefix: string | undefined, flags: VerifyFlags) => verify(prefix ?? '', flags));
   add('watch [prefix]', 'print what is committed, updated and deleted, until Ctrl-C')
     .option('--after <event>', 'go on behind this event; 0: from the first (default: from now on)', revision)
     .option('--uploads', 'also saves in progress')

@@ -148,6 +148,16 @@ export interface WatchOptions {
   readonly includeUploads?: boolean;
 }
 
+/** What to verify. */
+export interface VerifyOptions {
+  /** Keys that begin with this. */
+  readonly prefix?: string;
+  /** Only this store's copies; not the cache's. Default: those of both. */
+  readonly from?: StoreRole;
+  /** Replace what is corrupt or missing by the other store's copy. Default: false. */
+  readonly repair?: boolean;
+}
+
 /** What to list. */
 export interface ListOptions {
   readonly prefix?: string;
@@ -350,9 +360,13 @@ export class OptistoreClient implements AsyncDisposable {
     }
   }
 
-  /** Reads results again from beginning to end, and tells of each whether every byte checks. */
-  verifyResults(options: { prefix?: string } = {}): AsyncIterable<VerifyResultsResponse> {
-    return this.channel.stream('verifyResults', create(VerifyResultsRequestSchema, options));
+  /**
+   * Reads results again from beginning to end, and tells of each copy whether every byte checks; repairs by the other
+   * store's where that is asked for. NO_SECONDARY.
+   */
+  verifyResults({ from, ...rest }: VerifyOptions = {}): AsyncIterable<VerifyResultsResponse> {
+    const request = create(VerifyResultsRequestSchema, { ...rest, backend: backendOf(from) });
+    return this.channel.stream('verifyResults', request);
   }
 
   /** Saves in progress. */

@@ -11,6 +11,7 @@ export type {
   SetContent,
   SetOptions,
   StoreRole,
+  VerifyOptions,
   WatchOptions,
 } from './client.js';
 export { OptistoreError } from './errors.js';

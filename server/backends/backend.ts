@@ -50,13 +50,17 @@ export interface StorageBackend extends AsyncDisposable {
    */
   read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncIterable<Batch>;
 
-  /** Results (no markers) in order, after `after` (exclusive) where given. Lazy. */
+  /**
+   * Results (no markers) in order, after `after` (exclusive) where given. Lazy. An entry that does not check is never passed
+   * over: RESULT_CORRUPT, whose metadata says behind which `damaged_key` and `damaged_time` the list can be gone on with.
+   */
   list(query: ListQuery, signal: AbortSignal): AsyncIterable<Manifest>;
 
   /**
    * Newest revisions and markers whose change number is above `after`, in the order of their changes, as they
    * are now; it ends with the newest. A change is told late rather than left out: none becomes visible behind one
-   * that was told already. `pending`: only those whose replication is PENDING, which is the outbox.
+   * that was told already. `pending`: only those whose replication is PENDING, which is the outbox. What does not check is
+   * left out: `list` and `stat` tell of it.
    */
   changes(query: { after: bigint; pending?: boolean }, signal: AbortSignal): AsyncIterable<Manifest>;
 
@@ -93,7 +97,7 @@ export interface StorageBackend extends AsyncDisposable {
 
   /**
    * Stores a revision of another store as it is, under its own number: a result or a DELETED marker; its replication
-   * state is NONE here. Where this store's newest revision has the same rows, by their checksums, they are shared;
+   * state is NONE here, or what it was where it is replaced. Where this store's newest revision has the same rows, by their checksums, they are shared;
    * else they are pulled from `read` (from a row on: a copy that was cut off is resumed), and checked against the
    * manifest's checksums before anything becomes visible: RESULT_CORRUPT. Atomic, durable. Gives the manifest
    * as it is here.

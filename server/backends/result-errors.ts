@@ -23,3 +23,15 @@ export function revisionGone(key: string, revision: bigint): StorageError {
     `The rows of "${key}" at revision ${revision} are no longer kept. Load the newest revision.`,
   );
 }
+
+/**
+ * The error for a key whose entry, all that is kept of it but rows, does not check. A list that meets it can be gone on with behind
+ * `damaged_key` and, where it is ordered by time, `damaged_time`.
+ */
+export function entryDamaged(key: string, time?: bigint): StorageError {
+  return new StorageError(
+    'RESULT_CORRUPT',
+    `The store's entry of "${key}" does not check: its disk or file is damaged. Restore the store from a backup, or use another key; all other results are as they were.`,
+    { metadata: { damaged_key: key, ...(time === undefined ? {} : { damaged_time: String(time) }) } },
+  );
+}

@@ -111,11 +111,15 @@ export function isSameRevision(a: Manifest, b: Manifest): boolean {
   );
 }
 
-/** A copy of another store's manifest, still without its rows. */
-export function copyOf(source: Manifest): Manifest {
+/**
+ * A copy of another store's manifest, still without its rows. Its replication state is that of `before` where this is the same
+ * revision with bad rows: a copy that waits to be replicated goes on to wait.
+ */
+export function copyOf(source: Manifest, before: Manifest | undefined): Manifest {
   const manifest = clone(ManifestSchema, source);
   manifest.segments = [];
-  manifest.replication = ReplicationState.NONE;
+  const isReplaced = before !== undefined && isSameRevision(before, source);
+  manifest.replication = isReplaced ? before.replication : ReplicationState.NONE;
   manifest.changeNumber = 0n;
   return manifest;
 }

@@ -13,6 +13,8 @@ import { Mirroring } from './replication/mirroring.js';
 import { Outbox } from './replication/outbox.js';
 import { inRole } from './role-store.js';
 import type { Stores } from './stores.js';
+import type { CheckedCopy } from './verification/checked-copy.js';
+import { Scrub } from './verification/scrub.js';
 
 /** How a manager is made; the names are those of the configuration file. */
 export interface ManagerConfig {
@@ -30,6 +32,12 @@ export interface ManagerConfig {
   readonly cache_pinned_mb?: number;
   /** An upload without a stream expires this long after its last durable row. Default: 30 days. */
   readonly upload_ttl_ms?: number;
+  /** Everything that is stored is verified by itself again so long after it was last. Default: never. */
+  readonly scrub_interval_ms?: number | undefined;
+  /** How much that may read, in MiB a second. Default: 20. */
+  readonly scrub_mb_per_second?: number;
+  /** Is told of each copy that the scrub finds corrupt or missing, repaired or not. */
+  readonly onFault?: ((fault: CheckedCopy) => void) | undefined;
 }
 
 /** What stands between a primary and its secondary. */
@@ -53,6 +61,8 @@ export interface Composition {
   readonly parts: SecondaryParts | undefined;
   /** Of saves that don't say it. */
   readonly replicationMode: ReplicationMode;
+  /** Undefined: it is off. */
+  readonly scrub?: Scrub | undefined;
 }
 
 const MODES = { none: ReplicationMode.NONE, async: ReplicationMode.ASYNC, sync: ReplicationMode.SYNC };
@@ -63,7 +73,13 @@ export async function compose(config: ManagerConfig): Promise<Composition> {
   const stores = await openStores(config);
   const { use_cache = true, cache_size_mb = 100, replication = 'none' } = config;
   const cache = use_cache ? new ResultCache(cache_size_mb * MIB) : undefined;
-  return composed(stores, cache, MODES[replication]);
+  return { ...composed(stores, cache, MODES[replication]), scrub: scrubOf(stores, config) };
+}
+
+function scrubOf(stores: Stores, config: ManagerConfig): Scrub | undefined {
+  const { scrub_interval_ms: intervalMs, scrub_mb_per_second = 20, onFault } = config;
+  if (intervalMs === undefined) return undefined;
+  return new Scrub(stores, { intervalMs, bytesPerSecond: scrub_mb_per_second * MIB, onFault });
 }
 
 /** Puts stores together. */

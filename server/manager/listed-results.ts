@@ -5,8 +5,3 @@ import type { Role } from './stores.js';
 export interface ListedResults extends AsyncIterable<Manifest> {
   readonly unreachable: ReadonlySet<Role>;
 }
-
-/** A list of a store alone: it fails where the store can't be asked. */
-export function listedByOne(results: AsyncIterable<Manifest>): ListedResults {
-  return { unreachable: new Set(), [Symbol.asyncIterator]: () => results[Symbol.asyncIterator]() };
-}

@@ -5,7 +5,8 @@ import { checkRevision, haveSameRows } from '../backends/revisions.js';
 import { StorageError } from '../errors.js';
 import { newestOf } from './repair/repair-copy.js';
 import { storeOf, type Role, type Stores } from './stores.js';
-import { verifyCopy } from './verification/verify-results.js';
+import { UNHURRIED } from './verification/pace.js';
+import { verifyCopy } from './verification/verify-copy.js';
 
 /** A copy of a result in one of the stores. */
 export interface PlacedCopy {
@@ -49,7 +50,7 @@ export async function removeCopy(
       `No other durable store has revision ${revision} of "${key}": its only copy is kept. Replicate or migrate it first, or delete the result everywhere.`,
     );
   }
-  const { fault } = await verifyCopy(storeOf(stores, other.role), other.manifest, signal);
+  const { fault } = await verifyCopy(storeOf(stores, other.role), other.manifest, UNHURRIED, signal);
   if (fault !== undefined) {
     throw new StorageError(
       'RESULT_CORRUPT',

@@ -1,7 +1,8 @@
 import type { StorageBackend } from '../backends/backend.js';
 import { toStorageError, StorageError } from '../errors.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
-import { listedByOne, type ListedResults } from './listed-results.js';
+import { ListPastDamage } from './list-past-damage.js';
+import type { ListedResults } from './listed-results.js';
 import { ServedRows } from './served-rows.js';
 import type { Role } from './stores.js';
 
@@ -43,7 +44,7 @@ export function inRole(role: Role, backend: StorageBackend, breaker: CircuitBrea
     stat: (key, revision, signal) => guarded(() => backend.stat(key, revision, signal)),
     read: (manifest, selection, signal) =>
       new ServedRows(() => role, guardedStream(backend.read(manifest, selection, signal))),
-    list: (query, signal) => listedByOne(guardedStream(backend.list(query, signal))),
+    list: (query, signal) => new ListPastDamage(role, (from) => guardedStream(backend.list(from, signal)), query),
     changes: (query, signal) => guardedStream(backend.changes(query, signal)),
     changeNumbers: (signal) => guarded(() => backend.changeNumbers(signal)),
     annotate: (key, expected, edit, signal) => guarded(() => backend.annotate(key, expected, edit, signal)),

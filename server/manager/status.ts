@@ -5,6 +5,7 @@ import type { FallbackCounts } from './decorators/fallback.js';
 import type { RepairCounts } from './repair/repairs.js';
 import type { OutboxCounts } from './replication/outbox.js';
 import { storeOf, type Role } from './stores.js';
+import type { ScrubCounts } from './verification/scrub.js';
 
 /** How one store is. */
 export interface StoreStatus extends BackendStats {
@@ -19,10 +20,12 @@ export interface ManagerStatus {
   readonly replication: OutboxCounts | undefined;
   /** Undefined: there is no secondary. */
   readonly fallback: (FallbackCounts & RepairCounts & { readonly isCircuitOpen: boolean }) | undefined;
+  /** Undefined: it is off. */
+  readonly scrub: ScrubCounts | undefined;
 }
 
 /** Asks all stores how they are; one that can't be asked is told with its failure. */
-export async function statusOf({ stores, parts }: Composition, signal: AbortSignal): Promise<ManagerStatus> {
+export async function statusOf({ stores, parts, scrub }: Composition, signal: AbortSignal): Promise<ManagerStatus> {
   const roles: Role[] = stores.secondary === undefined ? ['primary', 'cache'] : ['primary', 'secondary', 'cache'];
   return {
     stores: await Promise.all(
@@ -35,6 +38,7 @@ export async function statusOf({ stores, parts }: Composition, signal: AbortSign
     ),
     replication: parts?.outbox.counts(),
     fallback: parts && { ...parts.fallback, ...parts.repairs.counts(), isCircuitOpen: parts.breaker.isOpen },
+    scrub: scrub?.counts(),
   };
 }
 

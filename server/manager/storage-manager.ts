@@ -18,7 +18,8 @@ import { UploadBells } from './follow/upload-bells.js';
 import { ServedRows } from './served-rows.js';
 import { statusOf, type ManagerStatus } from './status.js';
 import { storeOf, type Role, type Stores } from './stores.js';
-import { verifyResults, type VerifiedCopy } from './verification/verify-results.js';
+import type { CheckedCopy, CopyRole } from './verification/checked-copy.js';
+import { countCopies, verifyResults, type VerifySpec } from './verification/verify-results.js';
 import { ChangeBell } from './watch/change-bell.js';
 import { watchResults, type WatchEvent, type WatchSpec } from './watch/watch-results.js';
 import type { ListOptions, LoadedResult, LoadOptions, NewResult, SaveOptions } from './whole-results.js';
@@ -251,9 +252,14 @@ export class StorageManager implements AsyncDisposable {
     return removeCopy(this.stores, key, role, expectedRevision, signal);
   }
 
-  /** Reads all results whose keys begin so from the primary, past the cache, and checks every byte. */
-  verify(prefix: string, signal: AbortSignal): AsyncIterable<VerifiedCopy> {
-    return verifyResults(this.stores.primary, prefix, signal);
+  /** Reads results again, past the cache, and checks every byte of every copy; repairs where that is asked for. NO_SECONDARY. */
+  verify(spec: VerifySpec, signal: AbortSignal): AsyncIterable<CheckedCopy> {
+    return verifyResults(this.stores, spec, signal);
+  }
+
+  /** How many copies there are to verify. NO_SECONDARY. */
+  copyCount(role: CopyRole | undefined, signal: AbortSignal): Promise<number> {
+    return countCopies(this.stores, role, signal);
   }
 
   /** How the stores and what stands between them are. */
@@ -268,6 +274,7 @@ export class StorageManager implements AsyncDisposable {
 
   /** Syncs and closes all stores. What waits to be replicated goes on when they are opened again. */
   async close(): Promise<void> {
+    await this.composition.scrub?.[Symbol.asyncDispose]();
     await this.composition.parts?.outbox[Symbol.asyncDispose]();
     await this.composition.parts?.repairs[Symbol.asyncDispose]();
     await this.store[Symbol.asyncDispose]();

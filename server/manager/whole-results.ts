@@ -83,6 +83,8 @@ export interface ListOptions {
   readonly orderBy?: ListOrder;
   readonly descending?: boolean;
   readonly signal?: AbortSignal;
+  /** Is told at the end which stores could not be asked, or have entries that do not check: something may be lacking or old. */
+  readonly onUnreachable?: (stores: readonly string[]) => void;
 }
 
 const NEVER_CANCELLED = new AbortController().signal;
@@ -202,10 +204,12 @@ export async function* listWholeResults(manager: StorageManager, options: ListOp
     orderBy = 'key',
     descending = false,
     signal = NEVER_CANCELLED,
+    onUnreachable,
   } = options;
   const manifests = manager.list(
     { prefix, filter: allOf(allTags(tags), parseFilter(filter)), orderBy, descending },
     signal,
   );
   for await (const manifest of manifests) yield toResult(manifest, ResultView.BASIC);
+  if (manifests.unreachable.size > 0) onUnreachable?.([...manifests.unreachable]);
 }

@@ -5,6 +5,7 @@ import type {
   FallbackStatus,
   GetStatusResponse,
   ReplicationStatus,
+  ScrubStatus,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
   BackendState,
@@ -12,6 +13,7 @@ import {
   FallbackStatusSchema,
   GetStatusResponseSchema,
   ReplicationStatusSchema,
+  ScrubStatusSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { ManagerStatus, StoreStatus } from '../manager/status.js';
 import type { StorageManager } from '../manager/storage-manager.js';
@@ -36,6 +38,7 @@ export async function getStatus(
     streamCount: BigInt(streamCount),
     ...(status.replication && { replication: toReplicationStatus(status, status.replication) }),
     ...(status.fallback && { fallback: toFallbackStatus(status.fallback) }),
+    ...(status.scrub && { scrub: toScrubStatus(status.scrub) }),
   });
 }
 
@@ -64,5 +67,17 @@ function toFallbackStatus(counts: NonNullable<ManagerStatus['fallback']>): Fallb
     ...{ fallbackCount: BigInt(counts.fallbackCount), continuedCount: BigInt(counts.continuedCount) },
     ...{ repairedCount: BigInt(counts.repairedCount), repairFailureCount: BigInt(counts.failureCount) },
     circuitOpen: counts.isCircuitOpen,
+  });
+}
+
+function toScrubStatus(counts: NonNullable<ManagerStatus['scrub']>): ScrubStatus {
+  const { lastPass, checkedCount, faultCount, repairedCount, failure = '' } = counts;
+  return create(ScrubStatusSchema, {
+    ...{ checkedCount: BigInt(checkedCount), corruptCount: BigInt(faultCount), repairedCount: BigInt(repairedCount) },
+    ...(lastPass && {
+      lastStartTime: timestampFromMs(lastPass.startMs),
+      lastEndTime: timestampFromMs(lastPass.endMs),
+    }),
+    lastFailure: failure,
   });
 }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend } from '../../server/backends/backend.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
 import type { Batch } from '../../server/rows/batch.js';
@@ -150,6 +151,18 @@ export function copyPromises(open: OpenBackend): void {
     await opened.sweep(Date.now() + 1000);
     expect(asText(await load(backend, await newest(backend, 'k')))).toEqual(asText(lineRows(0, 50_000)));
     expect(await backend.stats(RUNNING)).toMatchObject({ resultCount: 1 });
+  });
+
+  test('a bad revision that is replaced goes on to wait for its replication', async () => {
+    await using opened = await open();
+    const { backend } = opened;
+    const own = await save(backend, 'k', [lineRows(0, 10)], { replication: ReplicationMode.ASYNC });
+    await using other = new MemoryBackend({ max_memory_mb: 64 });
+    const source = await other.copyIn(own, rowsOf(backend, own), KEEP, RUNNING);
+    await backend.copyIn(source, rowsOf(other, source), { replace: true }, RUNNING);
+    const pending = await all(backend.changes({ after: 0n, pending: true }, RUNNING));
+    expect(pending.map(({ key, revision }) => [key, revision])).toEqual([['k', 1n]]);
+    expect(await backend.stats(RUNNING)).toMatchObject({ pendingCount: 1 });
   });
 
   test('a result that was moved out is absent on purpose, and may come back under its number', async () => {

@@ -101,6 +101,8 @@ describe('precedence', () => {
       OPTISTORE_CACHE_SIZE_MB: '12.5',
       OPTISTORE_UPLOAD_TTL: '2d',
       OPTISTORE_STREAM_IDLE_TIMEOUT: '1500ms',
+      OPTISTORE_SCRUB_INTERVAL: '1d',
+      OPTISTORE_SCRUB_MB_PER_SECOND: '0.5',
       OPTISTORE_LOG_LEVEL: 'silent',
     };
     expect(await read('', environment)).toMatchObject({
@@ -112,8 +114,16 @@ describe('precedence', () => {
       cache_size_mb: 12.5,
       upload_ttl: 172_800_000,
       stream_idle_timeout: 1500,
+      scrub_interval: 86_400_000,
+      scrub_mb_per_second: 0.5,
       log_level: 'silent',
     });
+  });
+
+  test('the scrub is turned off by a word', async () => {
+    for (const off of ['off', '"off"'])
+      expect(await read(`scrub_interval: ${off}\n`)).toMatchObject({ scrub_interval: 'off' });
+    expect(await read('')).toMatchObject({ scrub_interval: 7 * 24 * 3_600_000, scrub_mb_per_second: 20 });
   });
 
   test('a store in memory has keys of its own, and their variables', async () => {
@@ -156,6 +166,9 @@ describe('what is wrong is refused, with its field and what was expected', () =>
     ['a duration without a unit', 'upload_ttl: "30"\n', /upload_ttl: a duration such as 10m, 24h or 30d/],
     ['a duration that is a number', 'upload_ttl: 30\n', /upload_ttl: .*(string|duration)/],
     ['a duration in words', 'stream_idle_timeout: soon\n', /stream_idle_timeout: a duration such as/],
+    ['a scrub without a pause', 'scrub_interval: 0s\n', /scrub_interval: off, or a duration such as 7d/],
+    ['a scrub in words', 'scrub_interval: "on"\n', /scrub_interval: off, or a duration such as 7d/],
+    ['a scrub that reads nothing', 'scrub_mb_per_second: 0\n', /scrub_mb_per_second: a number of MiB above 0/],
     ['a level of log that is not there', 'log_level: loud\n', /log_level: .*"?debug"?.*"?silent"?/],
     ['a switch that is neither on nor off', 'insecure: maybe\n', /insecure: .*(true|boolean)/],
     ['a cache without a size', 'cache_size_mb: 0\n', /cache_size_mb: a number of MiB above 0/],

@@ -143,6 +143,14 @@ export async function status(flags: CommonFlags): Promise<void> {
     print(`recently used: ${megabytes(sizeBytes)} of ${megabytes(limitBytes)}, ${hitCount} hits, ${missCount} misses`);
   }
   printSecondary(answer);
+  if (answer.scrub !== undefined) {
+    const { checkedCount, corruptCount, repairedCount, lastEndTime, lastFailure } = answer.scrub;
+    const failed = lastFailure === '' ? '' : `; the last pass failed: ${lastFailure}`;
+    print(
+      `scrub: last complete ${time(lastEndTime)}, ${checkedCount} copies checked, ` +
+        `${corruptCount} corrupt or missing, ${repairedCount} repaired${failed}`,
+    );
+  }
   print(`${answer.uploadCount} uploads in progress, ${answer.streamCount} streams`);
 }
 

@@ -53,7 +53,7 @@ export class DatabaseCopies {
   private withoutRows(source: Manifest, replace: boolean): Decide {
     return async (newest, connection, changeNumber) => {
       if (!takesCopy(source, newest, replace)) return undefined;
-      const manifest = copyOf(source);
+      const manifest = copyOf(source, newest);
       if (source.kind !== RevisionKind.COMMITTED) return { manifest, addedBytes: 0 };
       if (newest === undefined || !sharesRows(newest, source))
         throw new StorageError('REVISION_MISMATCH', `"${source.key}" was changed while it was copied. Try again.`);
@@ -79,7 +79,7 @@ export class DatabaseCopies {
     return this.results.publish(source.key, async (newest, connection, changeNumber) => {
       await rows.lock(connection);
       if (!takesCopy(source, newest, replace)) return undefined;
-      const manifest = copyOf(source);
+      const manifest = copyOf(source, newest);
       manifest.sizeBytes = 0n;
       rows.describe(manifest);
       checkCopiedRows(source, manifest);

@@ -2,7 +2,9 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ManifestSchema, RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { Outcome, ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { damagedKeyOf } from '../../errors.js';
 import { nanoseconds } from '../../times.js';
+import { entryDamaged } from '../result-errors.js';
 import type { Connection, Database } from './database.js';
 
 /** Rows of one INSERT: databases bound the number of values. */
@@ -15,12 +17,37 @@ export function manifestBytes(manifest: Manifest): Buffer {
 
 /** A row that has a manifest. */
 export interface ManifestRow {
+  readonly key: string;
+  readonly revision: number | string;
   readonly manifest: Uint8Array;
 }
 
-/** What manifestBytes kept. */
-export function manifestOfRow({ manifest }: ManifestRow): Manifest {
-  return fromBinary(ManifestSchema, manifest);
+/** The columns of a ManifestRow. */
+export const MANIFEST_COLUMNS = ['key', 'revision', 'manifest'] as const;
+
+/** What manifestBytes kept. RESULT_CORRUPT where it is not that; `time` is then its place in a list. */
+export function manifestOfRow({ key, revision, manifest: bytes }: ManifestRow, time?: bigint): Manifest {
+  const manifest = decoded(bytes);
+  if (manifest?.key !== key || manifest.revision !== BigInt(revision)) throw entryDamaged(key, time);
+  return manifest;
+}
+
+/** Nothing instead of a manifest that does not check. */
+export function manifestUnlessDamaged(row: ManifestRow): Manifest | undefined {
+  try {
+    return manifestOfRow(row);
+  } catch (error) {
+    if (damagedKeyOf(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+function decoded(bytes: Uint8Array): Manifest | undefined {
+  try {
+    return fromBinary(ManifestSchema, bytes);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Bytes as the drivers take them: a view, not a copy. */

@@ -2,12 +2,12 @@ import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError, throwIfCancelled } from '../../errors.js';
-import { nanoseconds } from '../../times.js';
 import type { ListOrder, ListPosition, ListQuery } from '../backend.js';
 import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import type { Connection, Database } from './database.js';
 import { filterSql, leadingTag, prefixSql, type SqlCondition } from './filter-sql.js';
-import { manifestBytes, manifestOfRow, writeResult, type ManifestRow } from './result-rows.js';
+import type { ManifestRow } from './result-rows.js';
+import { MANIFEST_COLUMNS, manifestBytes, manifestOfRow, manifestUnlessDamaged, writeResult } from './result-rows.js';
 
 /** A key's next manifest. */
 export interface Next {
@@ -33,7 +33,10 @@ export class Results {
 
   /** The newest revision or marker of a key. */
   async newest(key: string, connection?: Connection): Promise<Manifest | undefined> {
-    const ask = async (on: Connection) => await on('results').where({ key }).first<ManifestRow | undefined>('manifest');
+    const ask = async (on: Connection) =>
+      await on('results')
+        .where({ key })
+        .first<ManifestRow | undefined>(...MANIFEST_COLUMNS);
     const row = await (connection === undefined ? this.database.query(ask) : ask(connection));
     return row && manifestOfRow(row);
   }
@@ -47,7 +50,7 @@ export class Results {
       const row: unknown = await connection('revisions')
         .where({ key, revision })
         .orderBy('id', 'desc')
-        .first('manifest');
+        .first(...MANIFEST_COLUMNS);
       return row as ManifestRow | undefined;
     });
     if (older === undefined) throw revisionNotFound(key, revision, newest.revision);
@@ -128,11 +131,9 @@ export class Results {
       const chunk = await this.database.query((connection) => rowsOf(connection, sql, bindings));
       for (const row of chunk) {
         throwIfCancelled(signal);
-        const manifest = manifestOfRow(row);
-        const { orderBy } = query;
-        const time = orderBy === 'commit_time' ? manifest.commitTime : manifest.updateTime;
-        after = { key: manifest.key, time: orderBy === 'key' ? 0n : nanoseconds(time) };
-        yield manifest;
+        const time = query.orderBy === 'key' ? 0n : BigInt(row[query.orderBy]);
+        after = { key: row.key, time };
+        yield manifestOfRow(row, time);
       }
       if (chunk.length < limit) return;
     }
@@ -155,7 +156,10 @@ export class Results {
     // SQLite reads the tables of a CROSS JOIN in the order in which they stand.
     const tables = lead === undefined ? 'results' : 'tags AS lead CROSS JOIN results';
     const where = conditions.map(({ sql }) => `(${sql})`).join(' AND ');
-    const sql = `SELECT results.manifest FROM ${tables} WHERE ${where} ORDER BY ${order}${ordered}.key ${direction} LIMIT ${limit}`;
+    // Nanoseconds are beyond what a double holds, which is what SQLite's driver makes of numbers: as text.
+    const times = ['commit_time', 'update_time'].map((name) => `CAST(results.${name} AS TEXT) AS ${name}`);
+    const columns = [...MANIFEST_COLUMNS.map((name) => `results.${name}`), ...times].join(', ');
+    const sql = `SELECT ${columns} FROM ${tables} WHERE ${where} ORDER BY ${order}${ordered}.key ${direction} LIMIT ${limit}`;
     return { sql, bindings: conditions.flatMap(({ bindings }) => bindings) };
   }
 
@@ -163,15 +167,15 @@ export class Results {
   async *changes(query: { after: bigint; pending?: boolean }, signal: AbortSignal): AsyncGenerator<Manifest> {
     let { after } = query;
     const pending = query.pending === true ? "AND replication = 'PENDING'" : '';
-    const sql = `SELECT manifest FROM results WHERE change_number > CAST(? AS BIGINT) ${pending} ORDER BY change_number LIMIT ${CHUNK_MAX}`;
+    const sql = `SELECT ${MANIFEST_COLUMNS.join(', ')}, change_number FROM results WHERE change_number > CAST(? AS BIGINT) ${pending} ORDER BY change_number LIMIT ${CHUNK_MAX}`;
     for (;;) {
       throwIfCancelled(signal);
       const chunk = await this.database.query((connection) => rowsOf(connection, sql, [String(after)]));
       for (const row of chunk) {
         throwIfCancelled(signal);
-        const manifest = manifestOfRow(row);
-        after = manifest.changeNumber;
-        yield manifest;
+        after = BigInt(row.change_number);
+        const manifest = manifestUnlessDamaged(row);
+        if (manifest !== undefined) yield manifest;
       }
       if (chunk.length < CHUNK_MAX) return;
     }
@@ -197,6 +201,13 @@ export class Results {
       await connection('store').where({ id: 1 }).update({ pending_count });
     });
   }
+}
+
+/** A manifest and its places in lists; each list asks for those that it needs. */
+interface ListedRow extends ManifestRow {
+  readonly commit_time: string;
+  readonly update_time: string;
+  readonly change_number: number | string;
 }
 
 /** The row of the store: counted as it changes, so that nothing need be counted through. */
@@ -226,9 +237,9 @@ async function rowsOf(
   connection: Connection,
   sql: string,
   bindings: readonly (string | number)[],
-): Promise<ManifestRow[]> {
+): Promise<ListedRow[]> {
   const answer: unknown = await connection.raw(sql, [...bindings]);
-  return (Array.isArray(answer) ? answer : (answer as { rows: unknown[] }).rows) as ManifestRow[];
+  return (Array.isArray(answer) ? answer : (answer as { rows: unknown[] }).rows) as ListedRow[];
 }
 
 function isResult(manifest: Manifest | undefined): 0 | 1 {

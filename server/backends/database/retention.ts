@@ -1,7 +1,8 @@
 import { RevisionKind, type Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { damagedKeyOf } from '../../errors.js';
 import { ownSegments } from '../revisions.js';
 import type { Connection, Database } from './database.js';
-import { manifestOfRow, type ManifestRow } from './result-rows.js';
+import { MANIFEST_COLUMNS, manifestOfRow, type ManifestRow } from './result-rows.js';
 import type { Results } from './results.js';
 import { HELD_MS } from './upload-table.js';
 
@@ -66,17 +67,18 @@ export class Retention {
           .andWhere('id', '>', after)
           .orderBy('id')
           .limit(CHUNK)
-          .select<OldRevision[]>('id', 'manifest'),
+          .select<OldRevision[]>('id', ...MANIFEST_COLUMNS),
       );
-      for (const revision of due) await this.remove(revision);
+      for (const revision of due) await this.remove(revision).catch(unlessDamaged);
       after = Number(due.at(-1)?.id ?? 0);
       if (due.length < CHUNK) break;
     }
     await this.removeRows();
   }
 
-  private async remove({ id, manifest: bytes }: OldRevision): Promise<void> {
-    const manifest = manifestOfRow({ manifest: bytes });
+  private async remove(revision: OldRevision): Promise<void> {
+    const { id } = revision;
+    const manifest = manifestOfRow(revision);
     if (manifest.segments.some(({ name }) => this.readers.has(name))) return;
     await this.database.transact(async (connection) => {
       await this.results.lock(connection);
@@ -100,9 +102,12 @@ export class Retention {
   }
 
   private async others(connection: Connection, key: string, id: number): Promise<Manifest[]> {
-    const older = await connection('revisions').where({ key }).andWhereNot({ id }).select<ManifestRow[]>('manifest');
+    const older = await connection('revisions')
+      .where({ key })
+      .andWhereNot({ id })
+      .select<ManifestRow[]>(...MANIFEST_COLUMNS);
     const newest = await this.results.newest(key, connection);
-    const others = older.map(manifestOfRow);
+    const others = older.map((row) => manifestOfRow(row));
     return newest?.kind === RevisionKind.COMMITTED ? [...others, newest] : others;
   }
 
@@ -131,6 +136,11 @@ export class Retention {
       return count === REMOVED_BLOCKS_MAX;
     });
   }
+}
+
+/** A superseded revision is kept where an entry of its key can't be read: that may have its rows. */
+function unlessDamaged(error: unknown): void {
+  if (damagedKeyOf(error) === undefined) throw error;
 }
 
 async function isRead(connection: Connection, ids: readonly number[]): Promise<boolean> {

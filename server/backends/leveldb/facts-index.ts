@@ -37,6 +37,11 @@ export class FactsIndex {
     this.facts?.delete(key);
   }
 
+  /** Does without facts from now on. */
+  giveUp(): void {
+    this.facts = undefined;
+  }
+
   /** Keys of the results that a query is about, in its order; undefined where that can't be told from here. */
   keys({ prefix, filter, orderBy, descending, after }: ListQuery): string[] | undefined {
     if (this.facts === undefined || filter === undefined || asksDescription(filter)) return undefined;

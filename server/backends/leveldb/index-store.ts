@@ -14,6 +14,7 @@ import { StorageError } from '../../errors.js';
 import { KEY_BYTES_MAX } from '../../limits.js';
 import type { ListQuery } from '../backend.js';
 import { nanoseconds } from '../../times.js';
+import { entryDamaged } from '../result-errors.js';
 import { corrupt } from './block-format.js';
 
 type Put = { type: 'put'; key: string; value: Uint8Array };
@@ -78,7 +79,7 @@ export class IndexStore implements AsyncDisposable {
 
   /** The newest revision or marker of a key. */
   async current(key: string): Promise<Manifest | undefined> {
-    return decode(ManifestSchema, await this.level.get(currentKey(key)));
+    return decodeCurrent(key, await this.level.get(currentKey(key)));
   }
 
   /** The newest revisions or markers of some keys, those that there are. */
@@ -169,7 +170,7 @@ export class IndexStore implements AsyncDisposable {
     const keyOf = pending ? pendingKey : changeKey;
     const range = { gt: keyOf(after), lt: endOf(pending ? 'pending\0' : 'change\0') };
     for await (const [place, value] of this.level.iterator(range)) {
-      const manifest = await this.current(Buffer.from(value).toString());
+      const manifest = await unlessDamaged(this.current(Buffer.from(value).toString()));
       // The iterator sees the index as it was; what changed since has another number, or is no longer pending.
       if (manifest !== undefined && placesOf(manifest).includes(place)) yield manifest;
     }
@@ -193,18 +194,24 @@ export class IndexStore implements AsyncDisposable {
       yield decode(UploadRecordSchema, value) as UploadRecord;
   }
 
-  /** Superseded revisions of one key that are kept. */
+  /** Superseded revisions of one key that are kept and check. */
   async *olderOf(key: string): AsyncGenerator<Manifest> {
-    const from = olderKey(key, 0);
-    for await (const value of this.level.values({ gte: from, lt: endOf(`older\0${key}\0`) }))
-      yield decode(ManifestSchema, value) as Manifest;
+    const range = { gte: olderKey(key, 0), lt: endOf(`older\0${key}\0`) };
+    for await (const manifest of this.entries(range)) if (manifest !== undefined) yield manifest;
   }
 
-  /** All superseded revisions that are kept; `updateTime` is when they were superseded. */
-  async *olderRevisions(): AsyncGenerator<Manifest> {
-    for await (const value of this.level.values({ gte: 'older\0', lt: endOf('older\0') })) {
-      yield decode(ManifestSchema, value) as Manifest;
-    }
+  /** All superseded revisions that are kept; `updateTime` is when they were superseded. Undefined: one that does not check. */
+  olderRevisions(): AsyncGenerator<Manifest | undefined> {
+    return this.entries({ gte: 'older\0', lt: endOf('older\0') });
+  }
+
+  /** All newest revisions and markers. Undefined: one that does not check. */
+  newestRevisions(): AsyncGenerator<Manifest | undefined> {
+    return this.entries({ gte: currentKey(''), lt: endOf(currentKey('')) });
+  }
+
+  private async *entries(range: { gte: string; lt: string }): AsyncGenerator<Manifest | undefined> {
+    for await (const value of this.level.values(range)) yield checks(value) ? decode(ManifestSchema, value) : undefined;
   }
 
   /** Newest revisions and markers in the order asked for. */
@@ -221,7 +228,8 @@ export class IndexStore implements AsyncDisposable {
       ...(after !== undefined && query.descending ? { lt: after } : { lt: endOf(from) }),
       reverse: query.descending,
     };
-    for await (const value of this.level.values(range)) yield decode(ManifestSchema, value) as Manifest;
+    for await (const [place, value] of this.level.iterator(range))
+      yield decodeCurrent(place.slice(currentKey('').length), value) as Manifest;
   }
 
   private async *listByTime(
@@ -237,7 +245,8 @@ export class IndexStore implements AsyncDisposable {
     for await (const place of this.level.keys(range)) {
       const key = place.slice(from.length + 21);
       if (!key.startsWith(query.prefix)) continue;
-      const manifest = await this.current(key);
+      const time = BigInt(place.slice(from.length, from.length + 20));
+      const manifest = decodeCurrent(key, await this.level.get(currentKey(key)), time);
       // The iterator sees the index as it was; what changed since has another place now, or none.
       if (manifest !== undefined && timeKeys(manifest).includes(place)) yield manifest;
     }
@@ -271,10 +280,29 @@ function put<Desc extends DescMessage>(key: string, schema: Desc, message: Messa
   return { type: 'put', key, value };
 }
 
+/** A key's newest; `time` is its place in a list. */
+function decodeCurrent(key: string, value: Uint8Array | undefined, time?: bigint): Manifest | undefined {
+  if (value !== undefined && !checks(value)) throw entryDamaged(key, time);
+  return decode(ManifestSchema, value);
+}
+
+/** Nothing instead of an entry that does not check. */
+async function unlessDamaged<T>(entry: Promise<T>): Promise<T | undefined> {
+  try {
+    return await entry;
+  } catch (error) {
+    if (error instanceof StorageError && error.reason === 'RESULT_CORRUPT') return undefined;
+    throw error;
+  }
+}
+
+function checks(value: Uint8Array): boolean {
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  return bytes.byteLength >= 4 && crc32(bytes.subarray(4)) === bytes.readUInt32LE(0);
+}
+
 function decode<Desc extends DescMessage>(schema: Desc, value: Uint8Array | undefined): MessageShape<Desc> | undefined {
   if (value === undefined) return undefined;
-  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  if (bytes.byteLength < 4 || crc32(bytes.subarray(4)) !== bytes.readUInt32LE(0))
-    throw corrupt('an entry of the index');
-  return fromBinary(schema, bytes.subarray(4));
+  if (!checks(value)) throw corrupt('an entry of the index');
+  return fromBinary(schema, value.subarray(4));
 }

@@ -1,4 +1,4 @@
-import { mkdir, readdir, unlink } from 'node:fs/promises';
+import { mkdir, readdir, rm, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
@@ -148,13 +148,21 @@ export class LeveldbBackend implements StorageBackend {
   /** Counts what is there, and removes files that no upload and no revision has: their deletion was cut off. */
   private async countAndTidy(openNumbers: ReadonlySet<number>): Promise<void> {
     const names = new Set<string>();
-    for await (const manifest of this.index.list({ prefix: '', orderBy: 'key', descending: false })) {
+    let isDamaged = false;
+    for await (const manifest of this.index.newestRevisions()) {
+      isDamaged ||= manifest === undefined;
       this.count(manifest, 1);
-      for (const segment of manifest.segments) names.add(segment.name);
-      if (manifest.changeNumber === 0n) await this.numberChange(manifest);
+      for (const segment of manifest?.segments ?? []) names.add(segment.name);
+      if (manifest?.changeNumber === 0n) await this.numberChange(manifest);
     }
-    for await (const manifest of this.index.olderRevisions())
-      for (const segment of manifest.segments) names.add(segment.name);
+    // What lists find by facts would lack it without a word.
+    if (isDamaged) this.facts.giveUp();
+    for await (const manifest of this.index.olderRevisions()) {
+      isDamaged ||= manifest === undefined;
+      for (const segment of manifest?.segments ?? []) names.add(segment.name);
+    }
+    // A file that seems to be nobody's may be that of an entry which can't be read.
+    if (isDamaged) return;
     for (const name of await readdir(this.places.segments)) {
       if (!names.has(name) && !openNumbers.has(Number.parseInt(name, 10)))
         await unlink(join(this.places.segments, name));
@@ -315,9 +323,10 @@ export class LeveldbBackend implements StorageBackend {
   async sweep(nowMs = Date.now()): Promise<void> {
     await this.uploadsInProgress.expire(nowMs);
     for await (const manifest of this.index.olderRevisions()) {
+      if (manifest === undefined) continue;
       const isRead = manifest.segments.some((segment) => this.reading.has(segment.name));
       if (isRead || nowMs - milliseconds(manifest.updateTime) < this.retentionMs) continue;
-      await this.remove(manifest);
+      await this.remove(manifest).catch(unlessCorrupt);
     }
   }
 
@@ -333,7 +342,8 @@ export class LeveldbBackend implements StorageBackend {
         this.index.removeOlder(manifest),
         ...own.filter(({ inline }) => inline).map(({ name }) => this.index.removeInline(name)),
       ]);
-      for (const { inline, name } of own) if (!inline) await unlink(join(this.places.segments, name));
+      // One that was lost, and healed from another store, is not there.
+      for (const { inline, name } of own) if (!inline) await rm(join(this.places.segments, name), { force: true });
     });
   }
 
@@ -343,6 +353,11 @@ export class LeveldbBackend implements StorageBackend {
     await this.places.journal[Symbol.asyncDispose]();
     await this.index[Symbol.asyncDispose]();
   }
+}
+
+/** A superseded revision is kept where the key's newest can't be read: it may have its rows. */
+function unlessCorrupt(error: unknown): void {
+  if (!(error instanceof StorageError) || error.reason !== 'RESULT_CORRUPT') throw error;
 }
 
 /** When the first of the pending changes was made. */

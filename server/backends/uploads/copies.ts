@@ -37,7 +37,7 @@ export class Copies<Rows extends ReadableRows, Change> {
 
   private withoutRows(source: Manifest, newest: Manifest | undefined, replace: boolean) {
     if (!takesCopy(source, newest, replace)) return undefined;
-    const manifest = copyOf(source);
+    const manifest = copyOf(source, newest);
     if (source.kind !== RevisionKind.COMMITTED) return { manifest, changes: [] };
     if (newest === undefined || !sharesRows(newest, source))
       throw new StorageError('REVISION_MISMATCH', `"${source.key}" was changed while it was copied. Try again.`);
@@ -57,10 +57,11 @@ export class Copies<Rows extends ReadableRows, Change> {
     const rows = await this.uploads.rowsOfCopy(uploadId, source);
     if (rows.nextRow < Number(source.rowCount))
       for await (const batch of read(rows.nextRow, signal)) await rows.append(batch);
-    const manifest = copyOf(source);
+    let manifest: Manifest | undefined;
     try {
       const copied = await this.results.publish(source.key, async (newest) => {
         if (!takesCopy(source, newest, replace)) return undefined;
+        manifest = copyOf(source, newest);
         manifest.sizeBytes = 0n;
         const changes = await this.store.complete(rows, manifest);
         manifest.rowCount = BigInt(rows.nextRow);

@@ -1,6 +1,7 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { ListQuery } from '../../backends/backend.js';
+import { damagedKeyOf } from '../../errors.js';
 import type { ListedResults } from '../listed-results.js';
 import type { Origins } from '../origins.js';
 import { newestOf } from '../repair/repair-copy.js';
@@ -15,6 +16,8 @@ import { mergedLists } from './merged-lists.js';
  */
 export class FallbackList implements ListedResults {
   readonly unreachable = new Set<Role>();
+  /** Of those, the ones that are not asked any more. */
+  private readonly down = new Set<Role>();
 
   constructor(
     private readonly primary: RoleStore,
@@ -35,32 +38,42 @@ export class FallbackList implements ListedResults {
     );
   }
 
+  private notReached(role: Role): void {
+    this.down.add(role);
+    this.unreachable.add(role);
+  }
+
   private async *reachable(role: Role, store: RoleStore): AsyncGenerator<Manifest> {
+    const listed = store.list(this.query, this.signal);
     try {
-      yield* store.list(this.query, this.signal);
+      yield* listed;
     } catch (error) {
       // Where neither answers there is nothing to tell.
-      if (!isUnavailable(error) || this.unreachable.size > 0) throw error;
-      this.unreachable.add(role);
+      if (!isUnavailable(error) || this.down.size > 0) throw error;
+      this.notReached(role);
+    } finally {
+      for (const lacking of listed.unreachable) this.unreachable.add(lacking);
     }
   }
 
   /** Whether a result that the primary's list has not at this place is one of the list. */
   private async shows(copy: Manifest): Promise<boolean> {
     const isShown = await this.isOnlyThere(copy);
-    if (isShown) this.origins.mark(copy, 'secondary', this.unreachable.has('primary'));
+    if (isShown) this.origins.mark(copy, 'secondary', this.down.has('primary'));
     return isShown;
   }
 
   private async isOnlyThere({ key }: Manifest): Promise<boolean> {
-    if (this.unreachable.has('primary')) return true;
+    if (this.down.has('primary')) return true;
     try {
       const newest = await newestOf(this.primary, key, this.signal);
       if (newest === undefined) this.repairs.ask(key, false);
       return newest === undefined || newest.kind === RevisionKind.MOVED;
     } catch (error) {
+      // What the primary can't tell of, the secondary shows.
+      if (damagedKeyOf(error) !== undefined) return true;
       if (!isUnavailable(error)) throw error;
-      this.unreachable.add('primary');
+      this.notReached('primary');
       return true;
     }
   }

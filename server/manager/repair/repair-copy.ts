@@ -1,7 +1,7 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { StorageBackend } from '../../backends/backend.js';
-import { isSameRevision } from '../../backends/revisions.js';
+import { haveSameRows, isSameRevision } from '../../backends/revisions.js';
 import { StorageError } from '../../errors.js';
 import { readWhole } from '../read-whole.js';
 
@@ -15,6 +15,16 @@ export async function newestOf(store: StorageBackend, key: string, signal: Abort
   }
 }
 
+/** How rows are read for a repair: `readWhole`, unless someone counts or slows it. */
+export type ReadRows = typeof readWhole;
+
+/** What a repair does beyond putting back what is lost or bad. */
+export interface RepairOptions {
+  /** Also puts a newer revision, or the marker of a deletion, in the place of an older one. Default: false. */
+  readonly replacesOlder?: boolean;
+  readonly readRows?: ReadRows;
+}
+
 /**
  * Puts a key of one store into another that has lost it, or whose rows of the same revision are bad. The rows are checked
  * against the checksums of their commit before anything becomes visible. What is absent on purpose (moved, deleted) or newer stays
@@ -26,12 +36,38 @@ export async function repairCopy(
   key: string,
   isCorrupt: boolean,
   signal: AbortSignal,
+  { replacesOlder = false, readRows = readWhole }: RepairOptions = {},
 ): Promise<Manifest | undefined> {
   const good = await newestOf(from, key, signal);
   if (good === undefined || good.kind === RevisionKind.MOVED) return undefined;
   const bad = await newestOf(to, key, signal);
   const isLost = bad === undefined;
-  if (!isLost && !(isCorrupt && isSameRevision(good, bad))) return undefined;
-  const read = (firstRow: number, reading: AbortSignal) => readWhole(from, good, firstRow, reading);
-  return to.copyIn(good, read, { replace: !isLost }, signal);
+  const isBad = !isLost && isCorrupt && isSameRevision(good, bad);
+  const isOlder = !isLost && replacesOlder && bad.kind !== RevisionKind.MOVED && bad.revision < good.revision;
+  // Bad rows may be the last ones there are: no marker takes their place.
+  if (isCorrupt && good.kind !== RevisionKind.COMMITTED) return undefined;
+  if (!isLost && !isBad && !isOlder) return undefined;
+  const read = (firstRow: number, reading: AbortSignal) => readRows(from, good, firstRow, reading);
+  // An older revision whose rows are good may share them.
+  return to.copyIn(good, read, { replace: !isLost && isCorrupt }, signal);
+}
+
+/**
+ * Gives a revision whose rows are bad those of another revision in the other store, where they are the same by their checksums: only its
+ * metadata was changed since, or replication lags. Gives the revision; undefined where the other store has no such rows.
+ * RESULT_CORRUPT, REVISION_MISMATCH.
+ */
+export async function repairRows(
+  from: StorageBackend,
+  to: StorageBackend,
+  key: string,
+  signal: AbortSignal,
+  readRows: ReadRows = readWhole,
+): Promise<Manifest | undefined> {
+  const good = await newestOf(from, key, signal);
+  const bad = await newestOf(to, key, signal);
+  if (good?.kind !== RevisionKind.COMMITTED || bad?.kind !== RevisionKind.COMMITTED) return undefined;
+  if (!haveSameRows(good, bad)) return undefined;
+  const read = (firstRow: number, reading: AbortSignal) => readRows(from, good, firstRow, reading);
+  return to.copyIn(bad, read, { replace: true }, signal);
 }
