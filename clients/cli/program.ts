@@ -111,8 +111,8 @@ function addRows(add: Add): void {
     .option(...SERVER)
     .action((key: string, flags: LoadFlags, command: Command) => {
       if (flags.uploadId !== undefined && !flags.follow) command.error('error: --upload-id goes with --follow');
-      if (flags.follow && ('revision' in flags || 'set' in flags || flags.rows?.[1] !== undefined))
-        command.error('error: --revision, --set and an end of --rows do not go with --follow');
+      if (flags.follow && ('revision' in flags || 'set' in flags || 'from' in flags || flags.rows?.[1] !== undefined))
+        command.error('error: --revision, --set, --from and an end of --rows do not go with --follow');
       return load(key, flags);
     });
 }

@@ -3,7 +3,6 @@ import { status } from '@grpc/grpc-js';
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import {
-  Backend,
   ReplicationMode,
   type Outcome,
   type Result,
@@ -25,7 +24,6 @@ import {
   GetStatusRequestSchema,
   ListResultsRequestSchema,
   ListUploadsRequestSchema,
-  LoadResultRequestSchema,
   PutResultSetRequestSchema,
   SaveOpenSchema,
   UpdateResultRequestSchema,
@@ -36,7 +34,9 @@ import { rowNumbersOf, type GivenRows } from '../../server/rows/row-numbers/give
 import { Channel } from './channel.js';
 import { OptistoreError } from './errors.js';
 import { Backoff } from './retry.js';
-import { ResultReader, type ReaderEvents } from './reader.js';
+import { loadRequest, type LoadOptions } from './load-options.js';
+import { ResultReader } from './reader.js';
+import { backendOf, type StoreRole } from './store-role.js';
 import { ResultWriter, type WriterEvents } from './writer.js';
 
 /** Where and how to connect. */
@@ -60,37 +60,6 @@ export interface SaveOptions extends WriterEvents {
   readonly replicate?: boolean | 'sync';
   /** `cache`: kept in memory alone until it is migrated or deleted. Default: primary. */
   readonly to?: 'primary' | 'cache';
-}
-
-/** A store, by its place in the daemon. */
-export type StoreRole = 'primary' | 'secondary' | 'cache';
-
-const BACKEND_OF = { primary: Backend.PRIMARY, secondary: Backend.SECONDARY, cache: Backend.CACHE } as const;
-
-/** What the wire calls a store; UNSPECIFIED where none is named. */
-export function backendOf(role: StoreRole | undefined): Backend {
-  return role === undefined ? Backend.UNSPECIFIED : BACKEND_OF[role];
-}
-
-/** What to load. */
-export interface LoadOptions extends ReaderEvents {
-  /** Names, in the order wanted. Default: all. */
-  readonly columns?: readonly string[];
-  /** From the first, to before the second. Default: all. */
-  readonly rows?: readonly [first: number, end?: number];
-  readonly revision?: bigint;
-  readonly maxBatchBytes?: number;
-  /** Only the rows of this set; `rows` then counts positions in it. */
-  readonly resultSet?: string;
-  /**
-   * Tails a save in progress: rows as they are acked, until its commit. With `columns`, `maxBatchBytes` and the first of
-   * `rows`; not with `revision` and `resultSet`.
-   */
-  readonly follow?: boolean;
-  /** With `follow`: which save. Default: the one of the key that was opened last. */
-  readonly uploadId?: string;
-  /** Only from this store. Default: whichever can serve it, the cache first. */
-  readonly from?: StoreRole;
 }
 
 /** Which copies of a result are deleted. */
@@ -224,20 +193,7 @@ export class OptistoreClient implements AsyncDisposable {
    * for await (const { firstRow, rowCount } of client.load('runs/1', { follow: true })) console.log(firstRow + rowCount);
    */
   load(key: string, options: LoadOptions = {}): ResultReader {
-    const [first, end] = options.rows ?? [];
-    const request = create(LoadResultRequestSchema, {
-      key,
-      columns: [...(options.columns ?? [])],
-      maxBatchBytes: options.maxBatchBytes ?? 0,
-      backend: backendOf(options.from),
-      ...(first !== undefined && { firstRow: BigInt(first) }),
-      ...(end !== undefined && { rowCount: BigInt(Math.max(end - (first ?? 0), 0)) }),
-      ...(options.revision !== undefined && { revision: options.revision }),
-      ...(options.resultSet !== undefined && { resultSet: checkSetName(options.resultSet) }),
-      ...(options.follow !== undefined && { follow: options.follow }),
-      ...(options.uploadId !== undefined && { uploadId: options.uploadId }),
-    });
-    return new ResultReader(this.channel, request, this.retryMs, options);
+    return new ResultReader(this.channel, loadRequest(key, options), this.retryMs, options);
   }
 
   /** A result's metadata. */
@@ -398,12 +354,6 @@ export class OptistoreClient implements AsyncDisposable {
     this.close();
     return Promise.resolve();
   }
-}
-
-/** An empty name would be no set at all, and load every row. */
-function checkSetName(name: string): string {
-  if (name === '') throw new RangeError('a result set has a name; leave resultSet out to load all rows');
-  return name;
 }
 
 function modeOf(replicate: SaveOptions['replicate']): ReplicationMode {

@@ -5,15 +5,15 @@ export type {
   CopyOptions,
   DeleteOptions,
   ListOptions,
-  LoadOptions,
   ResultChanges,
   SaveOptions,
   SetContent,
   SetOptions,
-  StoreRole,
   VerifyOptions,
   WatchOptions,
 } from './client.js';
+export type { LoadOptions } from './load-options.js';
+export type { StoreRole } from './store-role.js';
 export { OptistoreError } from './errors.js';
 export { ResultReader, type LoadedBatch, type ReaderEvents } from './reader.js';
 export { ResultWriter, type WriterEvents } from './writer.js';

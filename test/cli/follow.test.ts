@@ -104,6 +104,7 @@ describe('optistore load --follow', () => {
   test.each([
     [['--follow', '--revision', '1']],
     [['--follow', '--set', 'a']],
+    [['--follow', '--from', 'primary']],
     [['--follow', '--rows', '0:5']],
     [['--upload-id', 'u']],
   ])('is refused with %j, as wrong usage', async (flags) => {
