@@ -117,5 +117,7 @@ export const REPLICATION_RETRY_MS_MIN = 250;
 export const REPLICATION_RETRY_MS_MAX = 30_000;
 /** The outbox is looked through this often for what other daemons left in a shared store. */
 export const OUTBOX_POLL_MS = 5000;
+/** What a daemon changed in a shared store, the others leave to it for this long; then it is taken for dead, and they copy it. */
+export const OUTBOX_LEASE_MS = 60_000;
 /** Keys that wait to be repaired; more are found again when they are asked for again. */
 export const REPAIRS_WAITING_MAX = 10_000;

@@ -10,7 +10,12 @@ import { openDatabaseBackend, type DatabaseBackend } from '../../server/backends
 import { openLeveldbBackend } from '../../server/backends/leveldb/leveldb-backend.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
 import { createStorageManager, type ManagerConfig } from '../../server/index.js';
+import { CircuitBreaker } from '../../server/manager/circuit-breaker.js';
 import { composed } from '../../server/manager/compose.js';
+import { replicated } from '../../server/manager/decorators/replicated.js';
+import { Mirroring } from '../../server/manager/replication/mirroring.js';
+import { Outbox } from '../../server/manager/replication/outbox.js';
+import { inRole } from '../../server/manager/role-store.js';
 import { StorageManager } from '../../server/manager/storage-manager.js';
 import { PostgresServer } from '../backends/postgres.js';
 import { all, asText, LINE, lineRows, load, RUNNING, save } from '../backends/runs.js';
@@ -44,7 +49,7 @@ async function changesOf(backend: StorageBackend): Promise<string[]> {
 }
 
 /** Waits until nothing is pending. */
-async function replicated(manager: StorageManager): Promise<void> {
+async function caughtUp(manager: StorageManager): Promise<void> {
   await vi.waitFor(async () => {
     const { stores } = await manager.status(RUNNING);
     expect(stores[0]?.pendingCount).toBe(0);
@@ -91,7 +96,7 @@ describe('a secondary that is down', () => {
         expect(replication?.lastFailure).toContain("can't be reached");
       }, WAIT);
       await server.up();
-      await replicated(manager);
+      await caughtUp(manager);
       // Once: what was saved twice meanwhile was copied as it was at last.
       expect((await manager.status(RUNNING)).replication).toMatchObject({ copiedCount: 200, lastFailure: '' });
     }
@@ -157,7 +162,7 @@ describe('replication', () => {
     expect((await manager.loadResult('k')).columns['x']?.values).toEqual(result(100).columns.x);
     expect((await manager.status(RUNNING)).replication?.lastFailure).toContain("can't be reached");
     await server.up();
-    await replicated(manager);
+    await caughtUp(manager);
     const { result: loaded } = await manager.loadResult('k');
     expect(loaded.replication).toBe(ReplicationState.DONE);
   });
@@ -177,12 +182,12 @@ describe('replication', () => {
       RUNNING,
     );
     await manager.saveResult('k', result(10), { append: true });
-    await replicated(manager);
+    await caughtUp(manager);
     const newest = await primary.stat('k');
     expect(newest).toMatchObject({ revision: 4n, rowCount: 110n, description: 'new' });
     await sameRows(newest, primary, secondary);
     await manager.delete('k', undefined, RUNNING);
-    await replicated(manager);
+    await caughtUp(manager);
     expect(await changesOf(secondary)).toEqual(['!k@5']);
     await expect(secondary.stat('other')).rejects.toMatchObject({ reason: 'RESULT_NOT_FOUND' });
   });
@@ -194,7 +199,7 @@ describe('replication', () => {
     await save(secondary, 'k', [lineRows(0, 3)]);
     await save(primary, 'k', [lineRows(0, 5)], { replication: ReplicationMode.ASYNC });
     await manager.saveResult('after', result(10));
-    await replicated(manager);
+    await caughtUp(manager);
     expect((await primary.stat('k')).replication).toBe(ReplicationState.FAILED);
     expect((await primary.stat('after')).replication).toBe(ReplicationState.DONE);
     const { replication } = await manager.status(RUNNING);
@@ -202,8 +207,35 @@ describe('replication', () => {
     expect((await secondary.stat('k')).rowCount).toBe(3n);
     // The next revision is greater, and replaces it.
     await manager.saveResult('k', result(7));
-    await replicated(manager);
+    await caughtUp(manager);
     expect((await secondary.stat('k')).rowCount).toBe(7n);
+  });
+
+  test('from a primary that two daemons share is made by the one that made the change, and by the other when that one is gone', async () => {
+    const connection_string = await server.createDatabase();
+    const openShared = () => openDatabaseBackend({ connection_string });
+    await using secondary = new MemoryBackend({ max_memory_mb: 64 });
+    const [one, two] = [await openShared(), await openShared()];
+    // The first one's outbox is never started: it dies before it copies anything.
+    const dead = new Outbox(one, secondary);
+    const store = replicated(inRole('primary', one, new CircuitBreaker('primary')), {
+      ...{ outbox: dead, mirroring: new Mirroring(), mode: ReplicationMode.NONE },
+    });
+    for (const key of ['a', 'b']) await save(store, key, [lineRows(0, 10)], { replication: ReplicationMode.ASYNC });
+    await using patient = new Outbox(two, secondary, 3_600_000);
+    patient.start();
+    await save(two, 'left', [lineRows(0, 10)], { replication: ReplicationMode.ASYNC });
+    patient.ring(await two.stat('left'));
+    await vi.waitFor(() => expect(patient.counts().copiedCount).toBe(1), WAIT);
+    expect(await changesOf(secondary)).toEqual(['left@1']);
+    await using heir = new Outbox(two, secondary, 0);
+    heir.start();
+    await vi.waitFor(() => expect(heir.counts().copiedCount).toBe(2), WAIT);
+    expect(await changesOf(secondary)).toEqual(['left@1', 'a@1', 'b@1']);
+    await dead[Symbol.asyncDispose]();
+    await patient[Symbol.asyncDispose]();
+    await heir[Symbol.asyncDispose]();
+    await Promise.all([one, two].map((backend) => backend[Symbol.asyncDispose]()));
   });
 
   test('without a secondary is refused', async () => {
@@ -225,7 +257,7 @@ describe('replication', () => {
       RUNNING,
     );
     await manager.delete('k', undefined, RUNNING);
-    await replicated(manager);
+    await caughtUp(manager);
     expect(await changesOf(secondary)).toEqual(['!k@2']);
   });
 });

@@ -28,7 +28,7 @@ export function replicated(primary: RoleStore, { outbox, mirroring, mode }: Repl
     }
     if (replication !== ReplicationState.PENDING) return manifest;
     const isCopied = isSync && (await outbox.copyNow(manifest, NOT_CANCELLED));
-    if (!isCopied) outbox.ring();
+    if (!isCopied) outbox.ring(manifest);
     // Its state is another now; where it can't be asked any more, what was told is still true.
     return isCopied ? primary.stat(key, Number(revision), NOT_CANCELLED).catch(() => manifest) : manifest;
   };

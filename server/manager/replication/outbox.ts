@@ -3,7 +3,8 @@ import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend } from '../../backends/backend.js';
 import { StorageError, toStorageError, type Reason } from '../../errors.js';
-import { OUTBOX_POLL_MS, REPLICATION_RETRY_MS_MAX, REPLICATION_RETRY_MS_MIN } from '../../limits.js';
+import { OUTBOX_LEASE_MS, OUTBOX_POLL_MS, REPLICATION_RETRY_MS_MAX, REPLICATION_RETRY_MS_MIN } from '../../limits.js';
+import { milliseconds } from '../../times.js';
 import { readWhole } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import { ChangeBell } from '../watch/change-bell.js';
@@ -26,13 +27,16 @@ const BACKOFF = new ExponentialBackoff({
 /**
  * Copies to the secondary what the primary says is PENDING, one after the other in the order of their changes. The outbox itself
  * lies in the primary, written together with each change: nothing is held here, so nothing is lost with the process, and of a key that
- * was changed often only the newest is copied. A failure is tried again, with longer and longer pauses.
+ * was changed often only the newest is copied. A failure is tried again, with longer and longer pauses. Where several daemons share the
+ * primary, each copies what it has changed itself, and what another one has left lying.
  */
 export class Outbox implements AsyncDisposable {
   private readonly stopping = new AbortController();
   private readonly bell = new ChangeBell();
   private isRung = true;
   private running: Promise<void> | undefined;
+  /** Of a shared primary: the newest changes that this daemon made and has not copied yet. */
+  private readonly own = new Map<string, bigint>();
   private copiedCount = 0;
   private failureCount = 0;
   private lastFailure = '';
@@ -40,6 +44,7 @@ export class Outbox implements AsyncDisposable {
   constructor(
     private readonly primary: StorageBackend,
     private readonly secondary: StorageBackend,
+    private readonly leaseMs = OUTBOX_LEASE_MS,
   ) {}
 
   /** Begins to copy, and goes on until it is disposed. */
@@ -47,8 +52,9 @@ export class Outbox implements AsyncDisposable {
     this.running ??= this.run();
   }
 
-  /** Says that something is pending. */
-  ring(): void {
+  /** Says that something is pending; a change that this daemon made is its own to copy. */
+  ring(own?: Manifest): void {
+    if (own !== undefined && this.primary.capabilities.shared) this.own.set(own.key, own.revision);
     this.isRung = true;
     this.bell.ring();
   }
@@ -88,11 +94,18 @@ export class Outbox implements AsyncDisposable {
     let isDone = true;
     for await (const manifest of this.primary.changes({ after: 0n, pending: true }, signal)) {
       if (signal.aborted) return false;
+      if (this.isLeased(manifest)) continue;
       const outcome = await this.tryCopy(manifest, signal);
       if (outcome === 'unreachable') return false;
       if (outcome === 'failed') isDone = false;
     }
     return isDone;
+  }
+
+  /** Whether another daemon on the same primary has made a change, and still has the time to copy it. */
+  private isLeased({ key, revision, updateTime }: Manifest): boolean {
+    if (!this.primary.capabilities.shared || this.own.get(key) === revision) return false;
+    return Date.now() - milliseconds(updateTime) < this.leaseMs;
   }
 
   private async tryCopy(
@@ -104,6 +117,7 @@ export class Outbox implements AsyncDisposable {
       const read = (firstRow: number, reading: AbortSignal) => readWhole(this.primary, manifest, firstRow, reading);
       await this.secondary.copyIn(manifest, read, { replace: false }, signal);
       await this.primary.setReplication(key, revision, ReplicationState.DONE, signal);
+      if (this.own.get(key) === revision) this.own.delete(key);
       this.copiedCount++;
       this.lastFailure = '';
       return 'done';
