@@ -28,6 +28,7 @@ const connectionString = z.string().superRefine((text, context) => {
 
 const store = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('leveldb'), path: z.string().min(1).default('./optistore-data') }),
+  z.strictObject({ type: z.literal('filesystem'), base_path: z.string().min(1).default('./results_store') }),
   z.strictObject({ type: z.literal('memory'), max_memory_mb: megabytes.default(1024) }),
   z.strictObject({ type: z.literal('database'), connection_string: connectionString }),
 ]);
@@ -137,6 +138,7 @@ function storeFrom(environment: NodeJS.ProcessEnv, role: 'PRIMARY' | 'SECONDARY'
   return {
     type: environment[`OPTISTORE_${role}_TYPE`],
     path: environment[`OPTISTORE_${role}_PATH`],
+    base_path: environment[`OPTISTORE_${role}_BASE_PATH`],
     max_memory_mb: environment[`OPTISTORE_${role}_MAX_MEMORY_MB`],
     connection_string: environment[`OPTISTORE_${role}_CONNECTION_STRING`],
   };

@@ -1,5 +1,6 @@
 import type { StorageBackend } from './backend.js';
 import { openDatabaseBackend } from './database/database-backend.js';
+import { openFilesystemBackend } from './filesystem/filesystem-backend.js';
 import { openLeveldbBackend } from './leveldb/leveldb-backend.js';
 import { MemoryBackend } from './memory/memory-backend.js';
 
@@ -9,6 +10,11 @@ export type BackendConfig =
       readonly type: 'leveldb';
       /** Folder of the store; made when absent. */
       readonly path: string;
+    }
+  | {
+      readonly type: 'filesystem';
+      /** Folder of the store; made when absent. Several processes may share it. */
+      readonly base_path: string;
     }
   | {
       /** Volatile: gone with the process. */
@@ -31,6 +37,8 @@ export async function openBackend(
   switch (config.type) {
     case 'leveldb':
       return openLeveldbBackend({ path: config.path, ...options });
+    case 'filesystem':
+      return openFilesystemBackend({ base_path: config.base_path, ...options });
     case 'memory':
       return new MemoryBackend({ max_memory_mb: config.max_memory_mb, ...options });
     case 'database':

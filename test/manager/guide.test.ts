@@ -21,6 +21,7 @@ afterAll(async () => {
 
 const stores: Readonly<Record<string, () => Promise<BackendConfig>>> = {
   leveldb: async () => ({ type: 'leveldb', path: join(folder, 'results_store') }),
+  filesystem: async () => ({ type: 'filesystem', base_path: join(folder, 'results_folders') }),
   sqlite: async () => ({ type: 'database', connection_string: `sqlite:///${join(folder, 'results.db')}` }),
   postgresql: async () => ({ type: 'database', connection_string: await postgres.createDatabase() }),
   memory: async () => ({ type: 'memory', max_memory_mb: 64 }),

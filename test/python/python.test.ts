@@ -1,52 +1,18 @@
-import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { access, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestDaemon } from '../rpc/wire.js';
+import { run, virtualenv } from './virtualenv.js';
 
 const HERE = import.meta.dirname;
 const PROTO = resolve('proto');
-const CACHE = resolve('node_modules/.cache/optistore-python');
 const CONTRACT = join(HERE, 'contract.py');
-
-const run = promisify(execFile);
 
 let daemon: TestDaemon;
 let python: string;
 let generated: string;
-
-/** A virtualenv with what requirements.txt names; made once for each content of it and each Python. */
-async function virtualenv(): Promise<string> {
-  const { stdout: version } = await run('python3', ['-c', 'import sys; print(sys.version)'], { timeout: 30_000 });
-  const requirements = join(HERE, 'requirements.txt');
-  const hash = createHash('sha256').update(readFileSync(requirements)).update(version).digest('hex').slice(0, 16);
-  const finished = join(CACHE, hash);
-  const interpreter = join(finished, 'bin/python');
-  if (await exists(interpreter)) return interpreter;
-  // Made beside and then renamed: an install that broke off, or another that runs now, is never taken for a whole one.
-  const started = `${finished}.${process.pid}`;
-  try {
-    await run('python3', ['-m', 'venv', started], { timeout: 60_000 });
-    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input', '--no-deps'];
-    await run(join(started, 'bin/python'), [...pip, '-r', requirements], { timeout: 220_000 });
-    await rename(started, finished);
-  } catch (error) {
-    await rm(started, { recursive: true, force: true });
-    if (!(await exists(interpreter))) throw error;
-  }
-  return interpreter;
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
 
 /** Generates Python from the contract, and from nothing else of the repository. */
 async function generate(): Promise<string> {
@@ -60,7 +26,7 @@ async function generate(): Promise<string> {
 }
 
 beforeAll(async () => {
-  python = await virtualenv();
+  python = await virtualenv(join(HERE, 'requirements.txt'));
   generated = await generate();
   daemon = await TestDaemon.start();
 });

@@ -1,17 +1,16 @@
-import { create } from '@bufbuild/protobuf';
-import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { RevisionKind, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { StorageError } from '../../errors.js';
 import { checkCopiedRows, copyOf, takesCopy } from '../revisions.js';
 import { copyId, sharesRows, type ReadSource } from '../uploads/copies.js';
-import { committedRecord } from '../uploads/uploads.js';
+import { takenOver } from '../uploads/upload-errors.js';
+import { committedRecord, newCopyRecord } from '../uploads/uploads.js';
 import type { Database } from './database.js';
 import { insertUpload, takeUpload, type DatabaseUploads } from './database-uploads.js';
 import type { EndedUploads } from './ended-uploads.js';
 import type { Decide, Results } from './results.js';
 import type { DatabaseRows } from './upload-rows.js';
-import { findUpload, recordOf, rememberEnded, takenOver } from './upload-table.js';
+import { findUpload, recordOf, rememberEnded } from './upload-table.js';
 
 /** Revisions of other stores on their way into this one: see StorageBackend.copyIn. Their rows are kept like an upload's. */
 export class DatabaseCopies {
@@ -92,10 +91,7 @@ export class DatabaseCopies {
 
   /** Rows of a copy that was begun before, or of a new one. */
   private async rowsOf(uploadId: string, source: Manifest): Promise<DatabaseRows> {
-    const record = create(UploadRecordSchema, {
-      ...{ uploadId, key: source.key, copyOf: source, createTime: timestampNow() },
-      ...(source.problem && { problem: source.problem }),
-    });
+    const record = newCopyRecord(uploadId, source);
     const taken = await this.database.transact(async (connection) => {
       const row = await findUpload(connection, uploadId);
       if (row?.outcome === 'OPEN') return { record: recordOf(row), row: await takeUpload(connection, row) };

@@ -1,7 +1,5 @@
-import { create } from '@bufbuild/protobuf';
-import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { UploadOutcome, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { StorageError } from '../../errors.js';
 import { OPEN_UPLOADS_MAX } from '../../limits.js';
@@ -10,12 +8,21 @@ import { IngestBudget } from '../leveldb/ingest-budget.js';
 import { follow } from '../revisions.js';
 import { SerialByName } from '../serial.js';
 import { CommittedUpload, FencedUpload } from '../uploads/fenced-upload.js';
-import { checkRevision, checkSame, committedRevision, endedError, rowCountMismatch } from '../uploads/upload-errors.js';
-import { baseOf, committedRecord, manifestOf } from '../uploads/uploads.js';
+import {
+  checkRevision,
+  checkSame,
+  committedRevision,
+  endedError,
+  rowCountMismatch,
+  storeCloses,
+  takenOver,
+  tooManyUploads,
+} from '../uploads/upload-errors.js';
+import { baseOf, committedRecord, manifestOf, newRecord } from '../uploads/uploads.js';
 import type { Connection, Database } from './database.js';
 import type { Results } from './results.js';
 import { DatabaseRows } from './upload-rows.js';
-import { findUpload, HELD_MS, lostError, recordBytes, recordOf, takenOver, type UploadRow } from './upload-table.js';
+import { findUpload, HELD_MS, lostError, recordBytes, recordOf, type UploadRow } from './upload-table.js';
 
 /** An upload that this process has a handle of. */
 export interface HeldUpload {
@@ -88,10 +95,7 @@ export class DatabaseUploads {
       .count({ count: '*' })
       .first()) as unknown as { count: number | string };
     if (Number(count) < OPEN_UPLOADS_MAX) return;
-    throw new StorageError(
-      'TOO_MANY_UPLOADS',
-      `${OPEN_UPLOADS_MAX} uploads are open. Commit or abort some; \`optistore uploads\` lists them.`,
-    );
+    throw tooManyUploads();
   }
 
   private async take(connection: Connection, spec: UploadSpec, row: UploadRow): Promise<Taken | Finished> {
@@ -214,9 +218,8 @@ export class DatabaseUploads {
 
   /** Syncs all and lets them go; the uploads go on when the store is opened again. */
   async suspend(): Promise<void> {
-    const closing = new StorageError('SHUTTING_DOWN', 'The store is closing. Reconnect, and resume the upload.');
     for (const [uploadId, { rows, holder }] of this.held) {
-      holder?.fence(closing);
+      holder?.fence(storeCloses());
       await rows.suspend();
       await this.leave(rows).catch(() => undefined);
       this.held.delete(uploadId);
@@ -235,23 +238,6 @@ interface Taken {
 /** An upload that is a result already. */
 interface Finished {
   readonly committed: Manifest;
-}
-
-function newRecord(spec: UploadSpec, base: Manifest | undefined): UploadRecord {
-  const problem = base?.problem ?? spec.problem;
-  if (problem === undefined) {
-    throw new StorageError(
-      'UPLOAD_NOT_FOUND',
-      `There is no upload ${spec.uploadId} to resume, and a new one needs a problem.`,
-    );
-  }
-  return create(UploadRecordSchema, {
-    ...{ uploadId: spec.uploadId, key: spec.key, problem, tags: { ...spec.tags }, description: spec.description },
-    ...{ replication: spec.replication, createTime: timestampNow() },
-    ...(spec.attributes === undefined ? {} : { attributes: spec.attributes }),
-    ...(spec.expectedRevision === undefined ? {} : { expectedRevision: BigInt(spec.expectedRevision) }),
-    ...(base && { base }),
-  });
 }
 
 /** Makes the row of a new upload, held by this process; undefined where another process was quicker. */

@@ -1,8 +1,8 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { UploadOutcome, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { StorageError } from '../../errors.js';
-import { endedError, unknownUpload } from '../uploads/upload-errors.js';
+import type { StorageError } from '../../errors.js';
+import { endedError, takenOver, unknownUpload } from '../uploads/upload-errors.js';
 import type { Connection } from './database.js';
 import { asBuffer } from './result-rows.js';
 
@@ -67,12 +67,4 @@ export function lostError(
   if (row === undefined) return unknownUpload(uploadId);
   if (row.outcome !== 'OPEN') return endedError(recordOf(row));
   return Number(row.epoch) === epoch ? undefined : takenOver(uploadId);
-}
-
-/** The error for a handle whose upload another one has. */
-export function takenOver(uploadId: string): StorageError {
-  return new StorageError(
-    'UPLOAD_TAKEN_OVER',
-    `Upload ${uploadId} was opened by another stream. Do not reconnect: one stream at a time saves an upload.`,
-  );
 }

@@ -27,9 +27,14 @@ function behind(buffers: Uint8Array[], byteLength: number): Uint8Array[] {
 }
 
 /** Makes a file's name durable. */
-export async function syncDirectoryOf(path: string): Promise<void> {
-  await using directory = await open(dirname(path), 'r');
-  await directory.sync();
+export function syncDirectoryOf(path: string): Promise<void> {
+  return syncFolder(dirname(path));
+}
+
+/** Makes the names in a folder durable. */
+export async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r');
+  await folder.sync();
 }
 
 /** Reads at most so many bytes: fewer at the end of the file. */

@@ -41,6 +41,13 @@ export function encodeFrame(uploadNumber: number, batch: Batch): { buffers: Uint
   return { buffers, byteLength };
 }
 
+/** A frame's length and rows, by the header alone; undefined where none begins. Not checked. */
+export function frameSizeOf(bytes: Buffer): { byteLength: number; rowCount: number } | undefined {
+  if (bytes.byteLength < FRAME_HEADER_BYTES || bytes.readUInt32LE(0) !== FRAME_MAGIC) return undefined;
+  const byteLength = bytes.readUInt32LE(8);
+  return byteLength < FRAME_HEADER_BYTES ? undefined : { byteLength, rowCount: bytes.readUInt32LE(16) };
+}
+
 /** Reads the header of the frame at the beginning of the bytes; undefined unless the whole frame is there and checks. */
 export function parseFrame(bytes: Buffer): FrameHeader | undefined {
   if (bytes.byteLength < FRAME_HEADER_BYTES || bytes.readUInt32LE(0) !== FRAME_MAGIC) return undefined;

@@ -23,7 +23,7 @@ import { SerialByName } from '../serial.js';
 import { milliseconds } from '../../times.js';
 import { annotated, ChangeNumbers, deleted, movedOut, ownSegments } from '../revisions.js';
 import { Copies, type ReadSource } from '../uploads/copies.js';
-import type { Publication, Results } from '../uploads/upload-store.js';
+import type { Publication, ReadableResults } from '../uploads/upload-store.js';
 import { Uploads } from '../uploads/uploads.js';
 import { FactsIndex } from './facts-index.js';
 import type { Change } from './index-store.js';
@@ -103,7 +103,7 @@ export class LeveldbBackend implements StorageBackend {
   ) {
     this.index = places.index;
     this.reader = new SegmentReader(places.segments, places.index);
-    const results: Results<Change> = {
+    const results: ReadableResults<Change> = {
       newest: (key) => places.index.current(key),
       read: (manifest, selection, signal) => this.read(manifest, selection, signal),
       publish: (key, decide) => this.publish(key, decide),

@@ -5,20 +5,32 @@ import { StorageError } from '../../errors.js';
 import type { Batch } from '../../rows/batch.js';
 import { checkCopiedRows, copyOf, haveSameRows, takesCopy } from '../revisions.js';
 import { SerialByName } from '../serial.js';
-import type { ReadableRows, Results, UploadStore } from './upload-store.js';
-import { committedRecord, type Uploads } from './uploads.js';
+import type { CommitStore, Results, UploadRows } from './upload-store.js';
+import { committedRecord } from './uploads.js';
 
 /** Gives the rows of the revision that is copied, from a row on. */
 export type ReadSource = (firstRow: number, signal: AbortSignal) => AsyncIterable<Batch>;
 
+/** Rows of copies that are not yet results. */
+export interface CopyRows<Rows extends UploadRows> {
+  /** Rows of a copy that was begun before, or of a new one. */
+  rowsOfCopy(uploadId: string, source: Manifest): Promise<Rows>;
+  /** Ends a copy whose rows belong to a result now. */
+  copied(uploadId: string): Promise<void>;
+  /** Lets a copy go that was cut off: what has come is kept, and gone on with. */
+  cutOff(uploadId: string): Promise<void>;
+  /** Ends a copy that is of no use. */
+  end(uploadId: string, outcome: UploadOutcome.ABORTED): Promise<void>;
+}
+
 /** Revisions of other stores on their way into this one: see StorageBackend.copyIn. Their rows are kept like an upload's. */
-export class Copies<Rows extends ReadableRows, Change> {
+export class Copies<Rows extends UploadRows, Change> {
   private readonly running = new SerialByName();
 
   constructor(
-    private readonly store: UploadStore<Rows, Change>,
+    private readonly store: CommitStore<Rows, Change>,
     private readonly results: Results<Change>,
-    private readonly uploads: Uploads<Rows, Change>,
+    private readonly uploads: CopyRows<Rows>,
   ) {}
 
   /** Copies a result or a DELETED marker; one copy of a revision at a time. */
@@ -55,13 +67,14 @@ export class Copies<Rows extends ReadableRows, Change> {
     signal: AbortSignal,
   ): Promise<Manifest> {
     const rows = await this.uploads.rowsOfCopy(uploadId, source);
-    if (rows.nextRow < Number(source.rowCount))
-      for await (const batch of read(rows.nextRow, signal)) await rows.append(batch);
-    let manifest: Manifest | undefined;
+    let made: Manifest | undefined;
     try {
+      if (rows.nextRow < Number(source.rowCount))
+        for await (const batch of read(rows.nextRow, signal)) await rows.append(batch);
       const copied = await this.results.publish(source.key, async (newest) => {
         if (!takesCopy(source, newest, replace)) return undefined;
-        manifest = copyOf(source, newest);
+        const manifest = copyOf(source, newest);
+        made = manifest;
         manifest.sizeBytes = 0n;
         const changes = await this.store.complete(rows, manifest);
         manifest.rowCount = BigInt(rows.nextRow);
@@ -69,13 +82,15 @@ export class Copies<Rows extends ReadableRows, Change> {
         const record = committedRecord({ uploadId: source.uploadId, number: rows.record.number }, manifest);
         return { manifest, changes: [...changes, ...this.store.drop(uploadId), ...this.store.remember(record)] };
       });
-      if (copied === manifest) await this.uploads.copied(uploadId);
+      if (copied === made) await this.uploads.copied(uploadId);
       else await this.uploads.end(uploadId, UploadOutcome.ABORTED);
       return copied;
     } catch (error) {
+      const reason = error instanceof StorageError ? error.reason : undefined;
       // What was read is not what was committed: it is of no use to go on from.
-      if (error instanceof StorageError && (error.reason === 'RESULT_CORRUPT' || error.reason === 'REVISION_MISMATCH'))
+      if ((reason === 'RESULT_CORRUPT' && made !== undefined) || reason === 'REVISION_MISMATCH')
         await this.uploads.end(uploadId, UploadOutcome.ABORTED);
+      else await this.uploads.cutOff(uploadId);
       throw error;
     }
   }

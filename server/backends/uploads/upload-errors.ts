@@ -1,6 +1,7 @@
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { StorageError } from '../../errors.js';
+import { OPEN_UPLOADS_MAX } from '../../limits.js';
 import type { UploadSpec } from '../backend.js';
 
 /** Refuses to resume an upload with another key or other variables: UPLOAD_CONFLICT. */
@@ -61,6 +62,27 @@ export function unknownUpload(uploadId: string): StorageError {
     'UPLOAD_NOT_FOUND',
     `There is no upload ${uploadId}. \`optistore uploads\` lists those in progress.`,
   );
+}
+
+/** The error for a handle whose upload another one has. */
+export function takenOver(uploadId: string): StorageError {
+  return new StorageError(
+    'UPLOAD_TAKEN_OVER',
+    `Upload ${uploadId} was opened by another stream. Do not reconnect: one stream at a time saves an upload.`,
+  );
+}
+
+/** The error for a new upload where there are as many as a store may have. */
+export function tooManyUploads(): StorageError {
+  return new StorageError(
+    'TOO_MANY_UPLOADS',
+    `${OPEN_UPLOADS_MAX} uploads are open. Commit or abort some; \`optistore uploads\` lists them.`,
+  );
+}
+
+/** The error for handles whose store is closed. */
+export function storeCloses(): StorageError {
+  return new StorageError('SHUTTING_DOWN', 'The store is closing. Reconnect, and resume the upload.');
 }
 
 /** The error for a commit that names another row count than is stored. */

@@ -33,14 +33,8 @@ export interface ReadableRows extends UploadRows {
   read(selection: Selection, signal: AbortSignal): AsyncIterable<Batch>;
 }
 
-/** What a store does for uploads; `Change` is what it can make together with a manifest, all or none. */
-export interface UploadStore<Rows extends ReadableRows, Change> {
-  /** What is known of an upload that ended. */
-  ended(uploadId: string): Promise<UploadRecord | undefined>;
-  /** Rows of a new upload: behind those of `record.base`, where it has one. */
-  begin(record: UploadRecord): Rows;
-  /** Rows to go on with after a sync failed: what is safe is kept. */
-  mend(rows: Rows): Promise<Rows>;
+/** What a store does for commits; `Change` is what it can make together with a manifest, all or none. */
+export interface CommitStore<Rows extends UploadRows, Change> {
   /**
    * Brings the rows into their final form, and fills in the manifest's columns, segments and bytes, behind those that it has
    * of its base; the upload may go on if its commit is refused.
@@ -50,6 +44,16 @@ export interface UploadStore<Rows extends ReadableRows, Change> {
   remember(record: UploadRecord): Change[];
   /** Forgets an upload. */
   drop(uploadId: string): Change[];
+}
+
+/** What a store does for uploads. */
+export interface UploadStore<Rows extends ReadableRows, Change> extends CommitStore<Rows, Change> {
+  /** What is known of an upload that ended. */
+  ended(uploadId: string): Promise<UploadRecord | undefined>;
+  /** Rows of a new upload: behind those of `record.base`, where it has one. */
+  begin(record: UploadRecord): Rows;
+  /** Rows to go on with after a sync failed: what is safe is kept. */
+  mend(rows: Rows): Promise<Rows>;
   /** Remembers, durably, that an upload ended without a result; then removes its rows. */
   end(rows: Rows, record: UploadRecord): Promise<void>;
   /** Forgets uploads that ended without a result before a time. */
@@ -66,8 +70,6 @@ export interface Publication<Change> {
 export interface Results<Change> {
   /** The newest revision or marker of a key. */
   newest(key: string): Promise<Manifest | undefined>;
-  /** StorageBackend.read. */
-  read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncIterable<Batch>;
   /**
    * Makes what `decide` gives the key's newest revision, atomically with its changes and under the next change
    * number; nothing where it gives undefined. One at a time for a key. Gives what is the newest then.
@@ -76,4 +78,10 @@ export interface Results<Change> {
     key: string,
     decide: (before: Manifest | undefined) => Promise<Publication<Change> | undefined>,
   ): Promise<Manifest>;
+}
+
+/** Results that an upload in progress shows rows of: those that it appends to. */
+export interface ReadableResults<Change> extends Results<Change> {
+  /** StorageBackend.read. */
+  read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncIterable<Batch>;
 }

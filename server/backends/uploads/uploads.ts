@@ -23,9 +23,19 @@ import {
   committedRevision,
   endedError,
   rowCountMismatch,
+  storeCloses,
+  takenOver,
+  tooManyUploads,
   unknownUpload,
 } from './upload-errors.js';
-import type { ReadableRows, Results, UploadStore } from './upload-store.js';
+import type {
+  CommitStore,
+  Publication,
+  ReadableResults,
+  ReadableRows,
+  UploadRows,
+  UploadStore,
+} from './upload-store.js';
 import { endedView, openView, soFar } from './upload-view.js';
 
 interface Entry<Rows> {
@@ -40,7 +50,7 @@ export class Uploads<Rows extends ReadableRows, Change> {
 
   constructor(
     private readonly store: UploadStore<Rows, Change>,
-    private readonly results: Results<Change>,
+    private readonly results: ReadableResults<Change>,
     private nextNumber: number,
     private readonly ttlMs: number,
   ) {}
@@ -62,49 +72,19 @@ export class Uploads<Rows extends ReadableRows, Change> {
   }
 
   private async begin(spec: UploadSpec): Promise<Upload> {
-    if (this.entries.size >= OPEN_UPLOADS_MAX) {
-      throw new StorageError(
-        'TOO_MANY_UPLOADS',
-        `${OPEN_UPLOADS_MAX} uploads are open. Commit or abort some; \`optistore uploads\` lists them.`,
-      );
-    }
+    if (this.entries.size >= OPEN_UPLOADS_MAX) throw tooManyUploads();
     const newest = await this.results.newest(spec.key);
     checkRevision(spec.key, spec.expectedRevision, committedRevision(newest));
-    const base = spec.append ? baseOf(spec, newest) : undefined;
-    const problem = base?.problem ?? spec.problem;
-    if (problem === undefined) {
-      throw new StorageError(
-        'UPLOAD_NOT_FOUND',
-        `There is no upload ${spec.uploadId} to resume, and a new one needs a problem.`,
-      );
-    }
-    const record = create(UploadRecordSchema, {
-      uploadId: spec.uploadId,
-      number: this.nextNumber++,
-      key: spec.key,
-      problem,
-      tags: { ...spec.tags },
-      description: spec.description,
-      replication: spec.replication,
-      createTime: timestampNow(),
-      ...(spec.attributes === undefined ? {} : { attributes: spec.attributes }),
-      ...(spec.expectedRevision === undefined ? {} : { expectedRevision: BigInt(spec.expectedRevision) }),
-      ...(base && { base }),
-    });
+    const record = newRecord(spec, spec.append ? baseOf(spec, newest) : undefined, this.nextNumber++);
     const entry: Entry<Rows> = { rows: this.store.begin(record), holder: undefined };
     this.entries.set(spec.uploadId, entry);
-    return this.hold(entry, problem);
+    return this.hold(entry, record.problem as Problem);
   }
 
   private async resume(entry: Entry<Rows>, spec: UploadSpec): Promise<Upload> {
     const { record } = entry.rows;
     checkSame(record, spec);
-    entry.holder?.fence(
-      new StorageError(
-        'UPLOAD_TAKEN_OVER',
-        `Upload ${spec.uploadId} was opened by another stream. Do not reconnect: one stream at a time saves an upload.`,
-      ),
-    );
+    entry.holder?.fence(takenOver(spec.uploadId));
     let current = entry;
     try {
       await entry.rows.sync();
@@ -127,11 +107,7 @@ export class Uploads<Rows extends ReadableRows, Change> {
         return begun.rows;
       }
     }
-    const record = create(UploadRecordSchema, {
-      ...{ uploadId, number: this.nextNumber++, key: source.key, copyOf: source },
-      createTime: timestampNow(),
-      ...(source.problem && { problem: source.problem }),
-    });
+    const record = newCopyRecord(uploadId, source, this.nextNumber++);
     const rows = this.store.begin(record);
     this.entries.set(uploadId, { rows, holder: undefined });
     return rows;
@@ -142,6 +118,15 @@ export class Uploads<Rows extends ReadableRows, Change> {
     const entry = this.entries.get(uploadId);
     this.entries.delete(uploadId);
     await entry?.rows.close();
+  }
+
+  /** Makes durable what has come of a copy that was cut off. */
+  async cutOff(uploadId: string): Promise<void> {
+    // Where that fails, the next one goes on from what is.
+    await this.entries
+      .get(uploadId)
+      ?.rows.sync()
+      .catch(() => undefined);
   }
 
   private hold(entry: Entry<Rows>, problem: Problem): FencedUpload {
@@ -178,14 +163,7 @@ export class Uploads<Rows extends ReadableRows, Change> {
       if (committed !== undefined) return committed;
     }
     if (spec.rowCount !== rows.nextRow) throw rowCountMismatch(spec.rowCount, rows.nextRow);
-    const manifest = manifestOf(record, spec);
-    const expected = record.base?.revision ?? record.expectedRevision;
-    const committed = await this.results.publish(record.key, async (before) => {
-      checkRevision(record.key, expected === undefined ? undefined : Number(expected), committedRevision(before));
-      follow(manifest, before, record.replication);
-      const changes = await this.store.complete(rows, manifest);
-      return { manifest, changes: [...changes, ...this.store.remember(committedRecord(record, manifest))] };
-    });
+    const committed = await this.results.publish(record.key, (before) => publicationOf(this.store, rows, spec, before));
     this.entries.delete(record.uploadId);
     await rows.close();
     return committed;
@@ -268,7 +246,7 @@ export class Uploads<Rows extends ReadableRows, Change> {
   /** Syncs all and closes the files; the uploads go on when the store is opened again. */
   async suspend(): Promise<void> {
     for (const { rows, holder } of this.entries.values()) {
-      holder?.fence(new StorageError('SHUTTING_DOWN', 'The store is closing. Reconnect, and resume the upload.'));
+      holder?.fence(storeCloses());
       await rows.suspend();
     }
     this.entries.clear();
@@ -281,6 +259,49 @@ export function baseOf(spec: UploadSpec, newest: Manifest | undefined): Manifest
   const { problem } = newest;
   checkSame({ key: spec.key, uploadId: spec.uploadId, ...(problem === undefined ? {} : { problem }) }, spec);
   return newest;
+}
+
+/** The record of a new upload that extends `base`, where there is one. UPLOAD_NOT_FOUND where it has no problem. */
+export function newRecord(spec: UploadSpec, base: Manifest | undefined, number = 0): UploadRecord {
+  const problem = base?.problem ?? spec.problem;
+  if (problem === undefined) {
+    throw new StorageError(
+      'UPLOAD_NOT_FOUND',
+      `There is no upload ${spec.uploadId} to resume, and a new one needs a problem.`,
+    );
+  }
+  return create(UploadRecordSchema, {
+    ...{ uploadId: spec.uploadId, number, key: spec.key, problem, tags: { ...spec.tags } },
+    ...{ description: spec.description, replication: spec.replication, createTime: timestampNow() },
+    ...(spec.attributes === undefined ? {} : { attributes: spec.attributes }),
+    ...(spec.expectedRevision === undefined ? {} : { expectedRevision: BigInt(spec.expectedRevision) }),
+    ...(base && { base }),
+  });
+}
+
+/** The record of a copy that is begun. */
+export function newCopyRecord(uploadId: string, source: Manifest, number = 0): UploadRecord {
+  return create(UploadRecordSchema, {
+    ...{ uploadId, number, key: source.key, copyOf: source, createTime: timestampNow() },
+    ...(source.problem && { problem: source.problem }),
+  });
+}
+
+/** What an upload's commit makes of a key's newest revision. REVISION_MISMATCH. */
+export async function publicationOf<Rows extends UploadRows, Change>(
+  store: CommitStore<Rows, Change>,
+  rows: Rows,
+  spec: CommitSpec,
+  before: Manifest | undefined,
+): Promise<Publication<Change>> {
+  const { record } = rows;
+  const expected = record.base?.revision ?? record.expectedRevision;
+  checkRevision(record.key, expected === undefined ? undefined : Number(expected), committedRevision(before));
+  // The base as it is now: its rows may have been repaired since the upload was opened.
+  const manifest = manifestOf({ ...record, ...(record.base && before && { base: before }) }, spec);
+  follow(manifest, before, record.replication);
+  const changes = await store.complete(rows, manifest);
+  return { manifest, changes: [...changes, ...store.remember(committedRecord(record, manifest))] };
 }
 
 /** What an upload makes, but for its rows and its revision. */
@@ -317,7 +338,8 @@ export function committedRecord(record: Pick<UploadRecord, 'uploadId' | 'number'
   });
 }
 
-function reopenEnded(record: UploadRecord, spec: UploadSpec): Upload {
+/** A handle of an upload that is a result already; a StorageError for one that ended otherwise. */
+export function reopenEnded(record: UploadRecord, spec: UploadSpec): Upload {
   if (record.committed === undefined) throw endedError(record);
   const { problem } = record.committed;
   checkSame({ key: record.key, uploadId: record.uploadId, ...(problem === undefined ? {} : { problem }) }, spec);

@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import { unlink } from 'node:fs/promises';
+import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { milliseconds } from '../../times.js';
+import { syncFolder } from '../leveldb/files.js';
+import { committedRecord } from '../uploads/uploads.js';
+import { decodeJson, encodeJson, messageJson, messageOf } from './checked-json.js';
+import { ifThere, namesIn, readIfThere, replaceFile } from './durable-files.js';
+import { folderName } from './names.js';
+import { decodeManifest, type ResultFolders, type Slot } from './result-folders.js';
+
+const RESULT_SUFFIX = '.result.json';
+const UPLOAD_SUFFIX = '.upload.json';
+
+/** Ids of uploads that ended: of results, a second name of their result.json; of the others, what became of them. */
+export class EndedUploads {
+  constructor(
+    private readonly root: string,
+    private readonly folders: ResultFolders,
+  ) {}
+
+  /** What is known of an upload that ended. RESULT_CORRUPT. */
+  async find(uploadId: string): Promise<UploadRecord | undefined> {
+    const path = this.pathOf(uploadId, RESULT_SUFFIX);
+    const result = await readIfThere(path);
+    if (result !== undefined) return committedRecord({ uploadId, number: 0 }, decodeManifest(result, path));
+    return readRecord(this.pathOf(uploadId, UPLOAD_SUFFIX));
+  }
+
+  /** Whether an upload is known as a result. */
+  async isResult(uploadId: string): Promise<boolean> {
+    return (await readIfThere(this.pathOf(uploadId, RESULT_SUFFIX))) !== undefined;
+  }
+
+  /** Remembers, durably, that an upload is a result: whatever was known of it before. */
+  async rememberResult(uploadId: string, { folder, number }: Slot): Promise<void> {
+    await ifThere(this.folders.linkResult(folder, number, this.pathOf(uploadId, RESULT_SUFFIX)));
+    await syncFolder(this.root);
+  }
+
+  /** Remembers, durably, an upload that ended without a result. */
+  remember(record: UploadRecord): Promise<void> {
+    const content = { upload: messageJson(UploadRecordSchema, record) };
+    return replaceFile(this.root, folderName(record.uploadId) + UPLOAD_SUFFIX, encodeJson(content));
+  }
+
+  /** Forgets uploads that ended without a result before a time. */
+  async forget(endedBeforeMs: number): Promise<void> {
+    for (const name of await namesIn(this.root)) {
+      if (!name.endsWith(UPLOAD_SUFFIX)) continue;
+      const path = join(this.root, name);
+      const record = await readRecord(path);
+      if (record !== undefined && milliseconds(record.updateTime) < endedBeforeMs) await ifThere(unlink(path));
+    }
+  }
+
+  private pathOf(uploadId: string, suffix: string): string {
+    return join(this.root, folderName(uploadId) + suffix);
+  }
+}
+
+async function readRecord(path: string): Promise<UploadRecord | undefined> {
+  const bytes = await readIfThere(path);
+  return bytes && messageOf(UploadRecordSchema, decodeJson(bytes, path)['upload'], path);
+}

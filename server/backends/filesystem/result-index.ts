@@ -1,0 +1,121 @@
+import { RevisionKind, type Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { milliseconds, nanoseconds } from '../../times.js';
+import type { ListOrder, ListPosition, ListQuery } from '../backend.js';
+import { FactsIndex } from '../leveldb/facts-index.js';
+import { SortedPlaces } from '../memory/sorted-places.js';
+import type { Slot } from './result-folders.js';
+
+/** What is kept in memory of the newest slot of a key. */
+export interface IndexEntry {
+  readonly folder: string;
+  readonly slot: number;
+  /** See Manifest.change_number. */
+  readonly number: bigint;
+  readonly key: string;
+  readonly isResult: boolean;
+  readonly isPending: boolean;
+  readonly updateTimeMs: number;
+  readonly sizeBytes: number;
+  /** Nanoseconds since 1970. */
+  readonly times: Readonly<Record<ListOrder, bigint>>;
+}
+
+const ORDERS: readonly ListOrder[] = ['key', 'commit_time', 'update_time'];
+
+/**
+ * Which results there are and in which orders, in memory: what this process has read of the log of changes. Some 1 KiB a
+ * result. What results say is read from their folders.
+ */
+export class ResultIndex {
+  private readonly entries = new Map<string, IndexEntry>();
+  private readonly folderOfKey = new Map<string, string>();
+  private readonly places = new Map(ORDERS.map((order) => [order, new SortedPlaces()]));
+  private readonly changePlaces = new SortedPlaces();
+  private readonly facts = new FactsIndex();
+  resultCount = 0;
+  pendingCount = 0;
+  sizeBytes = 0;
+
+  /** What is known of a folder. */
+  of(folder: string): IndexEntry | undefined {
+    return this.entries.get(folder);
+  }
+
+  /** Takes what is the newest slot of a folder now. */
+  set({ folder, number: slot, manifest }: Slot, number: bigint): void {
+    this.delete(folder);
+    const entry = entryOf(folder, slot, number, manifest);
+    this.entries.set(folder, entry);
+    this.folderOfKey.set(entry.key, folder);
+    this.changePlaces.add({ key: entry.key, time: number });
+    if (entry.isPending) this.pendingCount++;
+    if (!entry.isResult) return;
+    this.facts.set(manifest);
+    this.resultCount++;
+    this.sizeBytes += entry.sizeBytes;
+    for (const [order, places] of this.places) places.add({ key: entry.key, time: entry.times[order] });
+  }
+
+  /** Forgets a folder. */
+  delete(folder: string): void {
+    const entry = this.entries.get(folder);
+    if (entry === undefined) return;
+    this.entries.delete(folder);
+    this.folderOfKey.delete(entry.key);
+    this.changePlaces.remove({ key: entry.key, time: entry.number });
+    if (entry.isPending) this.pendingCount--;
+    if (!entry.isResult) return;
+    this.facts.delete(entry.key);
+    this.resultCount--;
+    this.sizeBytes -= entry.sizeBytes;
+    for (const [order, places] of this.places) places.remove({ key: entry.key, time: entry.times[order] });
+  }
+
+  /** Results that a query may be about, in its order: where facts can't tell, those with its prefix. Goes with what changes meanwhile. */
+  *list(query: ListQuery): Generator<IndexEntry> {
+    const { prefix, orderBy, descending, after } = query;
+    const keys = this.facts.keys(query) ?? walk(this.places.get(orderBy) as SortedPlaces, after, descending);
+    for (const key of keys) {
+      const entry = key.startsWith(prefix) ? this.ofKey(key) : undefined;
+      if (entry !== undefined) yield entry;
+    }
+  }
+
+  /** Newest changes behind a number, in order. Goes with what changes meanwhile. */
+  *changes(after: bigint): Generator<IndexEntry> {
+    // Behind every key of that number.
+    const start = { key: '\u{10ffff}', time: after };
+    for (const key of walk(this.changePlaces, start, false)) {
+      const entry = this.ofKey(key);
+      if (entry !== undefined) yield entry;
+    }
+  }
+
+  /** When the first change that waits to be replicated was made. */
+  oldestPendingMs(): number | undefined {
+    if (this.pendingCount === 0) return undefined;
+    for (const entry of this.changes(0n)) if (entry.isPending) return entry.updateTimeMs;
+    return undefined;
+  }
+
+  private ofKey(key: string): IndexEntry | undefined {
+    return this.entries.get(this.folderOfKey.get(key) ?? '');
+  }
+}
+
+function* walk(places: SortedPlaces, after: ListPosition | undefined, descending: boolean): Generator<string> {
+  for (let at = places.next(after, descending); at !== undefined; at = places.next(at, descending)) yield at.key;
+}
+
+function entryOf(folder: string, slot: number, number: bigint, manifest: Manifest): IndexEntry {
+  const { key, kind, replication, sizeBytes, commitTime, updateTime } = manifest;
+  return {
+    ...{ folder, slot, number, key },
+    isResult: kind === RevisionKind.COMMITTED,
+    isPending: replication === ReplicationState.PENDING,
+    updateTimeMs: milliseconds(updateTime),
+    sizeBytes: Number(sizeBytes),
+    times: { key: 0n, commit_time: nanoseconds(commitTime), update_time: nanoseconds(updateTime) },
+  };
+}

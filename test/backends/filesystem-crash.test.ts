@@ -1,0 +1,380 @@
+import { appendFile, cp, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate as immediate } from 'node:timers/promises';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createClient } from '../../clients/typescript/index.js';
+import { openFilesystemBackend, type FilesystemBackend } from '../../server/backends/filesystem/filesystem-backend.js';
+import { encodeJson } from '../../server/backends/filesystem/checked-json.js';
+import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
+import { StorageError } from '../../server/errors.js';
+import { schemaOf } from '../../server/rows/batch.js';
+import { sliceBatch } from '../../server/rows/slice.js';
+import { MIXED, mixedRun } from '../rpc/sample-runs.js';
+import { PROBLEM, RawSave, rowsFrom, TestDaemon } from '../rpc/wire.js';
+import { all, asText, commit, lineRows, load, RUNNING, save, uploadSpec } from './runs.js';
+import { type rowsOf } from './suite-copies.js';
+
+let folder: string;
+let number = 0;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'optistore-fs-crash-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const freshPath = () => join(folder, `store-${number++}`);
+
+/** What a crash would leave now: the files as they are, without closing anything. */
+async function crashed(path: string): Promise<string> {
+  const copy = freshPath();
+  await cp(path, copy, { recursive: true, verbatimSymlinks: true });
+  return copy;
+}
+
+async function within<T>(base_path: string, act: (backend: FilesystemBackend) => Promise<T>): Promise<T> {
+  await using backend = await openFilesystemBackend({ base_path });
+  return await act(backend);
+}
+
+/** Files below a folder whose name ends so. */
+async function filesOf(path: string, end = ''): Promise<string[]> {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith(end));
+  return files.map((entry) => join(entry.parentPath, entry.name)).sort();
+}
+
+async function onlyFile(path: string, end: string): Promise<string> {
+  const files = await filesOf(path, end);
+  expect(files).toHaveLength(1);
+  return files[0] as string;
+}
+
+/** Commits what is left of an upload, and checks that it is the beginning of the run. */
+async function rowsLeft(path: string): Promise<number> {
+  return within(path, async (backend) => {
+    await using upload = await backend.openUpload(uploadSpec('k', 'u'));
+    const rows = upload.nextRow;
+    const manifest = await commit(upload);
+    expect(asText(await load(backend, manifest))).toEqual(rows === 0 ? undefined : asText(lineRows(0, rows)));
+    return rows;
+  });
+}
+
+describe('a crash', () => {
+  test('at any moment leaves every row that was synced, and no row that was not sent', async () => {
+    const anySteps = fc.array(fc.record({ rows: fc.constantFrom(1, 3, 500, 20_000, 70_000), sync: fc.boolean() }), {
+      minLength: 1,
+      maxLength: 8,
+    });
+    const property = fc.asyncProperty(anySteps, async (steps) => {
+      const path = freshPath();
+      await using backend = await openFilesystemBackend({ base_path: path });
+      await using upload = await backend.openUpload(uploadSpec('k', 'u'));
+      let synced = 0;
+      for (const { rows, sync } of steps) {
+        await upload.append(lineRows(upload.nextRow, rows));
+        if (sync) synced = await upload.sync();
+      }
+      const left = await rowsLeft(await crashed(path));
+      expect(left).toBeGreaterThanOrEqual(synced);
+      expect(left).toBeLessThanOrEqual(upload.nextRow);
+    });
+    await fc.assert(property, { numRuns: 10 });
+  });
+
+  test('that tears the rows of an upload anywhere behind what was synced leaves that', async () => {
+    const path = freshPath();
+    await using backend = await openFilesystemBackend({ base_path: path });
+    await using upload = await backend.openUpload(uploadSpec('k', 'u'));
+    await upload.append(lineRows(0, 100));
+    await upload.sync();
+    const safe = (await stat(await onlyFile(path, '.frames'))).size;
+    await upload.append(lineRows(100, 50));
+    await upload.sync();
+    const whole = (await stat(await onlyFile(path, '.frames'))).size;
+    for (const length of [safe, safe + 1, safe + 27, safe + 28, (safe + whole) >> 1, whole - 1, whole]) {
+      const copy = await crashed(path);
+      await truncate(await onlyFile(copy, '.frames'), length);
+      expect(await rowsLeft(copy)).toBe(length === whole ? 150 : 100);
+    }
+    for (const rubbish of [Buffer.alloc(5000), Buffer.from('FRM1 and no more'), Buffer.alloc(300, 0xff)]) {
+      const copy = await crashed(path);
+      await appendFile(await onlyFile(copy, '.frames'), rubbish);
+      expect(await rowsLeft(copy)).toBe(150);
+    }
+  });
+
+  test('between a commit and the end of its upload gives the same result when the commit is repeated', async () => {
+    const path = freshPath();
+    const before = await within(path, async (backend) => {
+      const upload = await backend.openUpload(uploadSpec('k', 'u'));
+      await upload.append(lineRows(0, 100));
+      await upload.sync();
+      const image = await crashed(path);
+      await commit(upload);
+      return image;
+    });
+    // What the commit has made visible; of its upload's end, of the log and of the id, nothing.
+    await cp(join(path, 'results'), join(before, 'results'), { recursive: true, verbatimSymlinks: true });
+    await within(before, async (backend) => {
+      expect((await backend.changeNumbers()).newest > 0n).toBe(true);
+      expect(await all(backend.changes({ after: 0n }, RUNNING))).toMatchObject([{ key: 'k', revision: 1n }]);
+      await using upload = await backend.openUpload(uploadSpec('k', 'u'));
+      expect(upload.committed?.revision).toBe(1n);
+      expect((await commit(upload)).revision).toBe(1n);
+      expect(await backend.stats()).toMatchObject({ resultCount: 1, uploadCount: 0 });
+    });
+    expect(await filesOf(join(before, 'uploads'))).toEqual([]);
+  });
+
+  test('that tears the log of changes loses no change, and none is told twice under another number', async () => {
+    const path = freshPath();
+    await within(path, async (backend) => {
+      for (const key of ['a', 'b', 'c']) await save(backend, key, [lineRows(0, 1)]);
+    });
+    const { size } = await stat(join(path, 'changes.log'));
+    const told = (copy: string) =>
+      within(copy, async (backend) => (await all(backend.changes({ after: 0n }, RUNNING))).map(({ key }) => key));
+    for (const length of [size - 1, size - 2, size - 20, Math.floor(size / 2), 3, 0]) {
+      const copy = await crashed(path);
+      await truncate(join(copy, 'changes.log'), length);
+      expect((await told(copy)).sort()).toEqual(['a', 'b', 'c']);
+    }
+    const zeros = await crashed(path);
+    await appendFile(join(zeros, 'changes.log'), Buffer.alloc(100));
+    expect(await told(zeros)).toEqual(['a', 'b', 'c']);
+    await within(zeros, (backend) => save(backend, 'd', []));
+    expect(await told(zeros)).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  test('leaves nothing behind that stays for ever', async () => {
+    const path = freshPath();
+    await within(path, (backend) => save(backend, 'k', [lineRows(0, 1)]));
+    const [key = ''] = await readdir(join(path, 'results'));
+    const left = [
+      join(path, 'temporary', '.left'),
+      join(path, 'results', key, '.00000002.change.left'),
+      join(path, 'results', key, '.left'),
+    ];
+    const longAgo = new Date(Date.now() - 48 * 3_600_000);
+    for (const file of left) {
+      await writeFile(file, 'left over');
+      await utimes(file, longAgo, longAgo);
+    }
+    await within(path, async (backend) => {
+      await backend.sweep();
+      expect(await readdir(join(path, 'temporary'))).toEqual([]);
+      expect((await readdir(join(path, 'results', key))).sort()).toEqual(['00000001', 'latest']);
+      expect(asText(await load(backend, await backend.stat('k')))).toEqual(asText(lineRows(0, 1)));
+    });
+  });
+});
+
+describe('SIGKILL', () => {
+  /** Numbers from 0 up to 1, the same for the same seed. */
+  function dice(seed: number): () => number {
+    let state = seed;
+    return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+  }
+
+  /** Of a commit, each and what follows upon it: it may have come, rows are gathered, its slot is prepared, its id is remembered. */
+  const MOMENTS = [/./, /\.arrow$/, /results/, /ended/, undefined];
+
+  test.each([1, 2, 3])(
+    'at any moment of saves and commits loses nothing that was answered (seed %i)',
+    async (seed) => {
+      const roll = dice(seed * 7919);
+      const base_path = freshPath();
+      const settings = { primary: { type: 'filesystem', base_path } };
+      const committed = new Map<string, number>();
+      for (let round = 0; round < 2; round++) {
+        await using daemon = await TestDaemon.startWith(settings);
+        const id = `s${seed}_${round}`;
+        const rawSave = new RawSave(daemon.address).send({
+          case: 'open',
+          value: { key: `k/${id}`, uploadId: id, problem: PROBLEM },
+        });
+        let sent = 0;
+        for (let i = 0; i < 1 + roll() * 6; i++) {
+          const rows = roll() < 0.5 ? 3 : 30_000;
+          rawSave.send({ case: 'batch', value: rowsFrom(sent, rows) }).send({ case: 'flush', value: {} });
+          sent += rows;
+        }
+        let acked = 0;
+        const ackCount = Math.floor(roll() * 4);
+        const moment = MOMENTS[Math.floor(roll() * MOMENTS.length)];
+        const isCommitted = await (async () => {
+          try {
+            for (let i = 0; i < ackCount && acked < sent; i++)
+              acked = Number((await rawSave.answer('ack')).durableRowCount);
+            rawSave.send({ case: 'commit', value: { rowCount: BigInt(sent) } });
+            const committed = rawSave.answer('committed').then(() => true);
+            if (moment === undefined) return await committed;
+            committed.catch(() => undefined);
+            while (!(await filesOf(base_path)).some((file) => file.includes(id) && moment.test(file)))
+              await immediate();
+            await daemon.process.stop('SIGKILL');
+            return await committed;
+          } catch {
+            return false;
+          }
+        })();
+        await daemon.process.stop('SIGKILL');
+        rawSave.cancel();
+        await using again = await TestDaemon.startWith(settings);
+        const client = createClient({ address: again.address });
+        const writer = await client.save(`k/${id}`, PROBLEM, { uploadId: id });
+        const from = writer.nextRow;
+        expect(from).toBeGreaterThanOrEqual(isCommitted ? sent : acked);
+        const rest = Array.from({ length: sent - from }, (_, i) => from + i);
+        if (rest.length > 0) await writer.append({ x: rest, label: rest.map(() => 'a') });
+        await writer.commit();
+        committed.set(`k/${id}`, sent);
+        for (const [key, rowCount] of committed) {
+          const { columns, header } = await client.load(key).toColumns();
+          expect(header.result).toMatchObject({ rowCount: BigInt(rowCount), revision: 1n });
+          expect(columns['x']?.values).toEqual(Float64Array.from({ length: rowCount }, (_, i) => i));
+        }
+        client.close();
+      }
+    },
+    60_000,
+  );
+});
+
+describe('bytes that have changed', () => {
+  const SCHEMA = schemaOf(MIXED.variables);
+  const RUN = mixedRun(2000);
+  let whole: string;
+
+  beforeAll(async () => {
+    whole = freshPath();
+    await within(whole, async (backend) => {
+      await save(backend, 'k', [sliceBatch(SCHEMA, RUN, 0, 1500)], { problem: MIXED, tags: { a: 'b' } });
+      await save(backend, 'k', [sliceBatch(SCHEMA, RUN, 1500, 500)], { problem: MIXED, append: true });
+    });
+  });
+
+  /** What a store gives of the result: its rows, or the reason why not. Whatever else it does is a failure. */
+  async function outcomeOf(path: string): Promise<unknown> {
+    try {
+      return await within(path, async (backend) => {
+        const manifest = await backend.stat('k');
+        expect(manifest).toMatchObject({ key: 'k', revision: 2n, tags: { a: 'b' }, rowCount: 2000n });
+        const part = { columns: [3, 0], firstRow: 700, rowCount: 5 };
+        const some = sliceBatch([4, 1], { ...RUN, columns: [RUN.columns[3], RUN.columns[0]] as never }, 700, 5);
+        const read = await load(backend, manifest, part);
+        expect(asText(read)).toEqual(asText(some));
+        return asText(await load(backend, manifest));
+      });
+    } catch (error) {
+      if (error instanceof StorageError && error.reason === 'RESULT_CORRUPT') return error.reason;
+      throw error;
+    }
+  }
+
+  async function damaged(change: (file: string) => Promise<void>, pick: number): Promise<[string, unknown]> {
+    const copy = await crashed(whole);
+    const [newest = ''] = (await readdir(join(copy, 'results'))).map((name) => join(copy, 'results', name, '00000002'));
+    const files = await filesOf(newest);
+    const file = files[pick % files.length] as string;
+    await change(file);
+    const outcome = await outcomeOf(copy);
+    await rm(copy, { recursive: true });
+    return [file, outcome];
+  }
+
+  test('anywhere in the files of a result give its rows or RESULT_CORRUPT, never others', async () => {
+    const right = asText(RUN);
+    let corruptCount = 0;
+    const property = fc.asyncProperty(
+      fc.nat(),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      fc.nat(7),
+      async (pick, at, bit) => {
+        const [file, outcome] = await damaged(async (path) => {
+          const bytes = await readFile(path);
+          const place = Math.min(Math.floor(at * bytes.byteLength), bytes.byteLength - 1);
+          bytes[place] = (bytes[place] as number) ^ (1 << bit);
+          await writeFile(path, bytes);
+        }, pick);
+        if (outcome === 'RESULT_CORRUPT') corruptCount++;
+        // Only between the buffers of an Arrow file lies something that nothing depends on.
+        else expect([file.endsWith('.arrow'), outcome]).toEqual([true, right]);
+      },
+    );
+    await fc.assert(property, { numRuns: 120 });
+    expect(corruptCount).toBeGreaterThan(60);
+  });
+
+  test('or files that are cut, emptied or gone give RESULT_CORRUPT', async () => {
+    for (let pick = 0; pick < 5; pick++) {
+      for (const share of [0, 0.3, 0.999]) {
+        const cut = async (path: string) => truncate(path, Math.floor((await stat(path)).size * share));
+        expect((await damaged(cut, pick))[1]).toBe('RESULT_CORRUPT');
+      }
+      expect((await damaged((path) => rm(path), pick))[1]).toBe('RESULT_CORRUPT');
+      expect((await damaged((path) => appendFile(path, 'x'), pick))[1]).toBe('RESULT_CORRUPT');
+    }
+  });
+
+  test('are told in the figures, and repaired from another store', async () => {
+    await using other = new MemoryBackend({ max_memory_mb: 64 });
+    const source = await within(whole, async (backend) => {
+      const manifest = await backend.stat('k');
+      return other.copyIn(manifest, rowsOfAll(backend, manifest), { replace: false }, RUNNING);
+    });
+    for (const name of ['result.json', 'rows-00000.arrow', 'rows-00001.crc.json']) {
+      const copy = await crashed(whole);
+      const [key = ''] = await readdir(join(copy, 'results'));
+      await truncate(join(copy, 'results', key, '00000002', name), 10);
+      await within(copy, async (backend) => {
+        const { failure } = await backend.stats();
+        if (name === 'result.json') expect(failure).toContain('result.json');
+        const rows = rowsOfAll(other, source);
+        const repaired = await backend.copyIn(source, rows, { replace: true }, RUNNING);
+        expect(repaired.revision).toBe(2n);
+        expect(asText(await load(backend, await backend.stat('k')))).toEqual(asText(RUN));
+        expect((await backend.stats()).failure).toBeUndefined();
+      });
+    }
+  });
+
+  const rowsOfAll =
+    (backend: Parameters<typeof rowsOf>[0], manifest: Parameters<typeof rowsOf>[1]) =>
+    (firstRow: number, signal: AbortSignal) =>
+      backend.read(
+        manifest,
+        { columns: [0, 1, 2, 3], firstRow, rowCount: Number(manifest.rowCount) - firstRow },
+        signal,
+      );
+});
+
+describe('opening', () => {
+  test('a store of a newer version, or a folder that can not be made, is refused and named', async () => {
+    const newer = freshPath();
+    await within(newer, (backend) => save(backend, 'k', []));
+    await writeFile(join(newer, 'optistore.json'), encodeJson({ version: 2 }));
+    await expect(openFilesystemBackend({ base_path: newer })).rejects.toMatchObject({
+      reason: 'BACKEND_UNAVAILABLE',
+      message: expect.stringContaining('version 2') as string,
+    });
+    const path = freshPath();
+    await writeFile(path, 'a file');
+    const below = openFilesystemBackend({ base_path: join(path, 'below') });
+    await expect(below).rejects.toMatchObject({
+      reason: 'BACKEND_UNAVAILABLE',
+      message: expect.stringContaining(path) as string,
+    });
+  });
+
+  test('a store whose folder goes away is not taken for an empty one', async () => {
+    const path = freshPath();
+    await using backend = await openFilesystemBackend({ base_path: path });
+    await save(backend, 'k', [lineRows(0, 1)]);
+    await rm(join(path, 'results'), { recursive: true });
+    await expect(backend.stat('k')).rejects.toMatchObject({ reason: 'BACKEND_UNAVAILABLE' });
+    await expect(save(backend, 'l', [])).rejects.toMatchObject({ reason: 'BACKEND_UNAVAILABLE' });
+  });
+});
