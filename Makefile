@@ -40,8 +40,9 @@ check: build ## format, lint, types, contract
 bench: build ## the figures of this machine (minutes; BENCH_TIMES=1 is quicker)
 	npx tsc -p tsconfig.bench.json
 	node dist/test/bench/main.js
+	node dist/test/bench/lists.js
 
-bench-lists: build ## pages of lists in stores of many results (BENCH_LISTS=10000,100000)
+bench-lists: build ## of these, pages of lists in stores of many results (BENCH_LISTS=10000,100000,1000000)
 	npx tsc -p tsconfig.bench.json
 	node dist/test/bench/lists.js
 

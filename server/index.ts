@@ -2,7 +2,14 @@
 export { createStorageManager, StorageManager } from './manager/storage-manager.js';
 export type { ManagerConfig } from './manager/compose.js';
 export type { Role } from './manager/stores.js';
-export type { ListOptions, LoadedResult, LoadOptions, NewResult, SaveOptions } from './manager/whole-results.js';
+export type {
+  ListOptions,
+  LoadedResult,
+  LoadOptions,
+  MigrateOptions,
+  NewResult,
+  SaveOptions,
+} from './manager/whole-results.js';
 export type { CacheStats } from './manager/cache/result-cache.js';
 export { StorageError, type Reason } from './errors.js';
 export { rowNumbersOf, type GivenRows, type GivenSet } from './rows/row-numbers/given-rows.js';

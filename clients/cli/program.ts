@@ -5,6 +5,9 @@ import { abortUpload, list, remove, show, status, uploads, type CommonFlags } fr
 import { copy, move } from './commands/copy.js';
 import { removeByPrefix, type DeletePrefixFlags } from './commands/delete-prefix.js';
 import { load, type LoadFlags } from './commands/load.js';
+import { migrateStore } from './commands/migrate-store.js';
+import { migrate, type MigrateFlags } from './commands/migrate.js';
+import { replicate } from './commands/replicate.js';
 import { save, type SaveFlags } from './commands/save.js';
 import { verify, type VerifyFlags } from './commands/verify.js';
 import { watch, type WatchFlags } from './commands/watch.js';
@@ -198,6 +201,39 @@ function addCatalogue(add: Add): void {
     });
 }
 
+const storeOption = (flag: string, description: string) =>
+  new Option(`${flag} <store>`, `${description}: primary, secondary or cache`)
+    .argParser(storeRole)
+    .makeOptionMandatory();
+
+/** From store to store. */
+function addMigration(add: Add): void {
+  add('migrate [key]', 'bring a result, or many, from one store to another; ends with 1 where one was left')
+    .addOption(storeOption('--from', 'where it is'))
+    .addOption(storeOption('--to', 'where it goes'))
+    .option('--keep', 'copy instead of moving')
+    .option('--prefix <text>', 'all results whose keys begin so')
+    .option('--all', 'all results')
+    .option(...JSON_FLAG)
+    .option(...SERVER)
+    .action((key: string | undefined, flags: MigrateFlags, command: Command) => {
+      const { prefix, all, from, to } = flags;
+      if ([key !== undefined, prefix !== undefined, all].filter(Boolean).length !== 1)
+        command.error('error: either a key, --prefix or --all was expected');
+      if (prefix === '') command.error('error: --prefix is empty, which is the beginning of every key: say --all');
+      if (from === to) command.error(`error: --from and --to are both the ${from}`);
+      return migrate(key, flags);
+    });
+  add('replicate [prefix]', 'copy to the secondary what it lacks; later changes of these keys are replicated')
+    .option(...JSON_FLAG)
+    .option(...SERVER)
+    .action((prefix: string | undefined, flags: CommonFlags) => replicate(prefix ?? '', flags));
+  add('migrate-store', 'copy everything to the secondary, so that it can take the place of the primary')
+    .option(...JSON_FLAG)
+    .option(...SERVER)
+    .action(migrateStore);
+}
+
 /** What the daemon does. */
 function addDaemon(add: Add): void {
   add('verify [prefix]', 'read results again and check every byte; ends with 1 where something is corrupt or missing')
@@ -236,6 +272,7 @@ export function program(): Command {
   addRows(add);
   addSets(add);
   addCatalogue(add);
+  addMigration(add);
   addDaemon(add);
   return cli;
 }

@@ -9,6 +9,9 @@ type Methods = (typeof StorageService)['method'];
 type Input<Name extends keyof Methods> = MessageShape<Methods[Name]['input']>;
 type Output<Name extends keyof Methods> = MessageShape<Methods[Name]['output']>;
 
+/** Rpcs that answer one request with a stream, but for LoadResult. */
+type Streams = 'copyResult' | 'migrateResult' | 'migrateStore' | 'replicateResults' | 'verifyResults' | 'watchResults';
+
 /** A connection to a daemon, typed by the contract. */
 export class Channel {
   private readonly client: Client;
@@ -47,10 +50,7 @@ export class Channel {
   }
 
   /** Calls an rpc that answers with a stream. OptistoreError. Left early, it is cancelled. */
-  async *stream<Name extends 'copyResult' | 'verifyResults' | 'watchResults'>(
-    name: Name,
-    request: Input<Name>,
-  ): AsyncGenerator<Output<Name>> {
+  async *stream<Name extends Streams>(name: Name, request: Input<Name>): AsyncGenerator<Output<Name>> {
     const method: DescMethod = StorageService.method[name];
     const call = this.client.makeServerStreamRequest(pathOf(method), serializer(method), parser(method), request);
     try {

@@ -11,6 +11,9 @@ import {
 } from '../../proto/gen/optistore/v1/result_pb.js';
 import type {
   GetStatusResponse,
+  MigrateResultResponse,
+  MigrateStoreResponse,
+  ReplicateResultsResponse,
   Upload,
   VerifyResultsResponse,
   WatchResultsResponse,
@@ -24,19 +27,21 @@ import {
   GetStatusRequestSchema,
   ListResultsRequestSchema,
   ListUploadsRequestSchema,
+  MigrateStoreRequestSchema,
+  ReplicateResultsRequestSchema,
   PutResultSetRequestSchema,
   SaveOpenSchema,
   UpdateResultRequestSchema,
   VerifyResultsRequestSchema,
-  WatchResultsRequestSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { rowNumbersOf, type GivenRows } from '../../server/rows/row-numbers/given-rows.js';
 import { Channel } from './channel.js';
 import { OptistoreError } from './errors.js';
-import { Backoff } from './retry.js';
 import { loadRequest, type LoadOptions } from './load-options.js';
+import { migrationRequest, type Migrated, type MigrationOptions } from './migration.js';
+import { backendOf, type StoreRole } from './store-roles.js';
+import { watchEvents, type WatchOptions } from './watch.js';
 import { ResultReader } from './reader.js';
-import { backendOf, type StoreRole } from './store-role.js';
 import { ResultWriter, type WriterEvents } from './writer.js';
 
 /** Where and how to connect. */
@@ -105,16 +110,6 @@ export interface ResultChanges {
   readonly attributes?: JsonObject;
   readonly description?: string;
   readonly outcome?: Outcome;
-}
-
-/** What to watch. */
-export interface WatchOptions {
-  /** Keys that begin with this. */
-  readonly prefix?: string;
-  /** Go on behind this event; 0n: from the first. Default: only what comes from now on. */
-  readonly afterEvent?: bigint;
-  /** Also saves in progress. */
-  readonly includeUploads?: boolean;
 }
 
 /** What to verify. */
@@ -294,26 +289,8 @@ export class OptistoreClient implements AsyncDisposable {
    * Tells what happens, as it happens; reconnects by itself and goes on behind the last event. Ends when it is left. Fails
    * with EVENTS_EXPIRED where the daemon no longer knows that event, and when it can't be reached for `retryMs`.
    */
-  async *watch(options: WatchOptions = {}): AsyncGenerator<WatchResultsResponse, void> {
-    const backoff = new Backoff(this.retryMs);
-    let { afterEvent } = options;
-    for (;;) {
-      const { prefix = '', includeUploads = false } = options;
-      const request = create(WatchResultsRequestSchema, {
-        ...{ prefix, includeUploads },
-        ...(afterEvent !== undefined && { afterEvent }),
-      });
-      try {
-        for await (const response of this.channel.stream('watchResults', request)) {
-          backoff.succeeded();
-          afterEvent = response.eventNumber;
-          yield response;
-        }
-      } catch (error) {
-        if (!(error instanceof OptistoreError) || error.code !== status.UNAVAILABLE) throw error;
-        await backoff.failed(error);
-      }
-    }
+  watch(options: WatchOptions = {}): AsyncGenerator<WatchResultsResponse, void> {
+    return watchEvents(this.channel, options, this.retryMs);
   }
 
   /**
@@ -323,6 +300,27 @@ export class OptistoreClient implements AsyncDisposable {
   verifyResults({ from, ...rest }: VerifyOptions = {}): AsyncIterable<VerifyResultsResponse> {
     const request = create(VerifyResultsRequestSchema, { ...rest, backend: backendOf(from) });
     return this.channel.stream('verifyResults', request);
+  }
+
+  /**
+   * Moves or copies results from one store to another, and tells how far it is; the same again goes on. Of many, one that fails is told
+   * by the `failure` of a response, and the others go on.
+   * @example
+   * for await (const { key, done } of client.migrate({ prefix: 'runs/2024/' }, { from: 'primary', to: 'secondary' }))
+   *   if (done) console.log(key);
+   */
+  migrate(what: Migrated, options: MigrationOptions): AsyncIterable<MigrateResultResponse> {
+    return this.channel.stream('migrateResult', migrationRequest(what, options));
+  }
+
+  /** Copies to the secondary what it lacks; later changes of these keys are replicated. Tells how far it is. */
+  replicate(options: { prefix?: string } = {}): AsyncIterable<ReplicateResultsResponse> {
+    return this.channel.stream('replicateResults', create(ReplicateResultsRequestSchema, options));
+  }
+
+  /** Copies everything from the primary to the secondary, so that the two can be swapped. Tells how far it is. */
+  migrateStore(): AsyncIterable<MigrateStoreResponse> {
+    return this.channel.stream('migrateStore', create(MigrateStoreRequestSchema));
   }
 
   /** Saves in progress. */

@@ -10,12 +10,13 @@ export type {
   SetContent,
   SetOptions,
   VerifyOptions,
-  WatchOptions,
 } from './client.js';
 export type { LoadOptions } from './load-options.js';
-export type { StoreRole } from './store-role.js';
 export { OptistoreError } from './errors.js';
+export type { Migrated, MigrationOptions } from './migration.js';
 export { ResultReader, type LoadedBatch, type ReaderEvents } from './reader.js';
+export type { StoreRole } from './store-roles.js';
+export type { WatchOptions } from './watch.js';
 export { ResultWriter, type WriterEvents } from './writer.js';
 export { valueAt, type ColumnInput, type LoadedColumn } from '../../server/rows/columns.js';
 export { rowNumbersOf, type GivenRows, type GivenSet } from '../../server/rows/row-numbers/given-rows.js';

@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { LoadResultRequestSchema, type LoadResultRequest } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { ReaderEvents } from './reader.js';
-import { backendOf, type StoreRole } from './store-role.js';
+import { backendOf, type StoreRole } from './store-roles.js';
 
 /** What to load. */
 export interface LoadOptions extends ReaderEvents {

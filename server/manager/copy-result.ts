@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { ColumnSummary } from '../../proto/gen/optistore/v1/result_pb.js';
 import { ReplicationMode, ReplicationState } from '../../proto/gen/optistore/v1/result_pb.js';
@@ -7,6 +6,7 @@ import type { Upload } from '../backends/backend.js';
 import { StorageError, throwIfCancelled } from '../errors.js';
 import { RunSummary } from '../rows/summary.js';
 import type { StorageManager } from './storage-manager.js';
+import { tellProgress } from './tell-progress.js';
 import { checkKey, invalid } from './validate.js';
 
 /** What to copy, and where to: see CopyResultRequest. */
@@ -28,9 +28,6 @@ export interface CopyProgress {
   readonly copy?: Manifest;
 }
 
-/** How often a copy tells how far it is. */
-const PROGRESS_MS = 500;
-
 /**
  * Copies a result to another key, with its metadata and result sets, or renames it; tells at least every second how far it
  * is. The rows are checked against the source's checksums before they become visible, and once more as they were written
@@ -46,22 +43,12 @@ export async function* copyResult(
   if (spec.key === spec.toKey) throw invalid(`key and to_key are both "${spec.key}"; a copy needs a key of its own`);
   const source = await manager.stat(spec.key, spec.revision, signal);
   if (spec.removeSource) await checkNewest(manager, source, signal);
-  const stopped = new AbortController();
-  const copying = new Copying(manager, source, spec, AbortSignal.any([signal, stopped.signal]));
-  const copied = copying.run();
-  // Its failure is seen by who awaits it at the end, not by the race.
-  const settled = copied.then(
-    () => true,
-    () => true,
-  );
-  try {
-    while (!(await Promise.race([settled, sleep(PROGRESS_MS, false, { ref: false })]))) yield copying.progress;
-    const copy = await copied;
+  const copying = new Copying(manager, source, spec);
+  const copied = async function* (running: AbortSignal): AsyncGenerator<CopyProgress> {
+    const copy = await copying.run(running);
     yield { ...copying.progress, copy };
-  } finally {
-    stopped.abort(new StorageError('CANCELLED', 'The copy was broken off.'));
-    await settled;
-  }
+  };
+  yield* tellProgress(copied, () => copying.progress, 'The copy was broken off.', signal);
 }
 
 async function checkNewest(manager: StorageManager, source: Manifest, signal: AbortSignal): Promise<void> {
@@ -83,7 +70,6 @@ class Copying {
     private readonly manager: StorageManager,
     private readonly source: Manifest,
     private readonly spec: CopySpec,
-    private readonly signal: AbortSignal,
   ) {
     this.rowCount = Number(source.rowCount);
   }
@@ -93,15 +79,15 @@ class Copying {
     return { copiedRowCount, rowCount };
   }
 
-  async run(): Promise<Manifest> {
-    const copy = await this.copy();
+  async run(signal: AbortSignal): Promise<Manifest> {
+    const copy = await this.copy(signal);
     checkSameRows(this.source, copy.columns, copy.key);
-    if (this.spec.removeSource) await this.removeSource(copy);
+    if (this.spec.removeSource) await this.removeSource(copy, signal);
     return copy;
   }
 
-  private async copy(): Promise<Manifest> {
-    const { source, spec, signal } = this;
+  private async copy(signal: AbortSignal): Promise<Manifest> {
+    const { source, spec } = this;
     const uploadId = randomUUID();
     const upload = await this.manager.openUpload(
       {
@@ -118,7 +104,7 @@ class Copying {
       signal,
     );
     try {
-      await this.copyRows(upload);
+      await this.copyRows(upload, signal);
       const { rowCount } = this;
       return await upload.commit({ rowCount, outcome: source.outcome, resultSets: source.resultSets });
     } catch (error) {
@@ -130,8 +116,8 @@ class Copying {
     }
   }
 
-  private async copyRows(upload: Upload): Promise<void> {
-    const { source, rowCount, signal } = this;
+  private async copyRows(upload: Upload, signal: AbortSignal): Promise<void> {
+    const { source, rowCount } = this;
     const variables = source.problem?.variables ?? [];
     const summary = new RunSummary(variables);
     const columns = variables.map((_, index) => index);
@@ -146,8 +132,8 @@ class Copying {
     checkSameRows(source, summary.summaries(), upload.key);
   }
 
-  private async removeSource(copy: Manifest): Promise<void> {
-    const { source, signal } = this;
+  private async removeSource(copy: Manifest, signal: AbortSignal): Promise<void> {
+    const { source } = this;
     try {
       await this.manager.delete(source.key, Number(source.revision), signal);
     } catch (error) {

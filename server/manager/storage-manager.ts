@@ -9,6 +9,11 @@ import type { CacheStats } from './cache/result-cache.js';
 import { compose, type Composition, type ManagerConfig } from './compose.js';
 import type { PinnedStore } from './decorators/pinned.js';
 import type { ListedResults } from './listed-results.js';
+import type { UpToDateProgress } from './migration/bring-up-to-date.js';
+import type { MigrationProgress, MigrationSpec } from './migration/migrate-result.js';
+import type { StoreMigrationProgress } from './migration/migrate-store.js';
+import { Migrations } from './migration/migrations.js';
+import { Mirroring } from './replication/mirroring.js';
 import { placementsOf, removeCopy, type PlacedCopy } from './placements.js';
 import { checkNewSet, putSet, removeSet, type NewSet } from './result-sets/change-sets.js';
 import { checkNewResultSets, checkTotals } from './result-sets/check-sets.js';
@@ -22,8 +27,15 @@ import type { CheckedCopy, CopyRole } from './verification/checked-copy.js';
 import { countCopies, verifyResults, type VerifySpec } from './verification/verify-results.js';
 import { ChangeBell } from './watch/change-bell.js';
 import { watchResults, type WatchEvent, type WatchSpec } from './watch/watch-results.js';
-import type { ListOptions, LoadedResult, LoadOptions, NewResult, SaveOptions } from './whole-results.js';
-import { listWholeResults, loadWholeResult, saveWholeResult } from './whole-results.js';
+import type {
+  ListOptions,
+  LoadedResult,
+  LoadOptions,
+  MigrateOptions,
+  NewResult,
+  SaveOptions,
+} from './whole-results.js';
+import { listWholeResults, loadWholeResult, migrateWholeResult, saveWholeResult } from './whole-results.js';
 import { checkKey, checkMetadata, checkProblem, checkUploadId, invalid } from './validate.js';
 
 /** Opens the stores and makes the manager of them. BACKEND_LOCKED, BACKEND_UNAVAILABLE. */
@@ -39,11 +51,17 @@ export class StorageManager implements AsyncDisposable {
   private readonly volatileUploads = new WeakSet<Upload>();
   /** Each store by itself. */
   private readonly stores: Stores;
+  private readonly migrations: Migrations;
 
   constructor(private readonly composition: Composition) {
-    this.store = composition.store;
-    this.stores = composition.stores;
-    composition.parts?.outbox.start();
+    const { store, stores, parts } = composition;
+    this.store = store;
+    this.stores = stores;
+    this.migrations = new Migrations(stores, parts?.mirroring ?? new Mirroring(), () => {
+      this.bell.ring();
+      parts?.outbox.ring();
+    });
+    parts?.outbox.start();
   }
 
   /**
@@ -63,6 +81,15 @@ export class StorageManager implements AsyncDisposable {
   /** Lists results, without their rows. */
   listResults(options: ListOptions = {}): AsyncIterable<Result> {
     return listWholeResults(this, options);
+  }
+
+  /**
+   * Moves a result from one store to another, or copies it: verified before the source goes. The same again goes on, and may be
+   * said again. RESULT_NOT_FOUND, NO_SECONDARY, VOLATILE_TARGET, REVISION_MISMATCH, RESULT_CORRUPT.
+   * @example await manager.migrateResult('run_001', { from: 'cache', to: 'primary' });
+   */
+  migrateResult(key: string, options: MigrateOptions): Promise<Result> {
+    return migrateWholeResult(this, key, options);
   }
 
   /** Whether an upload's acks mean stable storage. */
@@ -249,7 +276,22 @@ export class StorageManager implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<number> {
     checkKey(key);
-    return removeCopy(this.stores, key, role, expectedRevision, signal);
+    return this.migrations.inTurn(key, signal, () => removeCopy(this.stores, key, role, expectedRevision, signal));
+  }
+
+  /** Brings results from one store to another: see MigrateResult in the contract. */
+  migrate(spec: MigrationSpec, signal: AbortSignal): AsyncIterable<MigrationProgress> {
+    return this.migrations.migrate(spec, signal);
+  }
+
+  /** Copies to the secondary what it lacks: see ReplicateResults in the contract. */
+  bringUpToDate(prefix: string, signal: AbortSignal): AsyncIterable<UpToDateProgress> {
+    return this.migrations.bringUpToDate(prefix, signal);
+  }
+
+  /** Copies everything to the secondary, and from now on every change: see MigrateStore in the contract. */
+  migrateStore(signal: AbortSignal): AsyncIterable<StoreMigrationProgress> {
+    return this.migrations.migrateStore(signal);
   }
 
   /** Reads results again, past the cache, and checks every byte of every copy; repairs where that is asked for. NO_SECONDARY. */

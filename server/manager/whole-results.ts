@@ -8,6 +8,7 @@ import { Outcome, ReplicationMode, ResultView } from '../../proto/gen/optistore/
 import type { ListOrder, Upload } from '../backends/backend.js';
 import { allOf, allTags } from '../filter/filter.js';
 import { parseFilter } from '../filter/parse.js';
+import { StorageError } from '../errors.js';
 import type { Batch, Column } from '../rows/batch.js';
 import { schemaOf } from '../rows/batch.js';
 import { resultSetsOf, type GivenSet } from '../rows/row-numbers/given-rows.js';
@@ -19,6 +20,7 @@ import { toResult } from './result-view.js';
 import { setSelectionOf, type SetSelection } from './result-sets/read-set.js';
 import { selectionOf } from './selection.js';
 import type { StorageManager } from './storage-manager.js';
+import type { Role } from './stores.js';
 
 /** A result to save, whole. */
 export interface NewResult {
@@ -88,6 +90,15 @@ export interface ListOptions {
 }
 
 const NEVER_CANCELLED = new AbortController().signal;
+
+/** Between which stores a result goes. */
+export interface MigrateOptions {
+  readonly from: Role;
+  readonly to: Role;
+  /** Copies instead of moving. A volatile store, such as the cache, takes copies only. Default: false. */
+  readonly keepSource?: boolean;
+  readonly signal?: AbortSignal;
+}
 
 /** Saves a result whole; see StorageManager.saveResult. */
 export async function saveWholeResult(
@@ -212,4 +223,15 @@ export async function* listWholeResults(manager: StorageManager, options: ListOp
   );
   for await (const manifest of manifests) yield toResult(manifest, ResultView.BASIC);
   if (manifests.unreachable.size > 0) onUnreachable?.([...manifests.unreachable]);
+}
+
+/** Brings a result from one store to another; see StorageManager.migrateResult. */
+export async function migrateWholeResult(
+  manager: StorageManager,
+  key: string,
+  { from, to, keepSource = false, signal = NEVER_CANCELLED }: MigrateOptions,
+): Promise<Result> {
+  for await (const { copy } of manager.migrate({ what: { key }, from, to, keepSource }, signal))
+    if (copy !== undefined) return toResult(copy, ResultView.FULL);
+  throw new StorageError('INTERNAL', 'a migration ended without a result and without a failure');
 }

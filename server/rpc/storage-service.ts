@@ -25,6 +25,7 @@ import { copyStream } from './copy-result.js';
 import { getStatus } from './get-status.js';
 import { followStream, type FollowStreamOptions } from './follow-stream.js';
 import { loadStream } from './load-stream.js';
+import { migrateStoreStream, migrateStream, replicateStream } from './migration.js';
 import { pageSizeOf, isResultPlace, isUploadPlace, pageToken, placeOf } from './pages.js';
 import { resultSetHandlers } from './result-sets.js';
 import { saveStream, type SaveStreamOptions } from './save-stream.js';
@@ -83,6 +84,9 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
     },
     updateResult: (request, context) => updateResult(manager, request, context),
     ...resultSetHandlers(manager),
+    migrateResult: (request, context) => counted(migrateStream(manager, request, context)),
+    replicateResults: (request, context) => counted(replicateStream(manager, request, context)),
+    migrateStore: (_, context) => counted(migrateStoreStream(manager, context)),
     verifyResults: (request, context) => counted(verifyStream(manager, request, context)),
     watchResults: (request, context) => counted(watchStream(manager, request, context)),
     copyResult: (request, context) => counted(copyStream(manager, request, context)),

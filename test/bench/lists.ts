@@ -1,17 +1,24 @@
-/** `make bench-lists`: filtered, ordered pages of 100 in stores of many results, with their p50 and p95. */
+/** `make bench-lists`, and a part of `make bench`: filtered, ordered pages of 100 in stores of many results, with their p50 and p95. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { create } from '@bufbuild/protobuf';
+import { clone, create } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { ManifestSchema, type Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ProblemSchema, Direction, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { Outcome, ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { ListQuery, StorageBackend } from '../../server/backends/backend.js';
+import { parseConnectionString } from '../../server/backends/database/connection-string.js';
+import { Database } from '../../server/backends/database/database.js';
+import { writeResult } from '../../server/backends/database/result-rows.js';
 import { openBackend, type BackendConfig } from '../../server/backends/open-backend.js';
 import { parseFilter } from '../../server/filter/parse.js';
 import { PostgresServer } from '../backends/postgres.js';
 import { report, seconds } from './figures.js';
 
 const COUNTS = (process.env['BENCH_LISTS'] ?? '10000,100000').split(',').map(Number);
+/** What is beyond comes into a database in large transactions: saves one by one would take an hour. */
+const SAVED_COUNT_MAX = { leveldb: 100_000, database: 1000 };
 const WRITERS = 32;
 const PAGES = 40;
 const NEVER = new AbortController().signal;
@@ -25,15 +32,21 @@ const problem = create(ProblemSchema, {
   ],
 });
 
-/** One result; its tags pick one in a hundred and one in a thousand. */
+/** Each number below a million once, in an order that has nothing to do with that of the commits. */
+const valueOf = (number: number) => (number * 618_033) % 1_000_003;
+const keyOf = (number: number) => `runs/${String(number).padStart(8, '0')}`;
+/** Its tags pick one in a hundred and one in a thousand. */
+const tagsOf = (number: number) => ({ team: `t${number % 100}`, batch: `b${number % 1000}` });
+
+/** One result. */
 async function save(backend: StorageBackend, number: number): Promise<void> {
   const spec = {
-    ...{ key: `runs/${String(number).padStart(8, '0')}`, uploadId: `run-${number}`, problem, description: '' },
-    tags: { team: `t${number % 100}`, batch: `b${number % 1000}` },
+    ...{ key: keyOf(number), uploadId: `run-${number}`, problem, description: '' },
+    tags: tagsOf(number),
     ...{ attributes: undefined, expectedRevision: undefined, replication: ReplicationMode.NONE, append: false },
   };
   await using upload = await backend.openUpload(spec, NEVER);
-  const values = new Uint8Array(Float64Array.of(number, -number).buffer);
+  const values = new Uint8Array(Float64Array.of(valueOf(number), valueOf(number) + 1).buffer);
   const column = { values, offsets: undefined, validity: undefined };
   await upload.append({ firstRow: 0, rowCount: 2, columns: [column, column] });
   await upload.commit({ rowCount: 2, outcome: Outcome.FINISHED, resultSets: [] });
@@ -47,6 +60,28 @@ async function fill(backend: StorageBackend, from: number, to: number): Promise<
   await Promise.all(Array.from({ length: WRITERS }, write));
 }
 
+/** Results that are like saved ones to who asks for pages, a thousand a transaction. */
+async function fillDatabase(connection_string: string, like: Manifest, from: number, to: number): Promise<void> {
+  await using database = new Database(parseConnectionString(connection_string));
+  const startMs = Date.now();
+  for (let first = from; first < to; first += 1000) {
+    const last = Math.min(first + 1000, to);
+    await database.transact(async (connection) => {
+      for (let number = first; number < last; number++) {
+        const manifest = clone(ManifestSchema, like);
+        manifest.key = keyOf(number);
+        manifest.uploadId = `run-${number}`;
+        manifest.tags = tagsOf(number);
+        manifest.changeNumber = BigInt(number + 1);
+        manifest.commitTime = manifest.updateTime = timestampFromMs(startMs + number - from);
+        for (const column of manifest.columns) if (column.best !== undefined) column.best = valueOf(number);
+        await writeResult(database, connection, manifest);
+      }
+      await connection('store').where({ id: 1 }).update({ change_number: last, result_count: last });
+    });
+  }
+}
+
 const QUERIES: readonly [
   name: string,
   query: (count: number) => Pick<ListQuery, 'orderBy' | 'descending'> & { filter: string },
@@ -55,8 +90,8 @@ const QUERIES: readonly [
   ['newest 100 of one in 100', () => ({ filter: 'tags.team = t7', orderBy: 'commit_time', descending: true })],
   ['100 by key of one in 1,000', () => ({ filter: 'tags.batch = b7', orderBy: 'key', descending: false })],
   [
-    'newest 100 of the 1,000 best',
-    (count) => ({ filter: `best.f < ${1000 - count}`, orderBy: 'commit_time', descending: true }),
+    'newest 100 of the some 1,000 best',
+    (count) => ({ filter: `best.f < ${1_000_000_000 / count}`, orderBy: 'commit_time', descending: true }),
   ],
 ];
 
@@ -78,8 +113,20 @@ async function measure(name: string, config: BackendConfig): Promise<void> {
   let filled = 0;
   for (const count of COUNTS) {
     const from = filled;
-    const taken = await seconds(() => fill(backend, from, count));
-    report(`${name}: results saved, up to ${count.toLocaleString('en')}`, [(count - from) / taken], '/s');
+    // More than a store of this kind is meant for.
+    if (config.type !== 'database' && count > SAVED_COUNT_MAX.leveldb) break;
+    if (config.type === 'database') {
+      if (filled === 0) await fill(backend, 0, SAVED_COUNT_MAX.database);
+      await fillDatabase(
+        config.connection_string,
+        await backend.stat(keyOf(0), undefined, NEVER),
+        Math.max(from, SAVED_COUNT_MAX.database),
+        count,
+      );
+    } else {
+      const taken = await seconds(() => fill(backend, from, count));
+      report(`${name}: results saved, up to ${count.toLocaleString('en')}`, [(count - from) / taken], '/s');
+    }
     filled = count;
     for (const [what, make] of QUERIES) {
       const { filter, ...order } = make(count);

@@ -8,7 +8,7 @@ import { asText } from '../backends/runs.js';
 import { Http2Load } from './http2-load.js';
 import { RawLoad, rawLoad, saveRun } from './raw-load.js';
 import { floatRun, floats, MIXED, mixedRun } from './sample-runs.js';
-import { RawSave, TestDaemon } from './wire.js';
+import { dice, RawSave, TestDaemon } from './wire.js';
 
 const SCHEMA = schemaOf(MIXED.variables);
 
@@ -20,15 +20,6 @@ afterEach(async () => {
   channel = undefined;
   await daemon[Symbol.asyncDispose]();
 });
-
-/** Numbers from 0 up to 1, the same for the same seed, so that a failure can be seen again. */
-function dice(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 interface Ended {
   readonly acked: number;

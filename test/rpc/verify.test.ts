@@ -1,4 +1,4 @@
-import { open, readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createClient, type OptistoreClient, type StoreRole } from '../../clients/typescript/index.js';
@@ -6,16 +6,8 @@ import { Backend } from '../../proto/gen/optistore/v1/result_pb.js';
 import { VerifyState } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { all } from '../backends/runs.js';
 import { Folder, run, until } from '../cli/cli.js';
+import { flipBit } from '../manager/three-stores.js';
 import { PROBLEM, TestDaemon } from './wire.js';
-
-/** Flips a bit in the middle of the only file of a folder. */
-async function damage(folder: string): Promise<void> {
-  const [name = ''] = await readdir(folder);
-  await using file = await open(join(folder, name), 'r+');
-  const at = Math.floor((await file.stat()).size / 2);
-  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, at);
-  await file.write(Buffer.of((buffer[0] ?? 0) ^ 1), 0, 1, at);
-}
 
 /** Saves rows of PROBLEM. */
 async function save(client: OptistoreClient, key: string, rowCount: number): Promise<void> {
@@ -54,7 +46,7 @@ test('verify reads every byte past the cache, and tells which result does not ch
     ) as string,
   });
 
-  await damage(join(daemon.folder, 'data', 'segments'));
+  await flipBit(join(daemon.folder, 'data', 'segments'));
   expect(await verified()).toEqual([
     ['empty', VerifyState.OK],
     ['large', VerifyState.CORRUPT],
@@ -93,7 +85,7 @@ describe('with a secondary', { timeout: 60_000 }, () => {
     await save(client, 'large', 20_000);
     await save(client, 'small', 3);
     const verify = (...flags: string[]) => run(['verify', ...flags, '--server', daemon.address]);
-    await damage(segmentsOf(folder, 'primary'));
+    await flipBit(segmentsOf(folder, 'primary'));
     const told = (await all(client.verifyResults())).map(({ key, backend, state }) => [key, backend, state]);
     expect(told).toEqual([
       ['large', Backend.PRIMARY, VerifyState.CORRUPT],
@@ -107,7 +99,7 @@ describe('with a secondary', { timeout: 60_000 }, () => {
     expect(healed).toMatchObject({ state: VerifyState.REPAIRED, backend: Backend.PRIMARY, revision: 1n });
     expect(await verify()).toMatchObject({ code: 0 });
 
-    await damage(segmentsOf(folder, 'secondary'));
+    await flipBit(segmentsOf(folder, 'secondary'));
     const { code, stdout } = await verify('--repair', '--json');
     expect(code).toBe(0);
     const lines = stdout
@@ -152,7 +144,7 @@ describe('with a secondary', { timeout: 60_000 }, () => {
     await using daemon = await TestDaemon.startWith({ ...bothIn(folder), scrub_interval: '200ms' });
     await using client = createClient({ address: daemon.address });
     await save(client, 'large', 20_000);
-    await damage(segmentsOf(folder, 'primary'));
+    await flipBit(segmentsOf(folder, 'primary'));
     const { scrub } = await until(
       () => client.getStatus(),
       (status) =>

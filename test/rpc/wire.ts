@@ -77,6 +77,15 @@ export async function nextMillisecond(): Promise<void> {
   while (Date.now() === now) await immediate();
 }
 
+/** Numbers from 0 up to 1, the same for the same seed, so that a failure can be seen again. */
+export function dice(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
 type Message = MessageInitShape<typeof SaveResultRequestSchema>['message'];
 
 /** A raw SaveResult stream, to say what no client would. */

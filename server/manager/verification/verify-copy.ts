@@ -20,7 +20,7 @@ export interface ReadCopy {
  * the result's. What does not check is the copy's fault; that it can't be reached, or was removed, is an error.
  */
 export async function verifyCopy(
-  store: StorageBackend,
+  store: Pick<StorageBackend, 'read'>,
   manifest: Manifest,
   pace: Pace,
   signal: AbortSignal,

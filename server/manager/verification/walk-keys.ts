@@ -40,6 +40,30 @@ async function pageBehind(
   return page;
 }
 
+/** Keys of a store's results whose entries do not check, in order. `changes` passes them over. */
+export async function* damagedKeysOf(
+  store: StorageBackend,
+  prefix: string,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
+  for (let after = ''; ;) {
+    const order = { prefix, filter: undefined, orderBy: 'key' as const, descending: false };
+    const place = after === '' ? {} : { after: { key: after, time: 0n } };
+    try {
+      for await (const { key } of store.list({ ...order, ...place }, signal)) {
+        throwIfCancelled(signal);
+        after = key;
+      }
+      return;
+    } catch (error) {
+      const damaged = damagedKeyOf(error);
+      if (damaged === undefined || compareKeys(damaged, after) <= 0) throw error;
+      yield damaged;
+      after = damaged;
+    }
+  }
+}
+
 /** Two ordered lists of keys as one; what both have, once. */
 export async function* mergedKeys(a: AsyncIterable<string>, b: AsyncIterable<string>): AsyncGenerator<string> {
   const [left, right] = [a[Symbol.asyncIterator](), b[Symbol.asyncIterator]()];
