@@ -103,6 +103,9 @@ export const FILTER_DEPTH_MAX = 50;
 /** Who watches looks this often for changes that other daemons made, and hears this often that nothing has happened. */
 export const WATCH_POLL_MS = 1000;
 export const WATCH_HEARTBEAT_MS = 15_000;
+/** Who follows an upload looks this often for rows whose stream is at another daemon, and hears this often that none came. */
+export const FOLLOW_POLL_MS = 1000;
+export const FOLLOW_HEARTBEAT_MS = 15_000;
 /** The first check of everything that is stored begins so long after the start, or after `scrub_interval` where that is shorter. */
 export const SCRUB_FIRST_MS_MAX = 3_600_000;
 /** A store that failed so often on end is taken for dead: the next call is not worth its time-out … */

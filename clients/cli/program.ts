@@ -109,8 +109,15 @@ function addRows(add: Add): void {
     .option('--set <name>', 'only the rows of this result set; --rows counts positions in it')
     .option('--from <store>', 'only from this store: primary, secondary or cache', storeRole)
     .option('--revision <n>', 'this revision', revision)
+    .option('--follow', 'print the rows of a save in progress as they are acked, until it is committed')
+    .option('--upload-id <id>', 'with --follow: this save (default: the one of the key that was opened last)')
     .option(...SERVER)
-    .action((key: string, flags: LoadFlags) => load(key, flags));
+    .action((key: string, flags: LoadFlags, command: Command) => {
+      if (flags.uploadId !== undefined && !flags.follow) command.error('error: --upload-id goes with --follow');
+      if (flags.follow && ('revision' in flags || 'set' in flags || 'from' in flags || flags.rows?.[1] !== undefined))
+        command.error('error: --revision, --set, --from and an end of --rows do not go with --follow');
+      return load(key, flags);
+    });
 }
 
 /** Named subsets of a result's rows. */

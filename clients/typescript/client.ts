@@ -27,7 +27,6 @@ import {
   GetStatusRequestSchema,
   ListResultsRequestSchema,
   ListUploadsRequestSchema,
-  LoadResultRequestSchema,
   MigrateStoreRequestSchema,
   ReplicateResultsRequestSchema,
   PutResultSetRequestSchema,
@@ -38,6 +37,7 @@ import {
 import { rowNumbersOf, type GivenRows } from '../../server/rows/row-numbers/given-rows.js';
 import { Channel } from './channel.js';
 import { OptistoreError } from './errors.js';
+import { loadRequest, type LoadOptions } from './load-options.js';
 import { migrationRequest, type Migrated, type MigrationOptions } from './migration.js';
 import { backendOf, type StoreRole } from './store-roles.js';
 import { watchEvents, type WatchOptions } from './watch.js';
@@ -65,20 +65,6 @@ export interface SaveOptions extends WriterEvents {
   readonly replicate?: boolean | 'sync';
   /** `cache`: kept in memory alone until it is migrated or deleted. Default: primary. */
   readonly to?: 'primary' | 'cache';
-}
-
-/** What to load. */
-export interface LoadOptions {
-  /** Names, in the order wanted. Default: all. */
-  readonly columns?: readonly string[];
-  /** From the first, to before the second. Default: all. */
-  readonly rows?: readonly [first: number, end?: number];
-  readonly revision?: bigint;
-  readonly maxBatchBytes?: number;
-  /** Only the rows of this set; `rows` then counts positions in it. */
-  readonly resultSet?: string;
-  /** Only from this store. Default: whichever can serve it, the cache first. */
-  readonly from?: StoreRole;
 }
 
 /** Which copies of a result are deleted. */
@@ -196,20 +182,13 @@ export class OptistoreClient implements AsyncDisposable {
     return new ResultWriter(this.channel, open, options, this.retryMs).begin();
   }
 
-  /** Loads rows. */
+  /**
+   * Loads rows.
+   * @example
+   * for await (const { firstRow, rowCount } of client.load('runs/1', { follow: true })) console.log(firstRow + rowCount);
+   */
   load(key: string, options: LoadOptions = {}): ResultReader {
-    const [first, end] = options.rows ?? [];
-    const request = create(LoadResultRequestSchema, {
-      key,
-      columns: [...(options.columns ?? [])],
-      maxBatchBytes: options.maxBatchBytes ?? 0,
-      backend: backendOf(options.from),
-      ...(first !== undefined && { firstRow: BigInt(first) }),
-      ...(end !== undefined && { rowCount: BigInt(Math.max(end - (first ?? 0), 0)) }),
-      ...(options.revision !== undefined && { revision: options.revision }),
-      ...(options.resultSet !== undefined && { resultSet: checkSetName(options.resultSet) }),
-    });
-    return new ResultReader(this.channel, request, this.retryMs);
+    return new ResultReader(this.channel, loadRequest(key, options), this.retryMs, options);
   }
 
   /** A result's metadata. */
@@ -373,12 +352,6 @@ export class OptistoreClient implements AsyncDisposable {
     this.close();
     return Promise.resolve();
   }
-}
-
-/** An empty name would be no set at all, and load every row. */
-function checkSetName(name: string): string {
-  if (name === '') throw new RangeError('a result set has a name; leave resultSet out to load all rows');
-  return name;
 }
 
 function modeOf(replicate: SaveOptions['replicate']): ReplicationMode {

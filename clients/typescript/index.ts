@@ -5,16 +5,16 @@ export type {
   CopyOptions,
   DeleteOptions,
   ListOptions,
-  LoadOptions,
   ResultChanges,
   SaveOptions,
   SetContent,
   SetOptions,
   VerifyOptions,
 } from './client.js';
+export type { LoadOptions } from './load-options.js';
 export { OptistoreError } from './errors.js';
 export type { Migrated, MigrationOptions } from './migration.js';
-export { ResultReader, type LoadedBatch } from './reader.js';
+export { ResultReader, type LoadedBatch, type ReaderEvents } from './reader.js';
 export type { StoreRole } from './store-roles.js';
 export type { WatchOptions } from './watch.js';
 export { ResultWriter, type WriterEvents } from './writer.js';

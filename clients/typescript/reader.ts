@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
+import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { RowBatch } from '../../proto/gen/optistore/v1/rows_pb.js';
 import type {
   LoadHeader,
@@ -33,19 +34,30 @@ interface RawBatch {
   readonly rowNumbers: Uint8Array | undefined;
 }
 
-/** A load: iterate it once, batch by batch, or take `toColumns()`. A connection that breaks is made again, and the load goes on where it was. */
+/** What happens to a reader, for those who want to know. */
+export interface ReaderEvents {
+  /** The stream broke and is about to be opened again. */
+  onReconnect?(error: OptistoreError): void;
+}
+
+/**
+ * A load: iterate it once, batch by batch, or take `toColumns()`. A connection that breaks is made again, and the load goes
+ * on where it was. One that follows a save gives rows as they are acked, and ends with its commit.
+ */
 export class ResultReader implements AsyncIterable<LoadedBatch> {
+  /** Of a save that is followed: what it was committed as, once the iteration has come to its end. */
+  committed: Result | undefined;
   private readonly headerKnown: Promise<LoadHeader>;
   private resolveHeader: (header: LoadHeader) => void = () => undefined;
   private rejectHeader: (error: unknown) => void = () => undefined;
   private known: LoadHeader | undefined;
   private nextRow: bigint | undefined;
   private end: bigint | undefined;
-
   constructor(
     private readonly channel: Channel,
     private readonly request: LoadResultRequest,
     private readonly retryMs: number,
+    private readonly events: ReaderEvents = {},
   ) {
     this.headerKnown = new Promise((resolve, reject) => {
       this.resolveHeader = resolve;
@@ -98,16 +110,14 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
     const backoff = new Backoff(this.retryMs);
     for (;;) {
       try {
-        for await (const batch of this.stream()) {
-          backoff.succeeded();
-          yield batch;
-        }
+        for await (const batch of this.stream(() => backoff.succeeded())) yield batch;
         return;
       } catch (thrown) {
         const error = toOptistoreError(thrown, this.channel.address);
         try {
           // Before the header nothing is under way: the caller is told at once.
-          if (!error.isRetryable || this.known === undefined) throw error;
+          if (this.known === undefined || !(error.isRetryable || this.isForgotten(error))) throw error;
+          this.events.onReconnect?.(error);
           await backoff.failed(error);
         } catch (final) {
           this.rejectHeader(final);
@@ -117,26 +127,42 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
     }
   }
 
+  /** An upload without a durable row is forgotten with its daemon; its writer opens it again. */
+  private isForgotten({ reason }: OptistoreError): boolean {
+    const hadNoRows = this.known?.result?.rowCount === 0n && this.nextRow === this.known.firstRow;
+    return this.request.follow && reason === 'UPLOAD_NOT_FOUND' && hadNoRows;
+  }
+
   /** One call, from the row where the last one stopped. */
-  private async *stream(): AsyncGenerator<RawBatch> {
+  private async *stream(succeeded: () => void): AsyncGenerator<RawBatch> {
     const call = this.channel.load(this.remaining());
     let isWhole = false;
     try {
       for await (const { message } of call as AsyncIterable<LoadResultResponse>) {
         if (message.case === 'header') this.begin(message.value);
-        else if (message.case === 'batch') yield this.take(message.value);
-        else if (message.case === 'trailer') isWhole = true;
+        else if (message.case === 'trailer') {
+          isWhole = true;
+          this.committed = message.value.result;
+        } else if (message.case === 'batch') {
+          succeeded();
+          // Of a save that is followed, a batch without rows is a sign of life.
+          if (message.value.rowCount > 0 || !this.request.follow) yield this.take(message.value);
+        }
       }
     } finally {
       call.cancel();
     }
-    if (!isWhole || this.nextRow !== this.end) {
+    if (!isWhole || (!this.request.follow && this.nextRow !== this.end)) {
       throw new OptistoreError('The load ended before its last row.', status.UNAVAILABLE, undefined, {});
     }
   }
 
   private remaining(): LoadResultRequest {
     if (this.known === undefined || this.nextRow === undefined || this.end === undefined) return this.request;
+    if (this.request.follow) {
+      const uploadId = this.known.result?.uploadId ?? this.request.uploadId;
+      return create(LoadResultRequestSchema, { ...this.request, uploadId, firstRow: this.nextRow });
+    }
     const revision = this.known.result?.revision;
     return create(LoadResultRequestSchema, {
       ...this.request,

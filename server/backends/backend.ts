@@ -28,6 +28,12 @@ export interface StorageBackend extends AsyncDisposable {
   /** Uploads that are not committed, in order of id, after `after` (exclusive) where given. */
   uploads(query: { prefix: string; after?: string }, signal: AbortSignal): AsyncIterable<UploadState>;
 
+  /**
+   * An upload as it is now, with the rows that are durable; whoever has its stream, another process too, is not
+   * disturbed. One that was committed gives its result. UPLOAD_NOT_FOUND, UPLOAD_ABORTED, UPLOAD_EXPIRED.
+   */
+  viewUpload(uploadId: string, signal: AbortSignal): Promise<UploadView>;
+
   /** Removes an upload and its rows. UPLOAD_NOT_FOUND, UPLOAD_COMMITTED. Aborted already: does nothing. */
   abortUpload(uploadId: string, signal: AbortSignal): Promise<void>;
 
@@ -198,6 +204,21 @@ export interface UploadState {
   readonly expireTimeMs: number | undefined;
   readonly hasStream: boolean;
 }
+
+/** An upload as it was when it was looked at. */
+export type UploadView =
+  | {
+      readonly state: 'open';
+      /** What a commit would make of it: `rowCount` are the rows that are durable. Without revision, commit and columns. */
+      readonly manifest: Manifest;
+      /**
+       * Streams rows that are durable, those of a base too, from `firstRow` on, in row order and in whatever pieces are
+       * stored; every buffer's checksum was verified. Pulled, as StorageBackend.read. Ends behind the last row of
+       * `manifest`, or before it where the upload has changed hands or ended meanwhile: look again. RESULT_CORRUPT.
+       */
+      read(selection: Pick<Selection, 'columns' | 'firstRow'>, signal: AbortSignal): AsyncIterable<Batch>;
+    }
+  | { readonly state: 'committed'; readonly manifest: Manifest };
 
 /** What a backend promises. */
 export interface Capabilities {

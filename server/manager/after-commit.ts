@@ -6,8 +6,22 @@ export function afterCommit(upload: Upload, act: (manifest: Manifest) => Manifes
   return withCommit(upload, async (spec) => act(await upload.commit(spec)));
 }
 
+/** An upload after each of whose syncs something is done; all else is the upload's own. */
+export function afterSync(upload: Upload, act: () => void): Upload {
+  const sync = async () => {
+    const durable = await upload.sync();
+    act();
+    return durable;
+  };
+  return withWays(upload, { sync, commit: (spec) => upload.commit(spec) });
+}
+
 /** An upload that is committed in another way; all else is the upload's own. */
 export function withCommit(upload: Upload, commit: (spec: CommitSpec) => Promise<Manifest>): Upload {
+  return withWays(upload, { sync: () => upload.sync(), commit });
+}
+
+function withWays(upload: Upload, ways: Pick<Upload, 'sync' | 'commit'>): Upload {
   return {
     get uploadId() {
       return upload.uploadId;
@@ -34,8 +48,7 @@ export function withCommit(upload: Upload, commit: (spec: CommitSpec) => Promise
       return upload.durableRowCount;
     },
     append: (batch) => upload.append(batch),
-    sync: () => upload.sync(),
-    commit,
+    ...ways,
     [Symbol.asyncDispose]: () => upload[Symbol.asyncDispose](),
   };
 }

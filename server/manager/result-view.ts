@@ -25,6 +25,18 @@ export function toResult(manifest: Manifest, view: ResultView): Result {
   });
 }
 
+/** What callers see of an upload that is, or was as they began to follow it, in progress; `manifest`: what it is so far, or became. */
+export function toUploadingResult(manifest: Manifest): Result {
+  const { key, tags, rowCount, sizeBytes, uploadId, description, problem, attributes, createTime } = manifest;
+  return create(ResultSchema, {
+    ...{ key, tags, rowCount, sizeBytes, uploadId, description },
+    state: ResultState.UPLOADING,
+    ...(problem && { problem }),
+    ...(attributes && { attributes }),
+    ...(createTime && { createTime }),
+  });
+}
+
 /** Whether the rows of all sets fit into an answer, beside a problem that a load's header has twice. */
 function showsRows({ resultSets, problem }: Manifest): boolean {
   if (resultSets.length === 0) return true;

@@ -35,6 +35,11 @@ export function inRole(role: Role, backend: StorageBackend, breaker: CircuitBrea
     capabilities: backend.capabilities,
     openUpload: (spec, signal) => guarded(() => backend.openUpload(spec, signal)),
     uploads: (query, signal) => guardedStream(backend.uploads(query, signal)),
+    async viewUpload(uploadId, signal) {
+      const view = await guarded(() => backend.viewUpload(uploadId, signal));
+      if (view.state === 'committed') return view;
+      return { ...view, read: (selection, reading) => guardedStream(view.read(selection, reading)) };
+    },
     abortUpload: (uploadId, signal) => guarded(() => backend.abortUpload(uploadId, signal)),
     stat: (key, revision, signal) => guarded(() => backend.stat(key, revision, signal)),
     read: (manifest, selection, signal) =>

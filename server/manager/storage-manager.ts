@@ -4,7 +4,7 @@ import { ReplicationMode, type Result, type ResultSet } from '../../proto/gen/op
 import type { ListQuery, Upload, UploadSpec, UploadState } from '../backends/backend.js';
 import { StorageError } from '../errors.js';
 import type { Selection } from '../rows/select.js';
-import { afterCommit } from './after-commit.js';
+import { afterCommit, afterSync } from './after-commit.js';
 import type { CacheStats } from './cache/result-cache.js';
 import { compose, type Composition, type ManagerConfig } from './compose.js';
 import type { PinnedStore } from './decorators/pinned.js';
@@ -18,6 +18,8 @@ import { placementsOf, removeCopy, type PlacedCopy } from './placements.js';
 import { checkNewSet, putSet, removeSet, type NewSet } from './result-sets/change-sets.js';
 import { checkNewResultSets, checkTotals } from './result-sets/check-sets.js';
 import { readSet, type ServedSet, type SetSelection } from './result-sets/read-set.js';
+import { followUpload, type FollowedUpload, type FollowSpec } from './follow/follow-upload.js';
+import { UploadBells } from './follow/upload-bells.js';
 import { ServedRows } from './served-rows.js';
 import { statusOf, type ManagerStatus } from './status.js';
 import { storeOf, type Role, type Stores } from './stores.js';
@@ -44,6 +46,7 @@ export async function createStorageManager(config: ManagerConfig = {}): Promise<
 /** The one interface to all stores. Bad input ends here. */
 export class StorageManager implements AsyncDisposable {
   private readonly bell = new ChangeBell();
+  private readonly uploadBells = new UploadBells();
   private readonly store: PinnedStore;
   private readonly volatileUploads = new WeakSet<Upload>();
   /** Each store by itself. */
@@ -104,8 +107,10 @@ export class StorageManager implements AsyncDisposable {
     if (spec.problem !== undefined) checkProblem(spec.problem);
     checkMetadata(spec.tags, spec.description, spec.attributes);
     const opened = await this.openIn(role, { ...spec, replication: this.replicationOf(spec, role) }, signal);
-    const upload = afterCommit(opened, (manifest) => {
+    const tellRows = () => this.uploadBells.ring(spec.uploadId);
+    const upload = afterCommit(afterSync(opened, tellRows), (manifest) => {
       this.bell.ring();
+      tellRows();
       return manifest;
     });
     if (this.store.isVolatile(opened)) this.volatileUploads.add(upload);
@@ -150,6 +155,13 @@ export class StorageManager implements AsyncDisposable {
     return taken;
   }
 
+  /** Follows a save in progress to its result: see LoadResultRequest.follow, and `followUpload` for how it fails. */
+  async followUpload(spec: FollowSpec, signal: AbortSignal): Promise<FollowedUpload> {
+    checkKey(spec.key);
+    if (spec.uploadId !== undefined) checkUploadId(spec.uploadId);
+    return followUpload(this.store, this.composition.origins, this.uploadBells, spec, signal);
+  }
+
   /** What happens, from an event on: see WatchResults in the contract. EVENTS_EXPIRED. */
   watch(spec: WatchSpec, signal: AbortSignal): AsyncIterable<WatchEvent> {
     return watchResults(this.store, this.bell, spec, signal);
@@ -164,6 +176,7 @@ export class StorageManager implements AsyncDisposable {
   async abortUpload(uploadId: string, signal: AbortSignal): Promise<void> {
     checkUploadId(uploadId);
     await this.store.abortUpload(uploadId, signal);
+    this.uploadBells.ring(uploadId);
   }
 
   /**

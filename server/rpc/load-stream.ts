@@ -25,6 +25,7 @@ export async function* loadStream(
   request: LoadResultRequest,
   context: CallContext,
 ): AsyncGenerator<LoadResultResponse> {
+  if (request.uploadId !== '') throw invalid('upload_id goes with follow; a result is loaded by its key and revision');
   const batchBytesMax = checkBatchBytes(request.maxBatchBytes);
   // Numbers beyond 2^53 are not exact as such, but beyond any row and revision that there is.
   const revision = request.revision === undefined ? undefined : Number(request.revision);
@@ -137,7 +138,8 @@ function* cutForWire(schema: Schema, { batch, rowNumbers }: LoadedRows, bytesMax
   }
 }
 
-function checkBatchBytes(asked: number): number {
+/** The size of a load's batches: the default for 0. REQUEST_INVALID out of bounds. */
+export function checkBatchBytes(asked: number): number {
   if (asked === 0) return LOAD_BATCH_BYTES_DEFAULT;
   if (asked >= LOAD_BATCH_BYTES_MIN && asked <= LOAD_BATCH_BYTES_MAX) return asked;
   throw invalid(`max_batch_bytes is ${asked}; 0 or ${LOAD_BATCH_BYTES_MIN} to ${LOAD_BATCH_BYTES_MAX} is possible`);

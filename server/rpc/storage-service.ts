@@ -23,6 +23,7 @@ import { toResult } from '../manager/result-view.js';
 import { roleOf, toBackend, toUpload } from './convert.js';
 import { copyStream } from './copy-result.js';
 import { getStatus } from './get-status.js';
+import { followStream, type FollowStreamOptions } from './follow-stream.js';
 import { loadStream } from './load-stream.js';
 import { migrateStoreStream, migrateStream, replicateStream } from './migration.js';
 import { pageSizeOf, isResultPlace, isUploadPlace, pageToken, placeOf } from './pages.js';
@@ -34,7 +35,7 @@ import { verifyStream } from './verify-results.js';
 import { watchStream } from './watch-results.js';
 
 /** What the service is told by the daemon. */
-export interface ServiceOptions extends SaveStreamOptions {
+export interface ServiceOptions extends SaveStreamOptions, FollowStreamOptions {
   readonly version: string;
   readonly startTime: Date;
 }
@@ -52,7 +53,10 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
   };
   return {
     saveResult: (requests, context) => counted(saveStream(manager, requests, context, options)),
-    loadResult: (request, context) => counted(loadStream(manager, request, context)),
+    loadResult: (request, context) =>
+      counted(
+        request.follow ? followStream(manager, request, context, options) : loadStream(manager, request, context),
+      ),
     async getResult(request, { signal }) {
       const manifest = await manager.stat(request.key, undefined, signal);
       const view = request.view === ResultView.UNSPECIFIED ? ResultView.FULL : request.view;

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import type { ListQuery, StorageBackend } from '../../server/backends/backend.js';
-import { all, asText, commit, lineRows, load, RUNNING, save, uploadSpec } from './runs.js';
+import { schemaOf } from '../../server/rows/batch.js';
+import { gatherBatches } from '../../server/rows/gather.js';
+import { all, asText, commit, LINE, lineRows, load, RUNNING, save, uploadSpec } from './runs.js';
 
 /** A backend that several processes may share, as its own tests open it. */
 export interface SharedBackend extends StorageBackend {
@@ -65,6 +67,40 @@ export function sharedPromises(open: OpenTwo): void {
     expect(taken.lost.reason).toMatchObject({ reason: 'UPLOAD_TAKEN_OVER' });
     expect(aborted.lost.reason).toMatchObject({ reason: 'UPLOAD_ABORTED' });
     expect([kept.lost.aborted, second.lost.aborted]).toEqual([false, false]);
+  });
+
+  test('an upload whose stream is at one daemon is followed at the other, over a takeover, to its commit or its end', async () => {
+    await using daemons = await open();
+    const { a, b } = daemons;
+    const rowsAt = async (backend: StorageBackend, id: string, firstRow: number) => {
+      const view = await backend.viewUpload(id, RUNNING);
+      if (view.state !== 'open') throw new Error(`upload ${id} is ${view.state}`);
+      const batches = await all(view.read({ columns: [0, 1], firstRow }, RUNNING));
+      return batches.length === 0 ? undefined : asText(gatherBatches(schemaOf(LINE.variables), batches));
+    };
+    {
+      await using upload = await a.openUpload(uploadSpec('k', 'u'), RUNNING);
+      await upload.append(lineRows(0, 10));
+      expect(await rowsAt(b, 'u', 0)).toBeUndefined();
+      await upload.sync();
+      expect(await rowsAt(b, 'u', 0)).toEqual(asText(lineRows(0, 10)));
+      await upload.append(lineRows(10, 100_000));
+      for (let row = 100_010; row < 100_100; row++) await upload.append(lineRows(row, 1));
+      await upload.sync();
+      expect(await rowsAt(b, 'u', 5)).toEqual(asText(lineRows(5, 100_095)));
+    }
+    await using upload = await b.openUpload(uploadSpec('k', 'u'), RUNNING);
+    expect(await rowsAt(a, 'u', 99_990)).toEqual(asText(lineRows(99_990, 110)));
+    await upload.append(lineRows(100_100, 10));
+    await upload.sync();
+    for (const backend of [a, b]) expect(await rowsAt(backend, 'u', 7)).toEqual(asText(lineRows(7, 100_103)));
+    const { revision, rowCount } = await commit(upload);
+    expect(await a.viewUpload('u', RUNNING)).toMatchObject({ state: 'committed', manifest: { revision, rowCount } });
+    await using given = await a.openUpload(uploadSpec('k', 'given-up'), RUNNING);
+    await given.append(lineRows(0, 10));
+    await given.sync();
+    await a.abortUpload('given-up', RUNNING);
+    await expect(rowsAt(b, 'given-up', 0)).rejects.toMatchObject({ reason: 'UPLOAD_ABORTED' });
   });
 
   test('an upload that one daemon has open is listed by the other, and does not expire there', async () => {

@@ -2,6 +2,7 @@ import { describe } from 'vitest';
 import type { StorageBackend } from '../../server/backends/backend.js';
 import { annotationPromises, appendPromises, changePromises, durableChangePromises } from './suite-changes.js';
 import { copyPromises } from './suite-copies.js';
+import { followingPromises, durableFollowingPromises } from './suite-following.js';
 import { deletionPromises, listPromises, revisionPromises } from './suite-results.js';
 import { rowPromises } from './suite-rows.js';
 import { durabilityPromises, uploadPromises } from './suite-uploads.js';
@@ -40,7 +41,9 @@ export function backendSuite(name: string, open: OpenBackend, promises: SuitePro
   describe(`${name}: appends`, () => appendPromises(open));
   describe(`${name}: copies and moves`, () => copyPromises(open));
   describe(`${name}: changes`, () => changePromises(open, promises.replicates === true));
+  describe(`${name}: uploads that are followed`, () => followingPromises(open));
   if (!promises.durable) return;
+  describe(`${name}: durability of uploads that are followed`, () => durableFollowingPromises(open));
   describe(`${name}: durability`, () => durabilityPromises(open));
   describe(`${name}: durability of changes`, () => durableChangePromises(open));
 }

@@ -51,6 +51,54 @@ describe('SIGKILL of the daemon', () => {
   });
 });
 
+describe('a client that follows a save', () => {
+  test('goes on by itself over SIGKILLs of the daemon, row by row, to the commit', async () => {
+    await using daemon = await TestDaemon.start();
+    await using client = createClient({ address: daemon.address, retryMs: 30_000 });
+    const writer = await client.save('followed', PROBLEM, { uploadId: 'u' });
+    const labels: unknown[] = [];
+    let reconnects = 0;
+    const load = client.load('followed', { follow: true, onReconnect: () => reconnects++ });
+    const following = (async () => {
+      for await (const batch of load) {
+        expect(batch.firstRow).toBe(labels.length);
+        for (let i = 0; i < batch.rowCount; i++) labels.push(batch.columns['label']?.values[i]);
+      }
+    })();
+    await load.header();
+    for (let row = 0; row < 3000; row += 100) {
+      await writer.append(columnsOf(row, 100));
+      if (row % 1000 !== 500) continue;
+      // Before a row, and between rows, that anyone has seen.
+      await daemon.process.stop('SIGKILL');
+      await daemon.restart();
+    }
+    const result = await writer.commit();
+    await following;
+    expect(labels).toEqual(columnsOf(0, 3000).label);
+    expect(load.committed).toEqual(result);
+    expect(reconnects).toBeGreaterThanOrEqual(3);
+  });
+
+  test('is told at once when there is nothing to follow, and that a save was given up', async () => {
+    await using daemon = await TestDaemon.start();
+    await using client = createClient({ address: daemon.address, retryMs: 30_000 });
+    const nothing = client.load('nothing', { follow: true }).toColumns();
+    await expect(nothing).rejects.toMatchObject({ reason: 'UPLOAD_NOT_FOUND' });
+    const writer = await client.save('k', PROBLEM, { uploadId: 'u' });
+    await writer.append(columnsOf(0, 10));
+    await writer.flush();
+    const load = client.load('k', { follow: true, uploadId: 'u', columns: ['x'], rows: [4] });
+    const batches = load[Symbol.asyncIterator]();
+    const first = await batches.next();
+    expect(first.value).toMatchObject({ firstRow: 4, rowCount: 6, columns: { x: { values: columnsOf(4, 6).x } } });
+    const next = batches.next();
+    await client.abortUpload('u');
+    await expect(next).rejects.toMatchObject({ reason: 'UPLOAD_ABORTED' });
+    expect(load.committed).toBeUndefined();
+  });
+});
+
 describe('SIGTERM of the daemon', () => {
   test('and a start anew go unnoticed by a client that saves', async () => {
     await using daemon = await TestDaemon.start();

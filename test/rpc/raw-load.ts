@@ -4,7 +4,7 @@ import type { ClientReadableStream } from '@grpc/grpc-js';
 import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { RowBatch } from '../../proto/gen/optistore/v1/rows_pb.js';
-import type { LoadHeader, LoadResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { LoadHeader, LoadResultResponse, LoadTrailer } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { LoadResultRequestSchema, LoadResultResponseSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { Channel } from '../../clients/typescript/channel.js';
 import { toOptistoreError, type OptistoreError } from '../../clients/typescript/errors.js';
@@ -28,7 +28,7 @@ export class RawLoad {
   /** Sizes of the messages with batches. */
   readonly messageBytes: number[] = [];
   header: LoadHeader | undefined;
-  trailerRowCount: bigint | undefined;
+  trailer: LoadTrailer | undefined;
 
   constructor(
     private readonly channel: Channel,
@@ -51,7 +51,7 @@ export class RawLoad {
     const { message } = next.value;
     this.cases.push(message.case ?? 'empty');
     if (message.case === 'header') this.header = message.value;
-    if (message.case === 'trailer') this.trailerRowCount = message.value.rowCount;
+    if (message.case === 'trailer') this.trailer = message.value;
     if (message.case === 'batch') {
       this.batches.push(message.value);
       this.messageBytes.push(toBinary(LoadResultResponseSchema, next.value).byteLength);
@@ -63,6 +63,10 @@ export class RawLoad {
   async toEnd(): Promise<this> {
     while (await this.step());
     return this;
+  }
+
+  get trailerRowCount(): bigint | undefined {
+    return this.trailer?.rowCount;
   }
 
   /** The error that it ends with. */

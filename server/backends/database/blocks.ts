@@ -26,6 +26,8 @@ interface BlockRow {
   readonly is_loose: boolean | number;
 }
 
+const BLOCK_COLUMNS = ['first_row', 'row_count', 'header_bytes', 'block_bytes', 'is_loose'] as const;
+
 /** Writes a block; gives it, and the CRC-32 of each column's values. */
 export async function writeBlock(
   connection: Connection,
@@ -55,11 +57,15 @@ export async function blocksOf(
     .andWhere('first_row', '<', toRow)
     .andWhereRaw('first_row + row_count > ?', [fromRow])
     .orderBy('first_row')
-    .select<BlockRow[]>('first_row', 'row_count', 'header_bytes', 'block_bytes', 'is_loose');
-  return rows.map((row) => ({
+    .select<BlockRow[]>(...BLOCK_COLUMNS);
+  return rows.map(storedBlock);
+}
+
+function storedBlock(row: BlockRow): StoredBlock {
+  return {
     ...{ firstRow: Number(row.first_row), rowCount: Number(row.row_count) },
     ...{ headerBytes: row.header_bytes, blockBytes: row.block_bytes, isLoose: Boolean(row.is_loose) },
-  }));
+  };
 }
 
 /** Reads a block whole. RESULT_CORRUPT. */
@@ -72,12 +78,40 @@ export async function readWholeBlock(
   const row = await connection('blocks')
     .where({ segment_id: segmentId, first_row: block.firstRow })
     .first<{ bytes: Uint8Array } | undefined>('bytes');
-  const bytes = row === undefined ? undefined : asBuffer(row.bytes);
-  const header = bytes && parseHeader(bytes, 0);
-  if (bytes === undefined || header?.entry.firstRow !== block.firstRow || header.entry.rowCount !== block.rowCount)
-    throw corrupt(`rows from ${block.firstRow}`);
+  if (row === undefined) throw corrupt(`rows from ${block.firstRow}`);
   const columns = Array.from({ length: columnCount }, (_, i) => i);
+  return decodeBlock(asBuffer(row.bytes), block, columns);
+}
+
+/** Columns of a block whose bytes are all there. RESULT_CORRUPT. */
+export function decodeBlock(bytes: Buffer, block: StoredBlock, columns: readonly number[]): Batch {
+  const header = parseHeader(bytes, 0);
+  if (header?.entry.firstRow !== block.firstRow || header.entry.rowCount !== block.rowCount)
+    throw corrupt(`rows from ${block.firstRow}`);
   return decodeColumns(header, columns, (at, byteLength) => bytes.subarray(at, at + byteLength));
+}
+
+/**
+ * The block that has a row, with its bytes where it is loose, or in any case: in one statement, as loose blocks give way to
+ * those they are gathered into. RESULT_CORRUPT where none has it.
+ */
+export async function blockAt(
+  connection: Connection,
+  segmentId: number,
+  row: number,
+  withBytes: 'of a loose one' | 'always',
+): Promise<{ block: StoredBlock; bytes: Buffer | undefined }> {
+  const found = await connection('blocks')
+    .where('segment_id', segmentId)
+    .andWhere('first_row', '<=', row)
+    .orderBy('first_row', 'desc')
+    .first<(BlockRow & { bytes: Uint8Array | null }) | undefined>(
+      ...BLOCK_COLUMNS,
+      withBytes === 'always' ? 'bytes' : connection.raw('CASE WHEN is_loose THEN bytes END AS bytes'),
+    );
+  const block = found && storedBlock(found);
+  if (block === undefined || block.firstRow + block.rowCount <= row) throw corrupt(`rows from ${row}`);
+  return { block, bytes: found?.bytes == null ? undefined : asBuffer(found.bytes) };
 }
 
 /** Streams the selected rows of a revision, one block ahead of who pulls; of its blocks only the columns asked for. */

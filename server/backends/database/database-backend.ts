@@ -13,6 +13,7 @@ import type {
   Upload,
   UploadSpec,
   UploadState,
+  UploadView,
 } from '../backend.js';
 import { annotated, deleted, movedOut } from '../revisions.js';
 import type { ReadSource } from '../uploads/copies.js';
@@ -25,6 +26,7 @@ import { EndedUploads } from './ended-uploads.js';
 import { Results, type StoreRow } from './results.js';
 import { Retention } from './retention.js';
 import { HELD_MS } from './upload-table.js';
+import { viewUpload } from './view-upload.js';
 
 /** How a database store is opened. */
 export interface DatabaseOptions {
@@ -89,6 +91,10 @@ export class DatabaseBackend implements StorageBackend {
 
   uploads(query: { prefix: string; after?: string }): AsyncIterable<UploadState> {
     return this.endedUploads.list(query);
+  }
+
+  viewUpload(uploadId: string): Promise<UploadView> {
+    return viewUpload(this.database, (...revision) => this.read(...revision), uploadId);
   }
 
   abortUpload(uploadId: string): Promise<void> {

@@ -6,7 +6,15 @@ import { StorageError, toStorageError } from '../../errors.js';
 import { REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { Batch } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
-import type { BackendStats, ListQuery, StorageBackend, Upload, UploadSpec, UploadState } from '../backend.js';
+import type {
+  BackendStats,
+  ListQuery,
+  StorageBackend,
+  Upload,
+  UploadSpec,
+  UploadState,
+  UploadView,
+} from '../backend.js';
 import { syncDirectoryOf } from '../leveldb/files.js';
 import { annotated, deleted, movedOut } from '../revisions.js';
 import { Copies, type ReadSource } from '../uploads/copies.js';
@@ -21,6 +29,7 @@ import { Retention } from './retention.js';
 import { HELD_MS } from './upload-folder.js';
 import { UploadList } from './upload-list.js';
 import type { FilesystemRows } from './upload-rows.js';
+import { UploadViews } from './upload-views.js';
 
 /** How a filesystem store is opened. */
 export interface FilesystemOptions {
@@ -86,6 +95,7 @@ export class FilesystemBackend implements StorageBackend {
   readonly capabilities = { durable: true, shared: true };
   private readonly openUploads: FilesystemUploads;
   private readonly uploadList: UploadList;
+  private readonly uploadViews: UploadViews;
   private readonly copies: Copies<FilesystemRows, Change>;
   private readonly repairs: Copies<FilesystemRows, Change>;
   private readonly retention: Retention;
@@ -101,6 +111,7 @@ export class FilesystemBackend implements StorageBackend {
     const ended = new EndedUploads(join(base, 'ended'), results.folders);
     this.openUploads = new FilesystemUploads(uploads, join(base, 'temporary'), results, ended);
     this.uploadList = new UploadList(uploads, this.openUploads, ended, options.upload_ttl_ms ?? UPLOAD_MEMORY_MS);
+    this.uploadViews = new UploadViews(this.openUploads, ended, results, (...revision) => this.read(...revision));
     this.copies = new Copies(this.openUploads, results, this.openUploads);
     this.repairs = new Copies(this.openUploads, results.overUnreadable(), this.openUploads);
     this.retention = new Retention(results, ended, options.revision_retention_ms ?? REVISION_RETENTION_MS);
@@ -116,6 +127,10 @@ export class FilesystemBackend implements StorageBackend {
 
   uploads(query: { prefix: string; after?: string }): AsyncIterable<UploadState> {
     return this.uploadList.list(query);
+  }
+
+  viewUpload(uploadId: string): Promise<UploadView> {
+    return this.uploadViews.view(uploadId);
   }
 
   abortUpload(uploadId: string): Promise<void> {

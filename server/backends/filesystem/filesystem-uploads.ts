@@ -313,7 +313,8 @@ export class FilesystemUploads implements CopyRows<FilesystemRows>, CommitStore<
   }
 }
 
-function endedRecord(uploadId: string, key: string, standing: Standing): UploadRecord {
+/** What is remembered of an upload that ended without a result. */
+export function endedRecord(uploadId: string, key: string, standing: Standing): UploadRecord {
   const outcome = standing === 'expired' ? UploadOutcome.EXPIRED : UploadOutcome.ABORTED;
   return create(UploadRecordSchema, { uploadId, key, outcome, updateTime: timestampNow() });
 }

@@ -4,6 +4,7 @@ import type { JsonValue } from '@bufbuild/protobuf';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { corrupt } from '../leveldb/block-format.js';
 import { readAt, writeFully } from '../leveldb/files.js';
+import type { FrameHeader } from '../leveldb/frame-format.js';
 import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, frameSizeOf, parseFrame } from '../leveldb/frame-format.js';
 import { decodeJson, encodeJson } from './checked-json.js';
 import { createFile, ifThere, readIfThere, replaceFile } from './durable-files.js';
@@ -54,8 +55,20 @@ export class FrameWriter implements AsyncDisposable {
   }
 }
 
-/** Reads the frames of a file in order, up to the first that does not check: a write that was torn. */
-async function* readFrames(file: FileHandle, schema: Schema, from = 0): AsyncGenerator<Batch> {
+/** Reads the rows of a file in order, up to the first frame that does not check: a write that was torn. */
+export async function* readFrames(file: FileHandle, schema: Schema, from = 0): AsyncGenerator<Batch> {
+  for await (const { bytes } of wholeFrames(file, from)) yield decodeFrame(bytes, schema);
+}
+
+/** A frame that checks, and where it lies. */
+export interface WholeFrame {
+  readonly header: FrameHeader;
+  readonly bytes: Buffer;
+  readonly at: number;
+}
+
+/** Reads the frames of a file in order from a place on, up to the first that does not check. */
+export async function* wholeFrames(file: FileHandle, from: number): AsyncGenerator<WholeFrame> {
   const { size } = await file.stat();
   let bytes: Buffer = Buffer.alloc(0);
   for (let at = from; at < size;) {
@@ -67,7 +80,7 @@ async function* readFrames(file: FileHandle, schema: Schema, from = 0): AsyncGen
     }
     const header = parseFrame(bytes);
     if (header === undefined) return;
-    yield decodeFrame(bytes.subarray(0, header.byteLength), schema);
+    yield { header, bytes: bytes.subarray(0, header.byteLength), at };
     at += header.byteLength;
     bytes = bytes.subarray(header.byteLength);
   }

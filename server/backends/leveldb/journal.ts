@@ -130,13 +130,30 @@ export class Journal implements AsyncDisposable {
       const batches: Batch[] = [];
       for (const frame of frames) {
         const bytes = await readAt(this.file, frame.offset, frame.byteLength);
-        if (parseFrame(bytes) === undefined) {
-          throw new StorageError('RESULT_CORRUPT', `The journal is damaged at rows from ${frame.firstRow}.`);
-        }
+        if (parseFrame(bytes) === undefined) throw damaged(frame);
         batches.push(decodeFrame(bytes, schema));
       }
       return batches;
     });
+  }
+
+  /**
+   * Reads a frame back without making writers wait; undefined where it is no longer needed, or no longer open. A new file
+   * may take it over meanwhile: then it is read there.
+   */
+  async readBeside(frame: Frame, schema: Schema): Promise<Batch | undefined> {
+    while (this.live.has(frame)) {
+      const { file } = this;
+      const { offset } = frame;
+      const bytes = await readAt(file, offset, frame.byteLength).catch((error: unknown) => error);
+      const header = Buffer.isBuffer(bytes) ? parseFrame(bytes) : undefined;
+      if (header?.uploadNumber === frame.uploadNumber && header.firstRow === frame.firstRow)
+        return decodeFrame(bytes as Buffer, schema);
+      if (file !== this.file || !this.live.has(frame)) continue;
+      if (file.fd < 0) return undefined;
+      throw Buffer.isBuffer(bytes) ? damaged(frame) : bytes;
+    }
+    return undefined;
   }
 
   /** Says that frames are no longer needed. */
@@ -186,6 +203,10 @@ export class Journal implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.serial.run(() => this.file.close());
   }
+}
+
+function damaged({ firstRow }: Frame): StorageError {
+  return new StorageError('RESULT_CORRUPT', `The journal is damaged at rows from ${firstRow}.`);
 }
 
 function findFrame(bytes: Buffer, from: number): number | undefined {

@@ -9,13 +9,21 @@ import { REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { Batch } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
 import { schemaOf } from '../../rows/batch.js';
-import type { BackendStats, ListQuery, StorageBackend, Upload, UploadSpec, UploadState } from '../backend.js';
+import type {
+  BackendStats,
+  ListQuery,
+  StorageBackend,
+  Upload,
+  UploadSpec,
+  UploadState,
+  UploadView,
+} from '../backend.js';
 import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
 import { milliseconds } from '../../times.js';
 import { annotated, ChangeNumbers, deleted, movedOut, ownSegments } from '../revisions.js';
 import { Copies, type ReadSource } from '../uploads/copies.js';
-import type { Publication, Results } from '../uploads/upload-store.js';
+import type { Publication, ReadableResults } from '../uploads/upload-store.js';
 import { Uploads } from '../uploads/uploads.js';
 import { FactsIndex } from './facts-index.js';
 import type { Change } from './index-store.js';
@@ -95,8 +103,9 @@ export class LeveldbBackend implements StorageBackend {
   ) {
     this.index = places.index;
     this.reader = new SegmentReader(places.segments, places.index);
-    const results: Results<Change> = {
+    const results: ReadableResults<Change> = {
       newest: (key) => places.index.current(key),
+      read: (manifest, selection, signal) => this.read(manifest, selection, signal),
       publish: (key, decide) => this.publish(key, decide),
     };
     this.uploadsInProgress = new Uploads(uploads, results, nextUploadNumber, uploadTtlMs);
@@ -204,6 +213,10 @@ export class LeveldbBackend implements StorageBackend {
 
   uploads(query: { prefix: string; after?: string }): AsyncIterable<UploadState> {
     return this.uploadsInProgress.list(query);
+  }
+
+  viewUpload(uploadId: string): Promise<UploadView> {
+    return this.uploadsInProgress.view(uploadId);
   }
 
   async abortUpload(uploadId: string): Promise<void> {

@@ -5,9 +5,9 @@ import { create } from '@bufbuild/protobuf';
 import type { Batch } from '../../rows/batch.js';
 import type { BlockEntry, EncodedBlock } from './block-format.js';
 import { encodeBlock, encodeDirectory, SEGMENT_HEAD } from './block-format.js';
-import { syncDirectoryOf, writeFully } from './files.js';
+import { readAt, syncDirectoryOf, writeFully } from './files.js';
 
-/** Appends blocks to a segment file. Calls are not made concurrently, but for `sync`. */
+/** Appends blocks to a segment file. Calls are not made concurrently, but for `sync` and `read`. */
 export class SegmentWriter implements AsyncDisposable {
   private constructor(
     readonly name: string,
@@ -52,6 +52,11 @@ export class SegmentWriter implements AsyncDisposable {
       firstRow: batch.firstRow,
       rowCount: batch.rowCount,
     });
+  }
+
+  /** Reads bytes of blocks that were written. */
+  read(position: number, byteLength: number): Promise<Buffer> {
+    return readAt(this.file, position, byteLength);
   }
 
   /** Makes all durable that was written before the call. */

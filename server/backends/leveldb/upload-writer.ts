@@ -13,10 +13,11 @@ import {
   STREAM_INGEST_BYTES_MAX,
 } from '../../limits.js';
 import type { Batch, Schema } from '../../rows/batch.js';
+import type { Selection } from '../../rows/select.js';
 import { batchBytes, schemaOf } from '../../rows/batch.js';
 import { gatherBatches } from '../../rows/gather.js';
 import { RunSummary } from '../../rows/summary.js';
-import type { UploadRows } from '../uploads/upload-store.js';
+import type { ReadableRows } from '../uploads/upload-store.js';
 import { InFlightRows } from './in-flight-rows.js';
 import { ReceivedRows } from './received-rows.js';
 import { encodeBlock } from './block-format.js';
@@ -24,6 +25,7 @@ import type { IndexStore } from './index-store.js';
 import type { IngestBudget } from './ingest-budget.js';
 import type { Frame, Journal } from './journal.js';
 import { inlineSegment, SegmentWriter } from './segment-writer.js';
+import { readWritten } from './upload-reader.js';
 import { Serial } from '../serial.js';
 
 /** What an upload needs of its store. */
@@ -51,7 +53,7 @@ type Group = { readonly batches: Batch[]; readonly byteLength: number };
  * The rows of one upload on their way to disk. Small batches become one journal frame a sync; when the frames
  * and what is received make a block, they are gathered into the segment. Large batches are a block at once.
  */
-export class UploadWriter implements UploadRows {
+export class UploadWriter implements ReadableRows {
   readonly schema: Schema;
   private readonly blockBytes: number;
   /** Rows of the revision that is appended to. */
@@ -143,6 +145,11 @@ export class UploadWriter implements UploadRows {
     } catch (error) {
       throw this.fail(error);
     }
+  }
+
+  read(selection: Selection, signal: AbortSignal): AsyncIterable<Batch> {
+    const where = () => ({ segment: this.segment, frames: this.frames, hasEnded: this.failure !== undefined });
+    return readWritten(where, this.places.journal, this.schema, selection, signal);
   }
 
   /** The upload's record is durable before its first ack. */

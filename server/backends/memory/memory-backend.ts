@@ -16,13 +16,14 @@ import type {
   Upload,
   UploadSpec,
   UploadState,
+  UploadView,
 } from '../backend.js';
 import { resultNotFound, revisionGone, revisionNotFound } from '../result-errors.js';
 import { annotated, deleted, movedOut, ownSegments } from '../revisions.js';
 import { SerialByName } from '../serial.js';
 import { milliseconds, nanoseconds } from '../../times.js';
 import { Copies, type ReadSource } from '../uploads/copies.js';
-import type { Publication, Results } from '../uploads/upload-store.js';
+import type { Publication, ReadableResults } from '../uploads/upload-store.js';
 import { Uploads } from '../uploads/uploads.js';
 import { MemoryBudget } from './memory-budget.js';
 import type { MemoryChange, MemoryUploadRows } from './memory-uploads.js';
@@ -73,8 +74,9 @@ export class MemoryBackend implements StorageBackend {
     this.budget = new MemoryBudget(options.max_memory_mb * 1024 * 1024);
     this.retentionMs = options.revision_retention_ms ?? REVISION_RETENTION_MS;
     const uploads = new MemoryUploads(this.budget, this.segments);
-    const results: Results<MemoryChange> = {
+    const results: ReadableResults<MemoryChange> = {
       newest: async (key) => this.current.get(key),
+      read: (manifest, selection, signal) => this.read(manifest, selection, signal),
       publish: (key, decide) => this.publish(key, decide),
     };
     this.uploadsInProgress = new Uploads(uploads, results, 1, options.upload_ttl_ms ?? UPLOAD_MEMORY_MS);
@@ -124,6 +126,10 @@ export class MemoryBackend implements StorageBackend {
 
   uploads(query: { prefix: string; after?: string }): AsyncIterable<UploadState> {
     return this.uploadsInProgress.list(query);
+  }
+
+  viewUpload(uploadId: string): Promise<UploadView> {
+    return this.uploadsInProgress.view(uploadId);
   }
 
   async abortUpload(uploadId: string): Promise<void> {

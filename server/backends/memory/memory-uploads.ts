@@ -1,19 +1,22 @@
 import { create } from '@bufbuild/protobuf';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { SegmentSchema, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import type { Batch } from '../../rows/batch.js';
+import { throwIfCancelled } from '../../errors.js';
+import type { Batch, Schema } from '../../rows/batch.js';
 import { schemaOf } from '../../rows/batch.js';
+import { selectRows, type Selection } from '../../rows/select.js';
 import { RunSummary } from '../../rows/summary.js';
 import { milliseconds } from '../../times.js';
-import type { UploadRows, UploadStore } from '../uploads/upload-store.js';
+import type { ReadableRows, UploadStore } from '../uploads/upload-store.js';
 import type { MemoryBudget } from './memory-budget.js';
 import { RowBlocks } from './row-blocks.js';
 
 /** The rows of an upload in memory. They are as safe as they get once they are received. */
-export class MemoryUploadRows implements UploadRows {
+export class MemoryUploadRows implements ReadableRows {
   readonly isPersisted = false;
   readonly summary: RunSummary;
   readonly blocks: RowBlocks;
+  private readonly schema: Schema;
   private readonly baseRowCount: number;
   updateTimeMs = Date.now();
   private isResult = false;
@@ -24,7 +27,8 @@ export class MemoryUploadRows implements UploadRows {
   ) {
     const variables = record.problem?.variables ?? [];
     this.summary = new RunSummary(variables, record.base?.columns);
-    this.blocks = new RowBlocks(schemaOf(variables), budget, this.summary);
+    this.schema = schemaOf(variables);
+    this.blocks = new RowBlocks(this.schema, budget, this.summary);
     this.baseRowCount = Number(record.base?.rowCount ?? 0);
   }
 
@@ -47,6 +51,20 @@ export class MemoryUploadRows implements UploadRows {
 
   sync(): Promise<number> {
     return Promise.resolve(this.nextRow);
+  }
+
+  /** Each batch is looked up when it is asked for: who reads slowly keeps no memory that was given back. */
+  async *read(selection: Selection, signal: AbortSignal): AsyncGenerator<Batch> {
+    const end = selection.firstRow + selection.rowCount;
+    for (let at = selection.firstRow; at < end;) {
+      throwIfCancelled(signal);
+      const batch = this.blocks.batchOf(at);
+      if (batch === undefined) return;
+      const part = selectRows(this.schema, batch, { ...selection, firstRow: at, rowCount: end - at });
+      if (part === undefined) return;
+      at += part.rowCount;
+      yield part;
+    }
   }
 
   /** The rows belong to a result from now on. */

@@ -78,6 +78,15 @@ export class RowBlocks {
     return this.blocks;
   }
 
+  /** The batch that has a row, in a block or waiting for one; undefined where the memory was given back. */
+  batchOf(row: number): Batch | undefined {
+    for (const batches of [this.waiting, this.parts, this.blocks]) {
+      const batch = batches.findLast(({ firstRow }) => firstRow <= row);
+      if (batch !== undefined) return batch;
+    }
+    return undefined;
+  }
+
   /** Gives the memory back. */
   release(): void {
     this.budget.give(this.held);

@@ -1,5 +1,6 @@
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Batch } from '../../rows/batch.js';
+import type { Selection } from '../../rows/select.js';
 
 /** The rows of one upload in its store. Calls are not made concurrently, but for `sync` beside `append`. */
 export interface UploadRows {
@@ -23,6 +24,15 @@ export interface UploadRows {
   suspend(): Promise<void>;
 }
 
+/** Rows that can be read before they are a result. */
+export interface ReadableRows extends UploadRows {
+  /**
+   * Streams rows of its own that are durable, beside whoever appends. Every buffer's checksum was verified: RESULT_CORRUPT.
+   * Ends early where the rows are closed meanwhile.
+   */
+  read(selection: Selection, signal: AbortSignal): AsyncIterable<Batch>;
+}
+
 /** What a store does for commits; `Change` is what it can make together with a manifest, all or none. */
 export interface CommitStore<Rows extends UploadRows, Change> {
   /**
@@ -37,7 +47,7 @@ export interface CommitStore<Rows extends UploadRows, Change> {
 }
 
 /** What a store does for uploads. */
-export interface UploadStore<Rows extends UploadRows, Change> extends CommitStore<Rows, Change> {
+export interface UploadStore<Rows extends ReadableRows, Change> extends CommitStore<Rows, Change> {
   /** What is known of an upload that ended. */
   ended(uploadId: string): Promise<UploadRecord | undefined>;
   /** Rows of a new upload: behind those of `record.base`, where it has one. */
@@ -68,4 +78,10 @@ export interface Results<Change> {
     key: string,
     decide: (before: Manifest | undefined) => Promise<Publication<Change> | undefined>,
   ): Promise<Manifest>;
+}
+
+/** Results that an upload in progress shows rows of: those that it appends to. */
+export interface ReadableResults<Change> extends Results<Change> {
+  /** StorageBackend.read. */
+  read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncIterable<Batch>;
 }

@@ -10,7 +10,7 @@ import {
 import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { StorageError } from '../../errors.js';
 import { OPEN_UPLOADS_MAX, UPLOAD_MEMORY_MS } from '../../limits.js';
-import type { CommitSpec, Upload, UploadSpec, UploadState } from '../backend.js';
+import type { CommitSpec, Upload, UploadSpec, UploadState, UploadView } from '../backend.js';
 import { resultNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
 import { compareKeys } from '../../text-order.js';
@@ -28,7 +28,15 @@ import {
   tooManyUploads,
   unknownUpload,
 } from './upload-errors.js';
-import type { CommitStore, Publication, Results, UploadRows, UploadStore } from './upload-store.js';
+import type {
+  CommitStore,
+  Publication,
+  ReadableResults,
+  ReadableRows,
+  UploadRows,
+  UploadStore,
+} from './upload-store.js';
+import { endedView, openView, soFar } from './upload-view.js';
 
 interface Entry<Rows> {
   rows: Rows;
@@ -36,13 +44,13 @@ interface Entry<Rows> {
 }
 
 /** The uploads of a store that are not committed: who holds them, how they end. Where the rows lie, the store knows. */
-export class Uploads<Rows extends UploadRows, Change> {
+export class Uploads<Rows extends ReadableRows, Change> {
   private readonly entries = new Map<string, Entry<Rows>>();
   private readonly ids = new SerialByName();
 
   constructor(
     private readonly store: UploadStore<Rows, Change>,
-    private readonly results: Results<Change>,
+    private readonly results: ReadableResults<Change>,
     private nextNumber: number,
     private readonly ttlMs: number,
   ) {}
@@ -210,6 +218,18 @@ export class Uploads<Rows extends UploadRows, Change> {
         hasStream: holder !== undefined,
       };
     }
+  }
+
+  /** StorageBackend.viewUpload. */
+  async view(uploadId: string): Promise<UploadView> {
+    const rows = this.entries.get(uploadId)?.rows;
+    if (rows === undefined) return endedView(uploadId, await this.store.ended(uploadId));
+    if (rows.record.copyOf !== undefined) throw unknownUpload(uploadId);
+    const manifest = manifestOf(rows.record, soFar(rows.durableRowCount));
+    return openView(manifest, rows.record.base, {
+      base: (manifest, selection, signal) => this.results.read(manifest, selection, signal),
+      own: (selection, signal) => rows.read(selection, signal),
+    });
   }
 
   /** Bytes on disk and number of uploads. */

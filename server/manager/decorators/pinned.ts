@@ -32,14 +32,13 @@ export function pinned(store: RoleStore, pins: StorageBackend, origins: Origins)
     openPinned: (spec, signal) => saves.openPinned(spec, signal),
     isVolatile: (upload) => saves.isVolatile(upload),
     uploads: (query, signal) => mergedUploads(pins.uploads(query, signal), store.uploads(query, signal)),
-    async abortUpload(uploadId, signal) {
-      try {
-        await pins.abortUpload(uploadId, signal);
-      } catch (error) {
-        if (!(error instanceof StorageError) || error.reason !== 'UPLOAD_NOT_FOUND') throw error;
-        await store.abortUpload(uploadId, signal);
-      }
-    },
+    viewUpload: (uploadId, signal) =>
+      whereUploadIs(pins, store, async (where) => {
+        const view = await where.viewUpload(uploadId, signal);
+        if (where === pins) origins.mark(view.manifest, 'cache');
+        return view;
+      }),
+    abortUpload: (uploadId, signal) => whereUploadIs(pins, store, (where) => where.abortUpload(uploadId, signal)),
     async stat(key, revision, signal) {
       const pin = await pinAt(pins, key, revision, signal);
       return pin === undefined ? store.stat(key, revision, signal) : origins.mark(pin, 'cache');
@@ -74,6 +73,20 @@ export function pinned(store: RoleStore, pins: StorageBackend, origins: Origins)
       await store[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Asks the cache for an upload, and where it does not know it, the store. */
+async function whereUploadIs<T>(
+  pins: StorageBackend,
+  store: StorageBackend,
+  ask: (where: StorageBackend) => Promise<T>,
+): Promise<T> {
+  try {
+    return await ask(pins);
+  } catch (error) {
+    if (!(error instanceof StorageError) || error.reason !== 'UPLOAD_NOT_FOUND') throw error;
+    return ask(store);
+  }
 }
 
 /** The pinned result of a key: the newest, or the revision asked for. */
