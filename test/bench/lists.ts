@@ -10,7 +10,7 @@ import { Outcome, ReplicationMode } from '../../proto/gen/optistore/v1/result_pb
 import type { ListQuery, StorageBackend } from '../../server/backends/backend.js';
 import { parseConnectionString } from '../../server/backends/database/connection-string.js';
 import { Database } from '../../server/backends/database/database.js';
-import { writeResult } from '../../server/backends/database/result-rows.js';
+import { rowsOfResult } from '../../server/backends/database/result-rows.js';
 import { openBackend, type BackendConfig } from '../../server/backends/open-backend.js';
 import { parseFilter } from '../../server/filter/parse.js';
 import { PostgresServer } from '../backends/postgres.js';
@@ -67,6 +67,7 @@ async function fillDatabase(connection_string: string, like: Manifest, from: num
   for (let first = from; first < to; first += 1000) {
     const last = Math.min(first + 1000, to);
     await database.transact(async (connection) => {
+      const rows: ReturnType<typeof rowsOfResult>[] = [];
       for (let number = first; number < last; number++) {
         const manifest = clone(ManifestSchema, like);
         manifest.key = keyOf(number);
@@ -75,8 +76,24 @@ async function fillDatabase(connection_string: string, like: Manifest, from: num
         manifest.changeNumber = BigInt(number + 1);
         manifest.commitTime = manifest.updateTime = timestampFromMs(startMs + number - from);
         for (const column of manifest.columns) if (column.best !== undefined) column.best = valueOf(number);
-        await writeResult(database, connection, manifest);
+        rows.push(rowsOfResult(database, manifest));
       }
+      // So many that no database finds a statement too long.
+      await connection.batchInsert(
+        'results',
+        rows.map(({ row }) => row),
+        40,
+      );
+      await connection.batchInsert(
+        'tags',
+        rows.flatMap(({ tags }) => tags),
+        100,
+      );
+      await connection.batchInsert(
+        'best',
+        rows.flatMap(({ best }) => best),
+        200,
+      );
       await connection('store').where({ id: 1 }).update({ change_number: last, result_count: last });
     });
   }

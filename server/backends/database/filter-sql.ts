@@ -32,16 +32,33 @@ export function filterSql(filter: Filter, asText: AsText): SqlCondition {
 
 /** The first tag that a result must have with a value for the filter to hold, and what else must hold. */
 export function leadingTag(filter: Filter | undefined): { tag: string; value: string; rest: Filter } | undefined {
+  return leading(filter, ({ field, operator, value }) =>
+    field.name === 'tag' && operator === '=' && typeof value === 'string' ? { tag: field.tag, value } : undefined,
+  );
+}
+
+/** The first bound of a best value that must hold for the filter to hold, as a condition on `best AS lead`, and what else must hold. */
+export function leadingBest(
+  filter: Filter | undefined,
+  asText: AsText,
+): { condition: SqlCondition; rest: Filter } | undefined {
+  return leading(filter, ({ field, operator, value }) => {
+    if (field.name !== 'best' || operator === 'has' || operator === '!=') return undefined;
+    const { sql, bindings } = numberSql('lead.value', operator, value);
+    return { condition: { sql: `lead.objective = ? AND ${sql}`, bindings: [asText(field.objective), ...bindings] } };
+  });
+}
+
+/** The first comparison that must hold for the filter to hold and that `take` takes, and what else must hold. */
+function leading<Taken extends object>(
+  filter: Filter | undefined,
+  take: (comparison: Comparison) => Taken | undefined,
+): (Taken & { rest: Filter }) | undefined {
   const parts = filter?.kind === 'and' ? filter.parts : filter === undefined ? [] : [filter];
   for (const [i, part] of parts.entries()) {
-    if (
-      part.kind === 'comparison' &&
-      part.field.name === 'tag' &&
-      part.operator === '=' &&
-      typeof part.value === 'string'
-    )
-      return { tag: part.field.tag, value: part.value, rest: { kind: 'and', parts: parts.toSpliced(i, 1) } };
-    const within = part.kind === 'and' ? leadingTag(part) : undefined;
+    const taken = part.kind === 'comparison' ? take(part) : undefined;
+    if (taken !== undefined) return { ...taken, rest: { kind: 'and', parts: parts.toSpliced(i, 1) } };
+    const within = part.kind === 'and' ? leading(part, take) : undefined;
     if (within !== undefined)
       return { ...within, rest: { kind: 'and', parts: [within.rest, ...parts.toSpliced(i, 1)] } };
   }
@@ -151,7 +168,7 @@ function numberSql(column: string, operator: Operator, value: Value): SqlConditi
   if (operator === 'prefix' || typeof value !== 'number') return NEVER;
   // As where results are looked through: nothing is equal to NaN, or below it.
   if (Number.isNaN(value)) return operator === '!=' || operator === '>' || operator === '>=' ? ALWAYS : NEVER;
-  const isWhole = Number.isSafeInteger(value) && column !== 'best.value';
+  const isWhole = Number.isSafeInteger(value) && !column.endsWith('.value');
   return {
     sql: `${column} ${sqlOperator(operator)} CAST(? AS ${isWhole ? 'BIGINT' : 'DOUBLE PRECISION'})`,
     bindings: [value],

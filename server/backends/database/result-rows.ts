@@ -57,11 +57,18 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 
 /** Writes a key's newest revision or marker, with all that is asked of it in SQL. */
 export async function writeResult(database: Database, connection: Connection, manifest: Manifest): Promise<void> {
-  const row = resultRow(database, manifest);
+  const { row, tags, best } = rowsOfResult(database, manifest);
   await connection('results').insert(row).onConflict('key').merge();
   await connection('tags').where({ key: row.key }).delete();
   await connection('best').where({ key: row.key }).delete();
-  if (manifest.kind !== RevisionKind.COMMITTED) return;
+  await insertMany(connection, 'tags', tags);
+  await insertMany(connection, 'best', best);
+}
+
+/** The rows that a key's newest revision or marker has in each table. */
+export function rowsOfResult(database: Database, manifest: Manifest) {
+  const row = resultRow(database, manifest);
+  if (manifest.kind !== RevisionKind.COMMITTED) return { row, tags: [], best: [] };
   const tags = Object.entries(manifest.tags).map(([name, value]) => ({
     ...{ key: row.key, name: database.text(name), value: database.text(value) },
     ...{ commit_time: row.commit_time, update_time: row.update_time },
@@ -69,8 +76,7 @@ export async function writeResult(database: Database, connection: Connection, ma
   const best = manifest.columns.flatMap(({ name, best: value }) =>
     value === undefined ? [] : [{ key: row.key, objective: database.text(name), value }],
   );
-  await insertMany(connection, 'tags', tags);
-  await insertMany(connection, 'best', best);
+  return { row, tags, best };
 }
 
 async function insertMany(connection: Connection, table: string, rows: readonly object[]): Promise<void> {

@@ -2,10 +2,10 @@ import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError, throwIfCancelled } from '../../errors.js';
-import type { ListOrder, ListPosition, ListQuery } from '../backend.js';
+import type { ListQuery } from '../backend.js';
 import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import type { Connection, Database } from './database.js';
-import { filterSql, leadingTag, prefixSql, type SqlCondition } from './filter-sql.js';
+import { listPath, listSql } from './list-sql.js';
 import type { ManifestRow } from './result-rows.js';
 import { MANIFEST_COLUMNS, manifestBytes, manifestOfRow, manifestUnlessDamaged, writeResult } from './result-rows.js';
 
@@ -125,9 +125,11 @@ export class Results {
   /** StorageBackend.list: in chunks, each asked for by the place of the last one before. */
   async *list(query: ListQuery, signal: AbortSignal): AsyncGenerator<Manifest> {
     let { after } = query;
-    for (let limit = CHUNK_MIN; ; limit = Math.min(limit * 2, CHUNK_MAX)) {
+    const path = await listPath(this.database, query);
+    // What is sorted as a whole is asked for at once.
+    for (let limit = path.lead?.table === 'best' ? CHUNK_MAX : CHUNK_MIN; ; limit = Math.min(limit * 2, CHUNK_MAX)) {
       throwIfCancelled(signal);
-      const { sql, bindings } = this.listSql({ ...query, ...(after && { after }) }, limit);
+      const { sql, bindings } = listSql(this.database, path, { ...query, ...(after && { after }) }, limit);
       const chunk = await this.database.query((connection) => rowsOf(connection, sql, bindings));
       for (const row of chunk) {
         throwIfCancelled(signal);
@@ -137,30 +139,6 @@ export class Results {
       }
       if (chunk.length < limit) return;
     }
-  }
-
-  private listSql({ prefix, filter, orderBy, descending, after }: ListQuery, limit: number) {
-    const lead = leadingTag(filter);
-    // The table that has the order: a tag's rows, where results must have it, else the results.
-    const ordered = lead === undefined ? 'results' : 'lead';
-    const rest = lead?.rest ?? filter;
-    const conditions = [
-      ...(lead === undefined ? [] : [tagSql(this.database.text(lead.tag), this.database.text(lead.value))]),
-      { sql: "results.kind = 'COMMITTED'", bindings: [] },
-      prefixSql(`${ordered}.key`, prefix),
-      ...(after === undefined ? [] : [behindSql(ordered, orderBy, descending, after)]),
-      ...(rest === undefined ? [] : [filterSql(rest, (value) => this.database.text(value))]),
-    ];
-    const direction = descending ? 'DESC' : 'ASC';
-    const order = orderBy === 'key' ? '' : `${ordered}.${orderBy} ${direction}, `;
-    // SQLite reads the tables of a CROSS JOIN in the order in which they stand.
-    const tables = lead === undefined ? 'results' : 'tags AS lead CROSS JOIN results';
-    const where = conditions.map(({ sql }) => `(${sql})`).join(' AND ');
-    // Nanoseconds are beyond what a double holds, which is what SQLite's driver makes of numbers: as text.
-    const times = ['commit_time', 'update_time'].map((name) => `CAST(results.${name} AS TEXT) AS ${name}`);
-    const columns = [...MANIFEST_COLUMNS.map((name) => `results.${name}`), ...times].join(', ');
-    const sql = `SELECT ${columns} FROM ${tables} WHERE ${where} ORDER BY ${order}${ordered}.key ${direction} LIMIT ${limit}`;
-    return { sql, bindings: conditions.flatMap(({ bindings }) => bindings) };
   }
 
   /** StorageBackend.changes. */
@@ -217,20 +195,6 @@ export interface StoreRow {
   readonly result_count: number | string;
   readonly pending_count: number | string;
   readonly size_bytes: number | string;
-}
-
-function tagSql(tag: string, value: string): SqlCondition {
-  return { sql: 'lead.name = ? AND lead.value = ? AND results.key = lead.key', bindings: [tag, value] };
-}
-
-/** What lies behind a place. */
-function behindSql(table: string, orderBy: ListOrder, descending: boolean, after: ListPosition): SqlCondition {
-  const compared = descending ? '<' : '>';
-  if (orderBy === 'key') return { sql: `${table}.key ${compared} ?`, bindings: [after.key] };
-  return {
-    sql: `(${table}.${orderBy}, ${table}.key) ${compared} (CAST(? AS BIGINT), ?)`,
-    bindings: [String(after.time), after.key],
-  };
 }
 
 async function rowsOf(
