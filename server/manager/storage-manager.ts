@@ -2,7 +2,7 @@ import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationMode, type Result, type ResultSet } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { ListQuery, Upload, UploadSpec, UploadState } from '../backends/backend.js';
-import { StorageError } from '../errors.js';
+import { StorageError, throwIfCancelled } from '../errors.js';
 import type { Selection } from '../rows/select.js';
 import { afterCommit } from './after-commit.js';
 import type { CacheStats } from './cache/result-cache.js';
@@ -34,6 +34,8 @@ export class StorageManager implements AsyncDisposable {
   private readonly bell = new ChangeBell();
   private readonly store: PinnedStore;
   private readonly volatileUploads = new WeakSet<Upload>();
+  /** Two removals at once would each leave the copy to the other one. */
+  private removing: Promise<unknown> = Promise.resolve();
   /** Each store by itself. */
   private readonly stores: Stores;
 
@@ -236,7 +238,12 @@ export class StorageManager implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<number> {
     checkKey(key);
-    return removeCopy(this.stores, key, role, expectedRevision, signal);
+    const removed = this.removing.then(() => {
+      throwIfCancelled(signal);
+      return removeCopy(this.stores, key, role, expectedRevision, signal);
+    });
+    this.removing = removed.catch(() => undefined);
+    return removed;
   }
 
   /** Reads results again, past the cache, and checks every byte of every copy; repairs where that is asked for. NO_SECONDARY. */
