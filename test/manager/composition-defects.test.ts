@@ -1,5 +1,5 @@
-import { afterEach, describe, expect, test } from 'vitest';
-import { ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { ReplicationMode, ReplicationState } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend } from '../../server/backends/backend.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
 import { StorageError } from '../../server/errors.js';
@@ -110,6 +110,29 @@ test('what was moved to a secondary that is down is said to be unavailable, not 
   await expect(manager.annotate('k', undefined, () => undefined, RUNNING)).rejects.toMatchObject(unavailable);
   for (const more of [{ append: true }, { expectedRevision: 1 }, { expectedRevision: 0 }])
     await expect(manager.openUpload(uploadSpec('k', 'more', more), RUNNING)).rejects.toMatchObject(unavailable);
+});
+
+test('a copy that was cut off is not gone on with for another revision of the same number', async () => {
+  const [lost, anew, secondary] = [memory(), memory(), memory()];
+  const first = await save(lost, 'k', [lineRows(0, 4)]);
+  async function* cutOff() {
+    yield lineRows(0, 2);
+    throw new StorageError('BACKEND_UNAVAILABLE', 'down');
+  }
+  await expect(secondary.copyIn(first, cutOff, { replace: false }, RUNNING)).rejects.toThrow('down');
+  await save(anew, 'k', [lineRows(0, 4, 9)]);
+  await copied(anew, secondary, 'k');
+  expect((await secondary.stat('k')).rowCount).toBe(4n);
+});
+
+test('a result that is brought down from the cache over a replicated one is replicated as well', async () => {
+  const { manager, raw } = managed();
+  await saved(manager, 'k', 1);
+  await copied(raw.primary, raw.secondary, 'k');
+  await raw.primary.setReplication('k', 1n, ReplicationState.DONE);
+  await saved(manager, 'k', 2, 'cache');
+  await saved(manager, 'k', 3);
+  await vi.waitFor(async () => expect(await raw.secondary.stat('k')).toMatchObject({ revision: 3n, rowCount: 3n }));
 });
 
 test('of two copies that are removed at once, one is kept', async () => {

@@ -143,7 +143,10 @@ export class World {
   async emptyPrimary(): Promise<void> {
     this.rawPrimary = memory();
     this.uploads.length = 0;
-    for (const [key, known] of this.known) known.pinnedAbove = undefined, known.shown = await this.inSecondary(key, known);
+    for (const [key, known] of this.known) {
+      known.pinnedAbove = undefined;
+      known.shown = await this.inSecondary(key, known);
+    }
     await this.restart();
     for (const known of this.known.values()) this.forgetNewer(known);
   }
@@ -198,7 +201,8 @@ export class World {
     const unreachable = new Set<string>();
     for (;;) {
       const last = manifests.at(-1);
-      const time = orderBy === 'key' ? 0n : nanoseconds(orderBy === 'commit_time' ? last?.commitTime : last?.updateTime);
+      const time =
+        orderBy === 'key' ? 0n : nanoseconds(orderBy === 'commit_time' ? last?.commitTime : last?.updateTime);
       const after = last && { after: { key: last.key, time } };
       const list = this.manager.list({ prefix: '', filter: undefined, orderBy, descending, ...after }, RUNNING);
       let count = 0;
