@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { ReplicationMode, ReplicationState } from '../../proto/gen/optistore/v1/result_pb.js';
+import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { StorageBackend } from '../../server/backends/backend.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
 import { StorageError } from '../../server/errors.js';
@@ -58,6 +59,14 @@ describe('revisions over the cache and the stores', () => {
     await saved(manager, 'k', 1, 'cache');
     expect(await manager.delete('k', undefined, RUNNING)).toBe(2);
     expect((await saved(manager, 'k', 2)).revision).toBe(3n);
+  });
+
+  test('a deletion of a pinned result and of what lies below it has one number, also when the process has ended', async () => {
+    const { manager, raw } = managed();
+    await saved(manager, 'k', 1);
+    await saved(manager, 'k', 2, 'cache');
+    expect(await manager.delete('k', undefined, RUNNING)).toBe(3);
+    expect(await raw.primary.stat('k')).toMatchObject({ kind: RevisionKind.DELETED, revision: 3n });
   });
 
   test('an upload that was open while its key was pinned commits behind the pinned result, which is kept', async () => {

@@ -155,6 +155,7 @@ export class World {
     const copy = await newestOf(this.rawSecondary, key, RUNNING);
     if (copy === undefined || copy.kind === RevisionKind.MOVED) return undefined;
     const revision = Number(copy.revision);
+    if (copy.kind === RevisionKind.DELETED) return { revision, content: undefined };
     expect(history.has(revision), `the secondary has ${key} at revision ${revision}, which nobody made`).toBe(true);
     return { revision, content: history.get(revision) };
   }

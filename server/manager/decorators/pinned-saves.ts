@@ -96,7 +96,7 @@ export class PinnedSaves {
   }
 
   /** Takes a pinned result to the store; of one that was deleted the number, so that it is not given again. */
-  private async bringDown(key: string, signal: AbortSignal): Promise<void> {
+  async bringDown(key: string, signal: AbortSignal): Promise<void> {
     const above = await newestOf(this.pins, key, signal);
     if (above === undefined || above.kind === RevisionKind.MOVED) return;
     const below = await newestOf(this.store, key, signal);
