@@ -315,11 +315,12 @@ async function checkList(
     expect(manifests.map(({ key }) => key)).toEqual(orderOf(manifests, orderBy, descending).map(({ key }) => key));
     const live = KEYS.filter((key) => world.of(key).shown?.content !== undefined);
     const listed = manifests.map(({ key }) => key as Key);
-    expect(new Set(listed).size).toBe(listed.length);
     if (world.isDown('primary')) {
       expect([...unreachable]).toContain('primary');
       return;
     }
+    // Where the primary went down between two pages, an older revision may have come at its own place.
+    expect(new Set(listed).size).toBe(listed.length);
     if (!secondaryIsDown && !world.isDown('secondary')) {
       expect([...listed].sort()).toEqual([...live].sort());
       if (!primaryIsDown) expect([...unreachable]).toEqual([]);

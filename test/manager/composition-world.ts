@@ -113,9 +113,11 @@ export class World {
     await this.composition.parts?.repairs.settled();
   }
 
-  /** What has to be copied or could not be. */
-  async unreplicated(): Promise<Manifest[]> {
-    return all(this.rawPrimary.changes({ after: 0n, pending: true }, RUNNING));
+  /** What still waits to be copied, and why. */
+  async unreplicated(): Promise<string[]> {
+    const pending = await all(this.rawPrimary.changes({ after: 0n, pending: true }, RUNNING));
+    const failure = this.composition.parts?.outbox.counts().lastFailure;
+    return pending.map(({ key, revision, kind }) => `${key} ${revision} ${RevisionKind[kind]}: ${failure}`);
   }
 
   /** Another process on the same stores: what was in memory alone is gone. */
