@@ -96,8 +96,9 @@ export interface StorageBackend extends AsyncDisposable {
   moveOut(key: string, revision: number, signal: AbortSignal): Promise<void>;
 
   /**
-   * Stores a revision of another store as it is, under its own number: a result or a marker; its replication
-   * state is NONE here, or what it was where it is replaced. Where this store's newest revision has the same rows, by their checksums, they are shared;
+   * Stores a revision of another store as it is, under its own number: a result or a marker; its replication state is NONE
+   * here, or what it was where it is replaced, or PENDING where the key's revision before is replicated. Where this store's newest
+   * revision has the same rows, by their checksums, they are shared;
    * else they are pulled from `read` (from a row on: a copy that was cut off is resumed), and checked against the
    * manifest's checksums before anything becomes visible: RESULT_CORRUPT. Atomic, durable. Gives the manifest
    * as it is here.

@@ -113,13 +113,13 @@ export function isSameRevision(a: Manifest, b: Manifest): boolean {
 
 /**
  * A copy of another store's manifest, still without its rows. Its replication state is that of `before` where this is the same
- * revision with bad rows: a copy that waits to be replicated goes on to wait.
+ * revision with bad rows: a copy that waits to be replicated goes on to wait. Over an older revision that is replicated it waits as well.
  */
 export function copyOf(source: Manifest, before: Manifest | undefined): Manifest {
   const manifest = clone(ManifestSchema, source);
   manifest.segments = [];
   const isReplaced = before !== undefined && isSameRevision(before, source);
-  manifest.replication = isReplaced ? before.replication : ReplicationState.NONE;
+  manifest.replication = isReplaced ? before.replication : replicationAfter(before);
   manifest.changeNumber = 0n;
   return manifest;
 }

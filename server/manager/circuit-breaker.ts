@@ -1,4 +1,4 @@
-import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen, isBrokenCircuitError } from 'cockatiel';
+import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleAll, isBrokenCircuitError } from 'cockatiel';
 import { StorageError } from '../errors.js';
 import { BREAKER_FAILURES, BREAKER_PROBE_MS } from '../limits.js';
 import type { Role } from './stores.js';
@@ -15,12 +15,7 @@ export class CircuitBreaker {
     private readonly role: Role,
     probeMs = BREAKER_PROBE_MS,
   ) {
-    const counts = (error: Error) => {
-      if (!(error instanceof StorageError) || error.reason !== 'BACKEND_UNAVAILABLE') return false;
-      this.lastFailure = error.message;
-      return true;
-    };
-    this.policy = circuitBreaker(handleWhen(counts), {
+    this.policy = circuitBreaker(handleAll, {
       halfOpenAfter: probeMs,
       breaker: new ConsecutiveBreaker(BREAKER_FAILURES),
     });
@@ -28,19 +23,37 @@ export class CircuitBreaker {
 
   /** Calls fail at once. */
   get isOpen(): boolean {
-    return this.policy.state === CircuitState.Open;
+    return this.policy.state !== CircuitState.Closed;
   }
 
   /** Calls the store, or fails at once. */
   async run<T>(act: () => Promise<T>): Promise<T> {
+    // The one that asks may wait long for a dead store: nobody else waits with it.
+    if (this.policy.state === CircuitState.HalfOpen) throw this.notAsked();
+    const outcome = await this.policy
+      .execute(() => this.answered(act))
+      .catch((error: unknown) => {
+        throw isBrokenCircuitError(error) ? this.notAsked() : error;
+      });
+    if ('failure' in outcome) throw outcome.failure;
+    return outcome.value;
+  }
+
+  /** Only an outage fails here: a store that refuses has answered, and the failures before it were not on end. */
+  private async answered<T>(act: () => Promise<T>): Promise<{ value: T } | { failure: unknown }> {
     try {
-      return await this.policy.execute(act);
-    } catch (error) {
-      if (!isBrokenCircuitError(error)) throw error;
-      throw new StorageError(
-        'BACKEND_UNAVAILABLE',
-        `The ${this.role} store has failed ${BREAKER_FAILURES} times on end and is asked again every ${BREAKER_PROBE_MS / 1000} s: ${this.lastFailure}`,
-      );
+      return { value: await act() };
+    } catch (failure) {
+      if (!(failure instanceof StorageError) || failure.reason !== 'BACKEND_UNAVAILABLE') return { failure };
+      this.lastFailure = failure.message;
+      throw failure;
     }
+  }
+
+  private notAsked(): StorageError {
+    return new StorageError(
+      'BACKEND_UNAVAILABLE',
+      `The ${this.role} store has failed ${BREAKER_FAILURES} times on end and is asked again every ${BREAKER_PROBE_MS / 1000} s: ${this.lastFailure}`,
+    );
   }
 }

@@ -23,6 +23,11 @@ export class ServedRows implements AsyncIterable<Batch> {
     this.first ??= await this.begun.next();
   }
 
+  /** Lets rows go that were begun, where nobody iterates to their end. */
+  async end(): Promise<void> {
+    await this.begun?.return?.();
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Batch> {
     const rest = this.begun ?? this.batches[Symbol.asyncIterator]();
     try {

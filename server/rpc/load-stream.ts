@@ -42,31 +42,36 @@ export async function* loadStream(
       : setOf(manager, manifest, request.resultSet, named, batchBytesMax, context.signal, role);
   const { firstRow, rowCount, batches } = selected;
   const variables = selected.columns.map((index) => manifest.problem?.variables[index] as Variable);
-  // Who serves is known once the first rows are there.
-  if (rowCount > 0) await batches.begin();
-  yield create(LoadResultResponseSchema, {
-    message: {
-      case: 'header',
-      value: {
-        result: toResult(manifest, ResultView.FULL),
-        servedFrom: toBackend(batches.servedFrom),
-        stale: manager.isStale(manifest),
-        variables,
-        firstRow: BigInt(firstRow),
-        rowCount: BigInt(rowCount),
+  try {
+    // Who serves is known once the first rows are there.
+    if (rowCount > 0) await batches.begin();
+    yield create(LoadResultResponseSchema, {
+      message: {
+        case: 'header',
+        value: {
+          result: toResult(manifest, ResultView.FULL),
+          servedFrom: toBackend(batches.servedFrom),
+          stale: manager.isStale(manifest),
+          variables,
+          firstRow: BigInt(firstRow),
+          rowCount: BigInt(rowCount),
+        },
       },
-    },
-  });
-  if (rowCount > 0) {
-    for await (const batch of batches) {
-      for (const part of cutForWire(schemaOf(variables), batch, batchBytesMax)) {
-        if (context.draining.aborted) throw shuttingDown({ next_row: String(part.batch.firstRow) });
-        const value = toRowBatch(part.batch, variables, part.rowNumbers);
-        yield { $typeName: 'optistore.v1.LoadResultResponse', message: { case: 'batch', value } };
+    });
+    if (rowCount > 0) {
+      for await (const batch of batches) {
+        for (const part of cutForWire(schemaOf(variables), batch, batchBytesMax)) {
+          if (context.draining.aborted) throw shuttingDown({ next_row: String(part.batch.firstRow) });
+          const value = toRowBatch(part.batch, variables, part.rowNumbers);
+          yield { $typeName: 'optistore.v1.LoadResultResponse', message: { case: 'batch', value } };
+        }
       }
     }
+    yield create(LoadResultResponseSchema, { message: { case: 'trailer', value: { rowCount: BigInt(rowCount) } } });
+  } finally {
+    // A client that goes when it has the header leaves rows behind that were begun.
+    await batches.end();
   }
-  yield create(LoadResultResponseSchema, { message: { case: 'trailer', value: { rowCount: BigInt(rowCount) } } });
 }
 
 interface Selected {
@@ -80,6 +85,7 @@ interface Selected {
 interface ServedLoad extends AsyncIterable<LoadedRows> {
   readonly servedFrom: Role;
   begin(): Promise<void>;
+  end(): Promise<void>;
 }
 
 /** Rows, with their numbers where they are those of a set. */
@@ -102,6 +108,7 @@ function rowsOf(
       return rows.servedFrom;
     },
     begin: () => rows.begin(),
+    end: () => rows.end(),
     [Symbol.asyncIterator]: () => bare(rows),
   };
   return { ...selection, batches };

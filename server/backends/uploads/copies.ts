@@ -101,7 +101,10 @@ export function sharesRows(before: Manifest, source: Manifest): boolean {
   return before.kind === RevisionKind.COMMITTED && haveSameRows(before, source);
 }
 
-/** A name among uploads that no solver's can be mistaken for in practice. */
-export function copyId({ key, revision }: Manifest): string {
-  return `copy.${createHash('sha256').update(key).digest('hex').slice(0, 32)}.${revision}`;
+/**
+ * A name among uploads that no solver's can be mistaken for in practice. Of two revisions of one number, which a store that lost its
+ * data may have made, each has its own: what came of one is not gone on with for the other.
+ */
+export function copyId({ key, revision, uploadId }: Manifest): string {
+  return `copy.${createHash('sha256').update(`${key}\0${uploadId}`).digest('hex').slice(0, 32)}.${revision}`;
 }

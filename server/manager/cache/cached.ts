@@ -21,7 +21,7 @@ class FillingReads {
 
   /** The read of a revision: one that runs, or a new one; undefined where there is no room for it. */
   of(manifest: Manifest): SharedRead | undefined {
-    const name = `${manifest.key}\0${manifest.revision}`;
+    const name = `${manifest.key}\0${manifest.revision}\0${manifest.uploadId}`;
     const running = this.reads.get(name);
     if (running?.isAlive === true) return running;
     const sizeBytes = Number(manifest.sizeBytes);
@@ -34,7 +34,8 @@ class FillingReads {
         // A save or deletion meanwhile has forgotten it, and is not overtaken.
         if (this.reads.get(name) !== read) return;
         this.reads.delete(name);
-        if (batches !== undefined) this.cache.set(manifest.key, { revision: manifest.revision, batches });
+        const { revision, uploadId } = manifest;
+        if (batches !== undefined) this.cache.set(manifest.key, { revision, uploadId, batches });
       },
     );
     this.reads.set(name, read);
@@ -65,7 +66,7 @@ export function cached(store: RoleStore, cache: ResultCache): RoleStore {
       });
     },
     read(manifest, selection, signal) {
-      const rows = cache.get(manifest.key, manifest.revision);
+      const rows = cache.get(manifest);
       if (rows !== undefined) return new ServedRows(() => 'cache', selected(manifest, rows.batches, selection));
       const shared = fills(manifest, selection) ? filling.of(manifest) : undefined;
       if (shared === undefined) return store.read(manifest, selection, signal);
@@ -101,6 +102,7 @@ function wholeOf(manifest: Manifest): Selection {
 /** Whether a load reads the whole result anyway: a small one lies in one value. */
 function fills(manifest: Manifest, selection: Selection): boolean {
   const whole = wholeOf(manifest);
+  if (selection.rowCount === 0) return false;
   const takesAll = selection.rowCount === whole.rowCount && selection.columns.length === whole.columns.length;
   return takesAll || Number(manifest.sizeBytes) <= INLINE_BYTES_MAX;
 }

@@ -1,10 +1,13 @@
 import { LRUCache } from 'lru-cache';
+import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Batch } from '../../rows/batch.js';
 import { batchBytes } from '../../rows/batch.js';
 
 /** The rows of one revision, whole. */
 export interface CachedRows {
   readonly revision: bigint;
+  /** Two stores that were changed without each other may have different revisions of one number. */
+  readonly uploadId: string;
   readonly batches: readonly Batch[];
 }
 
@@ -79,9 +82,9 @@ export class ResultCache {
   }
 
   /** A revision's rows; counts a hit or a miss. */
-  get(key: string, revision: bigint): CachedRows | undefined {
+  get({ key, revision, uploadId }: Pick<Manifest, 'key' | 'revision' | 'uploadId'>): CachedRows | undefined {
     const rows = this.guarded(() => this.memory.get(key));
-    const isHit = rows?.revision === revision;
+    const isHit = rows?.revision === revision && rows.uploadId === uploadId;
     if (isHit) this.counts.hitCount++;
     else this.counts.missCount++;
     return isHit ? rows : undefined;

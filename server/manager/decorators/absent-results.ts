@@ -22,35 +22,37 @@ export class AbsentResults {
     private readonly outbox: Outbox,
   ) {}
 
-  /** What the secondary has of a key that the primary has not: 'moved' away, or 'lost'. Undefined: the primary has it, or neither. */
-  async find(key: string, signal: AbortSignal): Promise<{ why: 'moved' | 'lost'; copy: Manifest } | undefined> {
+  /**
+   * What the secondary has of a key that the primary has not: 'moved' away, or 'lost'. Undefined: the primary has it, or neither; or
+   * the secondary can't be asked, which fails where what was moved there `isNeeded`: it is known to be there. BACKEND_UNAVAILABLE.
+   */
+  async find(
+    key: string,
+    isNeeded: boolean,
+    signal: AbortSignal,
+  ): Promise<{ why: 'moved' | 'lost'; copy: Manifest } | undefined> {
     const newest = await newestOf(this.primary, key, signal);
     if (newest !== undefined && newest.kind !== RevisionKind.MOVED) return undefined;
-    const copy = await this.newestCopy(key, signal);
-    return copy && { why: newest === undefined ? 'lost' : 'moved', copy };
-  }
-
-  /** The secondary's result or deletion; undefined where it has none, or can't be asked. */
-  private async newestCopy(key: string, signal: AbortSignal): Promise<Manifest | undefined> {
     try {
       const copy = await newestOf(this.secondary, key, signal);
-      return copy?.kind === RevisionKind.MOVED ? undefined : copy;
+      if (copy === undefined || copy.kind === RevisionKind.MOVED) return undefined;
+      return { why: newest === undefined ? 'lost' : 'moved', copy };
     } catch (error) {
-      if (isUnavailable(error)) return undefined;
-      throw error;
+      if (!isUnavailable(error) || (isNeeded && newest !== undefined)) throw error;
+      return undefined;
     }
   }
 
   /**
-   * Before a save: its revision must follow upon the secondary's. A save that builds on what is there (an append, an expected
+   * Before a save is opened, and before it is committed: its revision must follow upon the secondary's. A save that builds on what is there (an append, an expected
    * revision) brings it back to the primary first, and so does any save of a key that was lost.
    */
   async prepareSave({ key, append, expectedRevision }: UploadSpec, signal: AbortSignal): Promise<void> {
-    const absent = await this.find(key, signal);
+    const buildsOnIt = append || expectedRevision !== undefined;
+    const absent = await this.find(key, buildsOnIt, signal);
     if (absent === undefined) return;
     const { why, copy } = absent;
     if (why === 'lost') return this.repairs.repair(key, false, signal);
-    const buildsOnIt = append || expectedRevision !== undefined;
     if (copy.kind === RevisionKind.COMMITTED && !buildsOnIt)
       return this.primary.moveOut(key, Number(copy.revision), signal);
     const read = (firstRow: number, reading: AbortSignal) => readWhole(this.secondary, copy, firstRow, reading);

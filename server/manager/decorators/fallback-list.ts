@@ -1,6 +1,7 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { ListQuery } from '../../backends/backend.js';
+import { isSameRevision } from '../../backends/revisions.js';
 import { damagedKeyOf } from '../../errors.js';
 import type { ListedResults } from '../listed-results.js';
 import type { Origins } from '../origins.js';
@@ -63,12 +64,14 @@ export class FallbackList implements ListedResults {
     return isShown;
   }
 
-  private async isOnlyThere({ key }: Manifest): Promise<boolean> {
+  private async isOnlyThere(copy: Manifest): Promise<boolean> {
+    const { key } = copy;
     if (this.down.has('primary')) return true;
     try {
       const newest = await newestOf(this.primary, key, this.signal);
       if (newest === undefined) this.repairs.ask(key, false);
-      return newest === undefined || newest.kind === RevisionKind.MOVED;
+      // Where it is the same revision, it was put back behind the place where the primary's list was: that does not tell of it.
+      return newest === undefined || newest.kind === RevisionKind.MOVED || isSameRevision(newest, copy);
     } catch (error) {
       // What the primary can't tell of, the secondary shows.
       if (damagedKeyOf(error) !== undefined) return true;

@@ -1,4 +1,5 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { withCommit } from '../after-commit.js';
 import type { Origins } from '../origins.js';
 import type { Repairs } from '../repair/repairs.js';
 import type { Outbox } from '../replication/outbox.js';
@@ -50,7 +51,12 @@ export function fallback(primary: RoleStore, secondary: RoleStore, parts: Fallba
     ...primary,
     async openUpload(spec, signal) {
       await absent.prepareSave(spec, signal);
-      return primary.openUpload(spec, signal);
+      const upload = await primary.openUpload(spec, signal);
+      if (upload.committed !== undefined) return upload;
+      return withCommit(upload, async (commit) => {
+        await absent.prepareSave(spec, signal);
+        return upload.commit(commit);
+      });
     },
     stat: (key, revision, signal) => statOfBoth(primary, secondary, parts, key, revision, signal),
     read(manifest, selection, signal) {
@@ -63,13 +69,13 @@ export function fallback(primary: RoleStore, secondary: RoleStore, parts: Fallba
     },
     list: (query, signal) => new FallbackList(primary, secondary, origins, repairs, query, signal),
     async annotate(key, expectedRevision, edit, signal) {
-      const found = await absent.find(key, signal);
+      const found = await absent.find(key, true, signal);
       if (found === undefined) return primary.annotate(key, expectedRevision, edit, signal);
       const manifest = await absent.annotate(found.why, key, expectedRevision, edit, signal);
       return found.why === 'moved' ? origins.mark(manifest, 'secondary') : manifest;
     },
     async delete(key, expectedRevision, signal) {
-      if ((await absent.find(key, signal)) !== undefined) return absent.delete(key, expectedRevision, signal);
+      if ((await absent.find(key, false, signal)) !== undefined) return absent.delete(key, expectedRevision, signal);
       const revision = await primary.delete(key, expectedRevision, signal);
       await absent.forgetCopy(key, signal).catch(() => outbox.ring());
       return revision;

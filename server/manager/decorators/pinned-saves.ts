@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { create } from '@bufbuild/protobuf';
+import { clone, create } from '@bufbuild/protobuf';
 import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ManifestSchema, RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { StorageBackend, Upload, UploadSpec } from '../../backends/backend.js';
-import { checkRevision, committedRevision } from '../../backends/revisions.js';
+import { checkRevision, committedRevision, isSameRevision } from '../../backends/revisions.js';
 import { StorageError } from '../../errors.js';
 import { withCommit } from '../after-commit.js';
 import type { Origins } from '../origins.js';
@@ -38,13 +38,13 @@ export class PinnedSaves {
     const begun = await this.begunIn(this.pins, spec, signal);
     if (begun !== undefined) return this.asPinned(begun, spec, signal);
     await this.bringDown(spec.key, signal);
-    return this.store.openUpload(spec, signal);
+    return this.asStored(await this.store.openUpload(spec, signal), signal);
   }
 
   /** Opens an upload to the cache, or resumes one where it was begun. */
   async openPinned(spec: UploadSpec, signal: AbortSignal): Promise<Upload> {
     const begun = await this.begunIn(this.store, spec, signal);
-    if (begun !== undefined) return begun;
+    if (begun !== undefined) return this.asStored(begun, signal);
     if ((await this.begunIn(this.pins, spec, signal)) === undefined) await this.checkNew(spec, signal);
     return this.asPinned(await this.pins.openUpload({ ...spec, expectedRevision: undefined }, signal), spec, signal);
   }
@@ -86,12 +86,33 @@ export class PinnedSaves {
     }
   }
 
-  private async bringDown(key: string, signal: AbortSignal): Promise<void> {
-    const pin = await this.pinOf(key, signal);
-    if (pin === undefined) return;
-    const read = (firstRow: number, reading: AbortSignal) => readWhole(this.pins, pin, firstRow, reading);
-    await this.store.copyIn(pin, read, { replace: false }, signal);
-    await this.pins.moveOut(key, Number(pin.revision), signal);
+  /** What was pinned while the upload was open is older than what it commits. */
+  private asStored(upload: Upload, signal: AbortSignal): Upload {
+    if (upload.committed !== undefined) return upload;
+    return withCommit(upload, async (commit) => {
+      await this.bringDown(upload.key, signal);
+      return upload.commit(commit);
+    });
+  }
+
+  /** Takes a pinned result to the store; of one that was deleted the number, so that it is not given again. */
+  async bringDown(key: string, signal: AbortSignal): Promise<void> {
+    const above = await newestOf(this.pins, key, signal);
+    if (above === undefined || above.kind === RevisionKind.MOVED) return;
+    const below = await newestOf(this.store, key, signal);
+    if (above.kind === RevisionKind.DELETED) {
+      if (below?.kind === RevisionKind.COMMITTED || (below !== undefined && below.revision >= above.revision)) return;
+      await this.store.copyIn(above, noRows, { replace: false }, signal);
+      return;
+    }
+    if (below === undefined || !isSameRevision(below, above)) {
+      // The store could not be asked when it was pinned, and has got as far by itself.
+      const source = clone(ManifestSchema, above);
+      if (below !== undefined && below.revision >= above.revision) source.revision = below.revision + 1n;
+      const read = (firstRow: number, reading: AbortSignal) => readWhole(this.pins, above, firstRow, reading);
+      await this.store.copyIn(source, read, { replace: false }, signal);
+    }
+    await this.pins.moveOut(key, Number(above.revision), signal);
   }
 
   private asPinned(upload: Upload, spec: UploadSpec, signal: AbortSignal): Upload {

@@ -66,7 +66,10 @@ export function pinned(store: RoleStore, pins: StorageBackend, origins: Origins)
       const below = await newestOf(store, key, signal);
       const isBelow = below?.kind === RevisionKind.COMMITTED;
       const revision = isBelow ? await store.delete(key, undefined, signal) : 0;
-      return Math.max(revision, await pins.delete(key, Number(pin.revision), signal));
+      const above = await pins.delete(key, Number(pin.revision), signal);
+      // Both are deleted; where the store can't take the number now, the next save of the key brings it.
+      if (above > revision && isBelow) await saves.bringDown(key, signal).catch(() => undefined);
+      return Math.max(revision, above);
     },
     async [Symbol.asyncDispose]() {
       await pins[Symbol.asyncDispose]();

@@ -1,8 +1,6 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationMode, ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
-import { replicationAfter } from '../../backends/revisions.js';
 import { afterCommit } from '../after-commit.js';
-import { newestOf } from '../repair/repair-copy.js';
 import type { Mirroring } from '../replication/mirroring.js';
 import type { Outbox } from '../replication/outbox.js';
 import type { RoleStore } from '../role-store.js';
@@ -54,14 +52,8 @@ export function replicated(primary: RoleStore, { outbox, mirroring, mode }: Repl
       return revision;
     },
     async copyIn(manifest, read, options, signal) {
-      const before = await newestOf(primary, manifest.key, signal);
       const copy = await primary.copyIn(manifest, read, options, signal);
-      // A copy says of itself that it is not replicated; but a key that was stays so.
-      const isReplicated = replicationAfter(before) === ReplicationState.PENDING;
-      if (isReplicated && copy.replication === ReplicationState.NONE) {
-        await primary.setReplication(copy.key, copy.revision, ReplicationState.PENDING, signal);
-        outbox.ring();
-      }
+      if (copy.replication === ReplicationState.PENDING) outbox.ring(copy);
       return copy;
     },
     [Symbol.asyncDispose]: () => primary[Symbol.asyncDispose](),

@@ -31,7 +31,7 @@ export class Repairs implements AsyncDisposable {
   ask(key: string, isCorrupt: boolean): void {
     if (this.stopping.signal.aborted || this.waiting.size >= REPAIRS_WAITING_MAX) return;
     this.waiting.set(key, isCorrupt || this.waiting.get(key) === true);
-    this.running ??= this.run().finally(() => (this.running = undefined));
+    this.running ??= this.run();
   }
 
   /** Repairs a key now; does nothing where there is nothing to repair. */
@@ -61,10 +61,12 @@ export class Repairs implements AsyncDisposable {
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     for (const [key, isCorrupt] of this.waiting) {
-      if (signal.aborted) return;
+      if (signal.aborted) break;
       this.waiting.delete(key);
       await this.repair(key, isCorrupt, signal).catch(() => undefined);
     }
+    // Here, and not when the promise settles: a key that is asked for in between would wait for the next one.
+    this.running = undefined;
   }
 
   /** Stops; what waits is found again when it is asked for again. */

@@ -37,6 +37,7 @@ export interface ServedSet extends AsyncIterable<SetBatch> {
   /** See ServedRows. */
   readonly servedFrom: Role;
   begin(): Promise<void>;
+  end(): Promise<void>;
 }
 
 /** Reads rows of a revision: the manager's own. */
@@ -84,6 +85,7 @@ export function readSet(manifest: Manifest, selection: SetSelection, bytesMax: n
       return first.servedFrom;
     },
     begin: () => first.begin(),
+    end: () => first.end(),
     [Symbol.asyncIterator]: batches,
   };
 }
