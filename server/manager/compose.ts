@@ -52,6 +52,8 @@ export interface SecondaryParts {
 /** The stores and what was made of them. */
 export interface Composition {
   readonly stores: Stores;
+  /** The same, which fail at once while they are taken for dead. */
+  readonly guarded: Stores;
   /** What callers use: all of them as one. */
   readonly store: PinnedStore;
   readonly origins: Origins;
@@ -92,16 +94,17 @@ export function composed(
   const breaker = new CircuitBreaker('primary');
   const primary = inRole('primary', stores.primary, breaker);
   const parts = stores.secondary && secondaryParts(stores.primary, stores.secondary, breaker);
+  const secondary = stores.secondary && inRole('secondary', stores.secondary, new CircuitBreaker('secondary'));
   const safe =
-    stores.secondary === undefined || parts === undefined
+    secondary === undefined || parts === undefined
       ? primary
-      : fallback(
-          replicated(primary, { ...parts, mode: replicationMode }),
-          inRole('secondary', stores.secondary, new CircuitBreaker('secondary')),
-          { ...parts, origins, counts: parts.fallback },
-        );
+      : fallback(replicated(primary, { ...parts, mode: replicationMode }), secondary, {
+          ...{ ...parts, origins, counts: parts.fallback },
+        });
   const fast = cache === undefined ? safe : cached(safe, cache);
-  return { stores, store: pinned(fast, stores.pinned, origins), origins, cache, parts, replicationMode };
+  const store = pinned(fast, stores.pinned, origins);
+  const guarded = { primary, secondary, pinned: stores.pinned };
+  return { stores, guarded, store, origins, cache, parts, replicationMode };
 }
 
 function secondaryParts(primary: StorageBackend, secondary: StorageBackend, breaker: CircuitBreaker): SecondaryParts {

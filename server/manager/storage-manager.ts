@@ -200,7 +200,7 @@ export class StorageManager implements AsyncDisposable {
 
   /** The stores that have a result, those that can be asked, and which revision each has. */
   placements(key: string, signal: AbortSignal): Promise<PlacedCopy[]> {
-    return placementsOf(this.stores, key, signal);
+    return placementsOf(this.composition.guarded, key, signal);
   }
 
   /** Rows of a revision, and who serves them; `role`: that store alone, whose manifest it is. */

@@ -232,3 +232,45 @@ function withResolvers() {
   const promise = new Promise<void>((done) => (resolve = done));
   return { promise, resolve };
 }
+
+describe('a deletion of what is not replicated', () => {
+  test('is never forgotten by a copy in the secondary, also where the daemon dies right behind it', async () => {
+    const { manager, raw } = managed();
+    await saved(manager, 'k', 10);
+    await copied(raw.primary, raw.secondary, 'k');
+    const markers: ReplicationState[] = [];
+    const deleteNow = raw.primary.delete.bind(raw.primary);
+    raw.primary.delete = async (key, expected) => {
+      const revision = await deleteNow(key, expected);
+      // As a daemon would find it that starts after this one was killed here.
+      markers.push((await raw.primary.stat(key)).replication);
+      return revision;
+    };
+    await manager.delete('k', 1, RUNNING);
+    expect(markers).toEqual([ReplicationState.PENDING]);
+    await vi.waitFor(async () => {
+      expect((await raw.secondary.stat('k')).kind).toBe(RevisionKind.DELETED);
+    });
+  });
+});
+
+test('what is known of a result is told at once while a store is taken for dead', async () => {
+  let asked = 0;
+  const { manager, raw, outages } = managed((stores) => ({
+    ...stores,
+    primary: {
+      ...stores.primary,
+      stat: (...call) => {
+        asked++;
+        return stores.primary.stat(...call);
+      },
+    },
+  }));
+  await saved(manager, 'k', 10);
+  await copied(raw.primary, raw.secondary, 'k');
+  outages.primary.isDown = true;
+  for (let i = 0; i < 6; i++) await manager.stat('k', undefined, RUNNING);
+  asked = 0;
+  expect((await manager.placements('k', RUNNING)).map(({ role }) => role)).toEqual(['secondary']);
+  expect(asked).toBe(0);
+});

@@ -80,9 +80,8 @@ backendSuite(
   'fallback(leveldb, sqlite)',
   twoStores((primary, secondary) => {
     const repairs = new Repairs(primary, secondary);
-    const outbox = new Outbox(primary, secondary);
     const counts = { fallbackCount: 0, continuedCount: 0 };
-    return fallback(asPrimary(primary), asSecondary(secondary), { origins: new Origins(), repairs, outbox, counts });
+    return fallback(asPrimary(primary), asSecondary(secondary), { origins: new Origins(), repairs, counts });
   }),
   { durable: true },
 );

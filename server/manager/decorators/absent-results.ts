@@ -2,10 +2,10 @@ import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend, UploadSpec } from '../../backends/backend.js';
+import { replicationAfter } from '../../backends/revisions.js';
 import { noRows, readWhole } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import type { Repairs } from '../repair/repairs.js';
-import type { Outbox } from '../replication/outbox.js';
 import { isUnavailable, type RoleStore } from '../role-store.js';
 
 type Annotation = Parameters<StorageBackend['annotate']>;
@@ -19,7 +19,6 @@ export class AbsentResults {
     private readonly primary: RoleStore,
     private readonly secondary: RoleStore,
     private readonly repairs: Repairs,
-    private readonly outbox: Outbox,
   ) {}
 
   /**
@@ -44,8 +43,8 @@ export class AbsentResults {
   }
 
   /**
-   * Before a save is opened, and before it is committed: its revision must follow upon the secondary's. A save that builds on what is there (an append, an expected
-   * revision) brings it back to the primary first, and so does any save of a key that was lost.
+   * Before a save is opened, and before it is committed: its revision must follow upon the secondary's. A save that builds on what
+   * is there (an append, an expected revision) brings it back to the primary first, and so does any save of a key that was lost.
    */
   async prepareSave({ key, append, expectedRevision }: UploadSpec, signal: AbortSignal): Promise<void> {
     const buildsOnIt = append || expectedRevision !== undefined;
@@ -79,16 +78,19 @@ export class AbsentResults {
     return revision;
   }
 
-  /** After a deletion: a copy of a result that is not replicated goes as well, as soon as the secondary can be reached. */
-  async forgetCopy(key: string, signal: AbortSignal): Promise<void> {
-    const marker = await newestOf(this.primary, key, signal);
-    if (marker?.kind !== RevisionKind.DELETED || marker.replication !== ReplicationState.NONE) return;
+  /**
+   * Before a deletion: where the secondary has a copy of a result that is not replicated, or may have one, the deletion is
+   * replicated, so that the copy goes as well. Said before it is made: a crash in between forgets nothing.
+   */
+  async prepareDelete(key: string, expectedRevision: number | undefined, signal: AbortSignal): Promise<void> {
+    const newest = await newestOf(this.primary, key, signal);
+    if (newest?.kind !== RevisionKind.COMMITTED || replicationAfter(newest) === ReplicationState.PENDING) return;
+    // It is about to be refused.
+    if (expectedRevision !== undefined && expectedRevision !== Number(newest.revision)) return;
     const hasNone = await newestOf(this.secondary, key, signal).then(
       (copy) => copy?.kind !== RevisionKind.COMMITTED,
       () => false,
     );
-    if (hasNone) return;
-    await this.primary.setReplication(key, marker.revision, ReplicationState.PENDING, signal);
-    this.outbox.ring();
+    if (!hasNone) await this.primary.setReplication(key, newest.revision, ReplicationState.PENDING, signal);
   }
 }

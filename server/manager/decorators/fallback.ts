@@ -2,7 +2,6 @@ import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { withCommit } from '../after-commit.js';
 import type { Origins } from '../origins.js';
 import type { Repairs } from '../repair/repairs.js';
-import type { Outbox } from '../replication/outbox.js';
 import type { RoleStore } from '../role-store.js';
 import { ServedRows } from '../served-rows.js';
 import { AbsentResults } from './absent-results.js';
@@ -22,7 +21,6 @@ export interface FallbackCounts {
 export interface FallbackParts {
   readonly origins: Origins;
   readonly repairs: Repairs;
-  readonly outbox: Outbox;
   readonly counts: FallbackCounts;
 }
 
@@ -32,8 +30,8 @@ export interface FallbackParts {
  * what the primary has lost. Saves go to the primary alone.
  */
 export function fallback(primary: RoleStore, secondary: RoleStore, parts: FallbackParts): RoleStore {
-  const { origins, repairs, outbox, counts } = parts;
-  const absent = new AbsentResults(primary, secondary, repairs, outbox);
+  const { origins, repairs, counts } = parts;
+  const absent = new AbsentResults(primary, secondary, repairs);
 
   const eventsOf = ({ key }: Manifest, asked: (store: RoleStore) => void): RowsEvents => ({
     asked,
@@ -76,9 +74,8 @@ export function fallback(primary: RoleStore, secondary: RoleStore, parts: Fallba
     },
     async delete(key, expectedRevision, signal) {
       if ((await absent.find(key, false, signal)) !== undefined) return absent.delete(key, expectedRevision, signal);
-      const revision = await primary.delete(key, expectedRevision, signal);
-      await absent.forgetCopy(key, signal).catch(() => outbox.ring());
-      return revision;
+      await absent.prepareDelete(key, expectedRevision, signal);
+      return primary.delete(key, expectedRevision, signal);
     },
     async [Symbol.asyncDispose]() {
       await primary[Symbol.asyncDispose]();
