@@ -77,7 +77,8 @@ describe('the documentation', () => {
   });
 
   test('has no link that leads nowhere', () => {
-    for (const file of ['README.md', 'docs/concepts.md', 'docs/protocol.md', 'docs/configuration.md']) {
+    const docs = readdirSync('docs').filter((name) => name.endsWith('.md'));
+    for (const file of ['README.md', 'CHANGELOG.md', ...docs.map((name) => `docs/${name}`)]) {
       const links = [...readFileSync(file, 'utf8').matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(
         (match) => match[1] ?? '',
       );
