@@ -181,11 +181,12 @@ describe('batches', () => {
     expect(batches.length).toBeGreaterThan(0);
   });
 
-  test('of rows that were saved one by one are as large as those of rows saved in bulk', async () => {
+  test('of rows that were saved one by one are of the size of those of rows saved in bulk', async () => {
     await saveRun(daemon.address, 'one-by-one', WIDE, WIDE_RUN, 1);
     const load = await rawLoad(channel, { key: 'one-by-one' });
     expect(asText(load.rows())).toEqual(asText(WIDE_RUN));
-    expect(load.batches.length).toBeLessThanOrEqual((TOTAL / MIB) * 2);
+    // Gathered rows are 256 KiB to 1 MiB: how many come together before an ack is due depends on how fast they come.
+    expect(load.batches.length).toBeLessThanOrEqual(TOTAL / (256 * KIB) + 1);
   });
 
   test('that are missing come by a second load, from the row behind the last one on', async () => {
