@@ -112,6 +112,8 @@ export const SCRUB_FIRST_MS_MAX = 3_600_000;
 export const BREAKER_FAILURES = 5;
 /** … but for one in so many milliseconds, which asks whether it is back. */
 export const BREAKER_PROBE_MS = 2000;
+/** A store that has not told of a key by then is as good as down: it was one read of an index. */
+export const STORE_ANSWER_MS_MAX = 15_000;
 /** A failed copy to the secondary is tried again after this long at first, and at most. */
 export const REPLICATION_RETRY_MS_MIN = 250;
 export const REPLICATION_RETRY_MS_MAX = 30_000;

@@ -1,5 +1,6 @@
 import type { StorageBackend } from '../backends/backend.js';
 import { toStorageError, StorageError } from '../errors.js';
+import { STORE_ANSWER_MS_MAX } from '../limits.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import { ListPastDamage } from './list-past-damage.js';
 import type { ListedResults } from './listed-results.js';
@@ -16,7 +17,12 @@ export interface RoleStore extends StorageBackend {
  * Gives a backend its role: its reads and its failures say so, and while its circuit is open its calls fail at once. All else is
  * the backend's own.
  */
-export function inRole(role: Role, backend: StorageBackend, breaker: CircuitBreaker): RoleStore {
+export function inRole(
+  role: Role,
+  backend: StorageBackend,
+  breaker: CircuitBreaker,
+  answerMsMax = STORE_ANSWER_MS_MAX,
+): RoleStore {
   const guarded = <T>(act: () => Promise<T>): Promise<T> =>
     breaker.run(act).catch((error: unknown) => named(error, role));
   async function* guardedStream<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
@@ -41,7 +47,7 @@ export function inRole(role: Role, backend: StorageBackend, breaker: CircuitBrea
       return { ...view, read: (selection, reading) => guardedStream(view.read(selection, reading)) };
     },
     abortUpload: (uploadId, signal) => guarded(() => backend.abortUpload(uploadId, signal)),
-    stat: (key, revision, signal) => guarded(() => backend.stat(key, revision, signal)),
+    stat: (key, revision, signal) => guarded(() => inTime(role, backend.stat(key, revision, signal), answerMsMax)),
     read: (manifest, selection, signal) =>
       new ServedRows(() => role, guardedStream(backend.read(manifest, selection, signal))),
     list: (query, signal) => new ListPastDamage(role, (from) => guardedStream(backend.list(from, signal)), query),
@@ -57,6 +63,20 @@ export function inRole(role: Role, backend: StorageBackend, breaker: CircuitBrea
     stats: (signal) => backend.stats(signal),
     [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose](),
   };
+}
+
+/** A store's answer, or its failure where it hangs: a server that is gone without a word must not hold up who can be served elsewhere. */
+async function inTime<T>(role: Role, answer: Promise<T>, msMax: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const message = `The ${role} store has not answered for ${msMax / 1000} s. Try again later.`;
+    timer = setTimeout(() => reject(new StorageError('BACKEND_UNAVAILABLE', message)), msMax);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Whether a store could not be asked. */

@@ -7,6 +7,7 @@ import { StorageError } from '../../server/errors.js';
 import { ResultCache } from '../../server/manager/cache/result-cache.js';
 import { CircuitBreaker } from '../../server/manager/circuit-breaker.js';
 import { composed } from '../../server/manager/compose.js';
+import { inRole } from '../../server/manager/role-store.js';
 import { ServedRows } from '../../server/manager/served-rows.js';
 import { StorageManager } from '../../server/manager/storage-manager.js';
 import type { Stores } from '../../server/manager/stores.js';
@@ -273,4 +274,18 @@ test('what is known of a result is told at once while a store is taken for dead'
   asked = 0;
   expect((await manager.placements('k', RUNNING)).map(({ role }) => role)).toEqual(['secondary']);
   expect(asked).toBe(0);
+});
+
+test('a store that hangs is one that is down: its calls fail in time, then at once', async () => {
+  const hanging = Object.create(memory(), { stat: { value: () => new Promise(() => undefined) } }) as StorageBackend;
+  const breaker = new CircuitBreaker('secondary', 60_000);
+  const store = inRole('secondary', hanging, breaker, 5);
+  for (let i = 0; i < 5; i++) {
+    await expect(store.stat('k', undefined, RUNNING)).rejects.toMatchObject({
+      reason: 'BACKEND_UNAVAILABLE',
+      message: expect.stringContaining('has not answered') as string,
+      metadata: { store: 'secondary' },
+    });
+  }
+  expect(breaker.isOpen).toBe(true);
 });
