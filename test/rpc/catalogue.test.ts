@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { Outcome, ResultState, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import { Backend, Outcome, ResultState, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import {
   BackendState,
   GetResultRequestSchema,
@@ -163,8 +163,9 @@ describe('GetResult', () => {
     const full = await get({ key: 'get/views' });
     expect(await get({ key: 'get/views', view: ResultView.FULL })).toEqual(full);
     expect(full?.columns.map((column) => column.name)).toEqual(['f', 'i', 'b', 's']);
+    expect(full?.placements).toMatchObject([{ backend: Backend.PRIMARY, revision: 1n }]);
     const basic = await get({ key: 'get/views', view: ResultView.BASIC });
-    expect(basic).toEqual({ ...full, columns: [] });
+    expect(basic).toEqual({ ...full, columns: [], placements: [] });
   });
 
   test.each([
@@ -302,7 +303,10 @@ describe('GetStatus', () => {
     const is = await status();
     expect(is).toMatchObject({
       version,
-      backends: [{ role: 1, type: 'leveldb', state: BackendState.READY, message: '' }],
+      backends: [
+        { role: Backend.PRIMARY, type: 'leveldb', state: BackendState.READY, message: '' },
+        { role: Backend.CACHE, type: 'memory', state: BackendState.READY, message: '', resultCount: 0n },
+      ],
       cache: { limitBytes: BigInt(100 << 20) },
     });
     const startedAgoMs = Date.now() - (is.startTime === undefined ? 0 : timestampMs(is.startTime));
