@@ -23,8 +23,8 @@ export type Decide = (
   changeNumber: bigint,
 ) => Promise<Next | undefined>;
 
-/** How many manifests are read at once: few for who wants few. */
-const CHUNK_MIN = 32;
+/** How many manifests are read at once: those of a page of the usual size, and the one that says that there is another. */
+const CHUNK_MIN = 128;
 const CHUNK_MAX = 256;
 
 /** The results of a store: newest revisions and markers, older revisions, and the order of their changes. */
