@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    testTimeout: 20_000,
+    // Many tests start daemons: a busy machine takes its time over that.
+    testTimeout: 60_000,
     hookTimeout: 300_000,
     reporters: ['default', ['json', { outputFile: 'dist/test-report.json' }]],
   },

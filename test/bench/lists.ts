@@ -107,7 +107,7 @@ const QUERIES: readonly [
   ['newest 100 of one in 100', () => ({ filter: 'tags.team = t7', orderBy: 'commit_time', descending: true })],
   ['100 by key of one in 1,000', () => ({ filter: 'tags.batch = b7', orderBy: 'key', descending: false })],
   [
-    'newest 100 of the some 1,000 best',
+    'newest 100 of the 1,000 best',
     (count) => ({ filter: `best.f < ${1_000_000_000 / count}`, orderBy: 'commit_time', descending: true }),
   ],
 ];
