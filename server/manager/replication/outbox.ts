@@ -128,6 +128,7 @@ export class Outbox implements AsyncDisposable {
       if (await this.isSuperseded(manifest, signal)) return 'done';
       this.failed(error);
       if (LASTING.has(reason)) {
+        this.own.delete(key);
         await this.primary.setReplication(key, revision, ReplicationState.FAILED, signal).catch(() => undefined);
         return 'lasting';
       }
