@@ -1,6 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Settings } from '../../server/config.js';
-import { serve } from '../../server/main.js';
 import { abortUpload, list, remove, show, status, uploads, type CommonFlags } from './commands/catalogue.js';
 import { copy, move } from './commands/copy.js';
 import { removeByPrefix, type DeletePrefixFlags } from './commands/delete-prefix.js';
@@ -82,10 +81,12 @@ function addServe(add: Add): void {
     .option('--path <folder>', 'folder of the store (default: ./optistore-data)')
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent')
     .option('--insecure', 'allow an address that others can reach, without encryption')
-    .action((flags: Record<string, string | boolean | undefined>) => {
+    .action(async (flags: Record<string, string | boolean | undefined>) => {
       const { config, listen, socket, path, logLevel, insecure } = flags;
       const settings: Settings = { listen, socket, insecure, log_level: logLevel, primary: { path } };
-      return serve(settings, config as string | undefined);
+      // Only this command needs the stores and their libraries: all others start without them.
+      const { serve } = await import('../../server/main.js');
+      await serve(settings, config as string | undefined);
     });
 }
 

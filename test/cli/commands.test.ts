@@ -146,7 +146,10 @@ describe('status', () => {
   test('prints protobuf JSON with --json', async () => {
     expect(await bench.json('status')).toMatchObject({
       version: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
-      backends: [{ role: 'BACKEND_PRIMARY', type: 'leveldb', state: 'BACKEND_STATE_READY' }],
+      backends: [
+        { role: 'BACKEND_PRIMARY', type: 'leveldb', state: 'BACKEND_STATE_READY' },
+        { role: 'BACKEND_CACHE', type: 'memory', state: 'BACKEND_STATE_READY' },
+      ],
     });
   });
 });
