@@ -83,7 +83,10 @@ describe.each([
       'ListResults ListResultsRequest ListResultsResponse',
       'ListUploads ListUploadsRequest ListUploadsResponse',
       'LoadResult LoadResultRequest stream LoadResultResponse',
+      'MigrateResult MigrateResultRequest stream MigrateResultResponse',
+      'MigrateStore MigrateStoreRequest stream MigrateStoreResponse',
       'PutResultSet PutResultSetRequest PutResultSetResponse',
+      'ReplicateResults ReplicateResultsRequest stream ReplicateResultsResponse',
       'SaveResult stream SaveResultRequest stream SaveResultResponse',
       'UpdateResult UpdateResultRequest UpdateResultResponse',
       'VerifyResults VerifyResultsRequest stream VerifyResultsResponse',
@@ -101,6 +104,8 @@ message SaveOpen {
   .google.protobuf.Struct attributes = 5;
   optional uint64 expected_revision = 6;
   string description = 7;
+  .optistore.v1.ReplicationMode replication = 8;
+  .optistore.v1.Backend to_backend = 9;
   bool append = 10;
 }
 `);
@@ -111,7 +116,10 @@ message SaveOpen {
   test('asks how the daemon is', async () => {
     expect(await call(`${SERVICE}/GetStatus`, '{}')).toMatchObject({
       version: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
-      backends: [{ role: 'BACKEND_PRIMARY', type: 'leveldb', state: 'BACKEND_STATE_READY' }],
+      backends: [
+        { role: 'BACKEND_PRIMARY', type: 'leveldb', state: 'BACKEND_STATE_READY' },
+        { role: 'BACKEND_CACHE', type: 'memory' },
+      ],
     });
   });
 
