@@ -274,6 +274,10 @@ class Contract(unittest.TestCase):
             self.assertEqual(self.committed(again), result)
             self.assertEqual(again.ended(), grpc.StatusCode.OK)
         got = self.stub.GetResult(storage_service_pb2.GetResultRequest(key=self.key), timeout=DEADLINE_S)
+        # Where its copies are, only GetResult tells.
+        placements = [(p.backend, p.revision) for p in got.result.placements]
+        self.assertEqual(placements, [(result_pb2.BACKEND_PRIMARY, result.revision)])
+        got.result.ClearField("placements")
         self.assertEqual(got.result, result)
 
     def test_a_stream_that_the_client_closes_leaves_an_upload_that_is_listed_and_can_be_aborted(self) -> None:
