@@ -31,7 +31,7 @@ function printText(text: string, end = ''): string {
 
 function printValue(value: Value): string {
   if (typeof value === 'string') return printText(value);
-  if (typeof value === 'number') return String(value);
+  if (typeof value === 'number') return Object.is(value, -0) ? '-0' : String(value);
   if (value === undefined) return '';
   const seconds = value / 1_000_000_000n;
   const iso = new Date(Number(seconds) * 1000).toISOString().slice(0, 19);
