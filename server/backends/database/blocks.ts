@@ -2,8 +2,8 @@ import type { Manifest, Segment } from '../../../proto/gen/optistore/storage/v1/
 import { throwIfCancelled } from '../../errors.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
-import { corrupt, decodeColumns, encodeBlock, parseHeader, type BlockEntry } from '../leveldb/block-format.js';
-import { readBlocks, type Source } from '../leveldb/segment-reader.js';
+import { corrupt, decodeColumns, encodeBlock, parseHeader, type BlockEntry } from '../blocks/block-format.js';
+import { readBlocks, type Source } from '../blocks/block-reader.js';
 import { revisionGone } from '../result-errors.js';
 import type { Connection, Database } from './database.js';
 import { asBuffer } from './result-rows.js';

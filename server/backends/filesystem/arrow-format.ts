@@ -6,7 +6,7 @@ import { ValueType, VariableRole } from '../../../proto/gen/optistore/v1/problem
 import { crc32 } from '../../rows/checksum.js';
 import { bitmapBytes, type Batch, type Column, type Schema } from '../../rows/batch.js';
 import { bitsAsBytes } from '../../rows/validity.js';
-import { aligned, ALIGNMENT_BYTES, type BlockEntry, type BlockHeader } from '../leveldb/block-format.js';
+import { aligned, ALIGNMENT_BYTES, type BlockEntry, type BlockHeader } from '../blocks/block-format.js';
 
 /**
  * The Arrow IPC file format, https://arrow.apache.org/docs/format/Columnar.html: magic, schema, one record batch a block,

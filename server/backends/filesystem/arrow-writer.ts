@@ -3,7 +3,7 @@ import type { Schema as ArrowSchema } from 'apache-arrow';
 import type { Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { crc32 } from '../../rows/checksum.js';
 import { schemaOf, type Batch, type Schema } from '../../rows/batch.js';
-import { writeFully } from '../leveldb/files.js';
+import { writeFully } from '../files.js';
 import { arrowSchema, encodeBatch, encodeHead, encodeTail } from './arrow-format.js';
 import { createFile, replaceFile } from './durable-files.js';
 import { sidecarOf } from './names.js';

@@ -1,7 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { StorageError } from '../../errors.js';
 import { crc32 } from '../../rows/checksum.js';
-import { readAt, syncDirectoryOf } from '../leveldb/files.js';
+import { readAt, syncDirectoryOf } from '../files.js';
 import { Serial } from '../serial.js';
 import { hexOf } from './checked-json.js';
 

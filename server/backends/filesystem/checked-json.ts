@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { fromJson, toJson, type DescMessage, type JsonValue, type MessageShape } from '@bufbuild/protobuf';
 import { crc32 } from '../../rows/checksum.js';
-import { corrupt } from '../leveldb/block-format.js';
+import { corrupt } from '../blocks/block-format.js';
 
 /** What a file may hold that people read and the daemon trusts. */
 export type JsonContent = Readonly<Record<string, JsonValue>>;

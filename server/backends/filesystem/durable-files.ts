@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, link, lstat, mkdir, open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncFolder, writeFully } from '../leveldb/files.js';
+import { syncFolder, writeFully } from '../files.js';
 import { numberOf } from './names.js';
 
 const FILE_MODE = 0o600;

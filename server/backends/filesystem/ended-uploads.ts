@@ -3,7 +3,7 @@ import { unlink } from 'node:fs/promises';
 import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { milliseconds } from '../../times.js';
-import { syncFolder } from '../leveldb/files.js';
+import { syncFolder } from '../files.js';
 import { committedRecord } from '../uploads/uploads.js';
 import { decodeJson, encodeJson, messageJson, messageOf } from './checked-json.js';
 import { ifThere, namesIn, readIfThere, replaceFile } from './durable-files.js';

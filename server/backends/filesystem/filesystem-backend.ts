@@ -15,7 +15,7 @@ import type {
   UploadState,
   UploadView,
 } from '../backend.js';
-import { syncDirectoryOf } from '../leveldb/files.js';
+import { syncDirectoryOf } from '../files.js';
 import { annotated, deleted, movedOut } from '../revisions.js';
 import { Copies, type ReadSource } from '../uploads/copies.js';
 import { ChangeLog } from './change-log.js';

@@ -6,7 +6,7 @@ import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { StorageError } from '../../errors.js';
 import { OPEN_UPLOADS_MAX } from '../../limits.js';
 import type { CommitSpec, Upload, UploadSpec } from '../backend.js';
-import { IngestBudget } from '../leveldb/ingest-budget.js';
+import { IngestBudget } from '../uploads/ingest-budget.js';
 import { SerialByName } from '../serial.js';
 import type { CopyRows } from '../uploads/copies.js';
 import { FencedUpload } from '../uploads/fenced-upload.js';

@@ -3,8 +3,8 @@ import { rename, symlink, utimes, stat } from 'node:fs/promises';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ManifestSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { StorageError } from '../../errors.js';
-import { corrupt } from '../leveldb/block-format.js';
-import { syncFolder } from '../leveldb/files.js';
+import { corrupt } from '../blocks/block-format.js';
+import { syncFolder } from '../files.js';
 import { decodeJson, encodeJson, messageJson, messageOf } from './checked-json.js';
 import {
   codeOf,

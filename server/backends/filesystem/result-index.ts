@@ -2,8 +2,8 @@ import { RevisionKind, type Manifest } from '../../../proto/gen/optistore/storag
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { milliseconds, nanoseconds } from '../../times.js';
 import type { ListOrder, ListPosition, ListQuery } from '../backend.js';
-import { FactsIndex } from '../leveldb/facts-index.js';
-import { SortedPlaces } from '../memory/sorted-places.js';
+import { FactsIndex } from '../index/facts-index.js';
+import { SortedPlaces } from '../index/sorted-places.js';
 import type { Slot } from './result-folders.js';
 
 /** What is kept in memory of the newest slot of a key. */

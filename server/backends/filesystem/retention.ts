@@ -3,8 +3,8 @@ import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_p
 import { throwIfCancelled } from '../../errors.js';
 import { schemaOf, type Batch, type Schema } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
-import { corrupt } from '../leveldb/block-format.js';
-import { blocksOf, readBlocks } from '../leveldb/segment-reader.js';
+import { corrupt } from '../blocks/block-format.js';
+import { blocksOf, readBlocks } from '../blocks/block-reader.js';
 import { revisionGone } from '../result-errors.js';
 import type { EndedUploads } from './ended-uploads.js';
 import { folderName, numberOf } from './names.js';

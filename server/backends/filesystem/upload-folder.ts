@@ -3,7 +3,7 @@ import { rename, rmdir, stat, utimes } from 'node:fs/promises';
 import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { milliseconds } from '../../times.js';
-import { syncFolder } from '../leveldb/files.js';
+import { syncFolder } from '../files.js';
 import { decodeJson, encodeJson, messageJson, messageOf } from './checked-json.js';
 import {
   ifFree,

@@ -4,7 +4,7 @@ import { throwIfCancelled } from '../../errors.js';
 import { schemaOf, type Batch, type Schema } from '../../rows/batch.js';
 import { selectRows, type Selection } from '../../rows/select.js';
 import type { UploadView } from '../backend.js';
-import { corrupt } from '../leveldb/block-format.js';
+import { corrupt } from '../blocks/block-format.js';
 import { unknownUpload } from '../uploads/upload-errors.js';
 import { endedView, openView, soFar, type UploadSource } from '../uploads/upload-view.js';
 import { committedRecord, manifestOf } from '../uploads/uploads.js';

@@ -15,7 +15,7 @@ import { KEY_BYTES_MAX } from '../../limits.js';
 import type { ListQuery } from '../backend.js';
 import { nanoseconds } from '../../times.js';
 import { entryDamaged } from '../result-errors.js';
-import { corrupt } from './block-format.js';
+import { corrupt } from '../blocks/block-format.js';
 
 type Put = { type: 'put'; key: string; value: Uint8Array };
 type Del = { type: 'del'; key: string };

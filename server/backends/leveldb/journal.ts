@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { StorageError } from '../../errors.js';
 import { JOURNAL_ROTATE_BYTES } from '../../limits.js';
 import type { Batch, Schema } from '../../rows/batch.js';
-import { readAt, syncDirectoryOf, writeFully } from './files.js';
-import type { FrameHeader } from './frame-format.js';
-import { decodeFrame, encodeFrame, parseFrame } from './frame-format.js';
+import { readAt, syncDirectoryOf, writeFully } from '../files.js';
+import type { FrameHeader } from '../blocks/frame-format.js';
+import { decodeFrame, encodeFrame, parseFrame } from '../blocks/frame-format.js';
 import { Serial } from '../serial.js';
 
 const HEAD = Buffer.alloc(64);

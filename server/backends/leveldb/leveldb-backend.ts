@@ -25,10 +25,10 @@ import { annotated, ChangeNumbers, deleted, movedOut, ownSegments } from '../rev
 import { Copies, type ReadSource } from '../uploads/copies.js';
 import type { Publication, ReadableResults } from '../uploads/upload-store.js';
 import { Uploads } from '../uploads/uploads.js';
-import { FactsIndex } from './facts-index.js';
+import { FactsIndex } from '../index/facts-index.js';
 import type { Change } from './index-store.js';
 import { IndexStore } from './index-store.js';
-import { IngestBudget } from './ingest-budget.js';
+import { IngestBudget } from '../uploads/ingest-budget.js';
 import type { Frame } from './journal.js';
 import { Journal } from './journal.js';
 import { LeveldbUploads } from './leveldb-uploads.js';

@@ -3,9 +3,9 @@ import type { Segment } from '../../../proto/gen/optistore/storage/v1/manifest_p
 import { SegmentSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { create } from '@bufbuild/protobuf';
 import type { Batch } from '../../rows/batch.js';
-import type { BlockEntry, EncodedBlock } from './block-format.js';
-import { encodeBlock, encodeDirectory, SEGMENT_HEAD } from './block-format.js';
-import { readAt, syncDirectoryOf, writeFully } from './files.js';
+import type { BlockEntry, EncodedBlock } from '../blocks/block-format.js';
+import { encodeBlock, encodeDirectory, SEGMENT_HEAD } from '../blocks/block-format.js';
+import { readAt, syncDirectoryOf, writeFully } from '../files.js';
 
 /** Appends blocks to a segment file. Calls are not made concurrently, but for `sync` and `read`. */
 export class SegmentWriter implements AsyncDisposable {

@@ -2,7 +2,7 @@ import { throwIfCancelled, toStorageError } from '../../errors.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { selectRows, type Selection } from '../../rows/select.js';
 import type { Frame, Journal } from './journal.js';
-import { readBlocks } from './segment-reader.js';
+import { readBlocks } from '../blocks/block-reader.js';
 import type { SegmentWriter } from './segment-writer.js';
 
 /** Where the rows of an upload in progress lie at a moment. */

@@ -29,7 +29,7 @@ import { MemoryBudget } from './memory-budget.js';
 import type { MemoryChange, MemoryUploadRows } from './memory-uploads.js';
 import { MemoryUploads } from './memory-uploads.js';
 import type { RowBlocks } from './row-blocks.js';
-import { SortedPlaces } from './sorted-places.js';
+import { SortedPlaces } from '../index/sorted-places.js';
 
 /** How a memory store is made. */
 export interface MemoryOptions {
