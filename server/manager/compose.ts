@@ -4,6 +4,7 @@ import { ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
 import { cached } from './cache/cached.js';
 import { ResultCache } from './cache/result-cache.js';
 import { CircuitBreaker } from './circuit-breaker.js';
+import { closeAll } from './close-all.js';
 import { fallback, type FallbackCounts } from './decorators/fallback.js';
 import { pinned, type PinnedStore } from './decorators/pinned.js';
 import { replicated } from './decorators/replicated.js';
@@ -132,7 +133,8 @@ async function openStores(config: ManagerConfig): Promise<Stores> {
       pinned: await open({ type: 'memory', max_memory_mb: cache_pinned_mb }),
     };
   } catch (error) {
-    for (const backend of opened) await backend[Symbol.asyncDispose]();
+    // Why they can't be opened says more.
+    await closeAll(opened).catch(() => undefined);
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import { ReplicationState } from '../../proto/gen/optistore/v1/result_pb.js';
 import { checkRevision, haveSameRows } from '../backends/revisions.js';
 import { StorageError } from '../errors.js';
 import { newestOf } from './repair/repair-copy.js';
-import { storeOf, type Role, type Stores } from './stores.js';
+import { rolesOf, storeOf, type Role, type Stores } from './stores.js';
 import { UNHURRIED } from './verification/pace.js';
 import { verifyCopy } from './verification/verify-copy.js';
 
@@ -16,8 +16,7 @@ export interface PlacedCopy {
 
 /** The copies of a result in the stores that can be asked. */
 export async function placementsOf(stores: Stores, key: string, signal: AbortSignal): Promise<PlacedCopy[]> {
-  const roles: Role[] = stores.secondary === undefined ? ['primary', 'cache'] : ['primary', 'secondary', 'cache'];
-  const copies = roles.map(async (role): Promise<PlacedCopy | undefined> => {
+  const copies = rolesOf(stores).map(async (role): Promise<PlacedCopy | undefined> => {
     const manifest = await newestOf(storeOf(stores, role), key, signal).catch(() => undefined);
     return manifest?.kind === RevisionKind.COMMITTED ? { role, manifest } : undefined;
   });

@@ -4,7 +4,7 @@ import type { Composition } from './compose.js';
 import type { FallbackCounts } from './decorators/fallback.js';
 import type { RepairCounts } from './repair/repairs.js';
 import type { OutboxCounts } from './replication/outbox.js';
-import { storeOf, type Role } from './stores.js';
+import { rolesOf, storeOf, type Role } from './stores.js';
 import type { ScrubCounts } from './verification/scrub.js';
 
 /** How one store is. */
@@ -26,10 +26,9 @@ export interface ManagerStatus {
 
 /** Asks all stores how they are; one that can't be asked is told with its failure. */
 export async function statusOf({ stores, parts, scrub }: Composition, signal: AbortSignal): Promise<ManagerStatus> {
-  const roles: Role[] = stores.secondary === undefined ? ['primary', 'cache'] : ['primary', 'secondary', 'cache'];
   return {
     stores: await Promise.all(
-      roles.map(async (role): Promise<StoreStatus> => ({
+      rolesOf(stores).map(async (role): Promise<StoreStatus> => ({
         role,
         ...(await storeOf(stores, role)
           .stats(signal)

@@ -6,6 +6,7 @@ import { StorageError } from '../errors.js';
 import type { Selection } from '../rows/select.js';
 import { afterCommit, afterSync } from './after-commit.js';
 import type { CacheStats } from './cache/result-cache.js';
+import { closeAll } from './close-all.js';
 import { compose, type Composition, type ManagerConfig } from './compose.js';
 import type { PinnedStore } from './decorators/pinned.js';
 import type { ListedResults } from './listed-results.js';
@@ -315,11 +316,9 @@ export class StorageManager implements AsyncDisposable {
   }
 
   /** Syncs and closes all stores. What waits to be replicated goes on when they are opened again. */
-  async close(): Promise<void> {
-    await this.composition.scrub?.[Symbol.asyncDispose]();
-    await this.composition.parts?.outbox[Symbol.asyncDispose]();
-    await this.composition.parts?.repairs[Symbol.asyncDispose]();
-    await this.store[Symbol.asyncDispose]();
+  close(): Promise<void> {
+    const { scrub, parts } = this.composition;
+    return closeAll([scrub, parts?.outbox, parts?.repairs, this.store]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -28,6 +28,11 @@ export function storeOf(stores: Stores, role: Role): StorageBackend {
   }
 }
 
+/** The roles that have a store, the primary first. */
+export function rolesOf(stores: Stores): readonly Role[] {
+  return stores.secondary === undefined ? ['primary', 'cache'] : ['primary', 'secondary', 'cache'];
+}
+
 /** The secondary where one is needed. NO_SECONDARY. */
 export function secondaryOf(stores: Stores): StorageBackend {
   return storeOf(stores, 'secondary');

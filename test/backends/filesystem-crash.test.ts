@@ -1,11 +1,10 @@
-import { appendFile, cp, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, cp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { createClient } from '../../clients/typescript/index.js';
-import { openFilesystemBackend, type FilesystemBackend } from '../../server/backends/filesystem/filesystem-backend.js';
+import { openFilesystemBackend } from '../../server/backends/filesystem/filesystem-backend.js';
 import { encodeJson } from '../../server/backends/filesystem/checked-json.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
 import { StorageError } from '../../server/errors.js';
@@ -15,27 +14,12 @@ import { MIXED, mixedRun } from '../rpc/sample-runs.js';
 import { PROBLEM, RawSave, rowsFrom, TestDaemon } from '../rpc/wire.js';
 import { all, asText, commit, lineRows, load, RUNNING, save, uploadSpec } from './runs.js';
 import { type rowsOf } from './suite-copies.js';
+import { CrashFolders, crashPromises } from './suite-crash.js';
 
-let folder: string;
-let number = 0;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'optistore-fs-crash-'));
+const folders = new CrashFolders({
+  open: (base_path) => openFilesystemBackend({ base_path }),
+  ackedFile: (path) => onlyFile(path, '.frames'),
 });
-afterAll(() => rm(folder, { recursive: true }));
-
-const freshPath = () => join(folder, `store-${number++}`);
-
-/** What a crash would leave now: the files as they are, without closing anything. */
-async function crashed(path: string): Promise<string> {
-  const copy = freshPath();
-  await cp(path, copy, { recursive: true, verbatimSymlinks: true });
-  return copy;
-}
-
-async function within<T>(base_path: string, act: (backend: FilesystemBackend) => Promise<T>): Promise<T> {
-  await using backend = await openFilesystemBackend({ base_path });
-  return await act(backend);
-}
 
 /** Files below a folder whose name ends so. */
 async function filesOf(path: string, end = ''): Promise<string[]> {
@@ -50,74 +34,22 @@ async function onlyFile(path: string, end: string): Promise<string> {
   return files[0] as string;
 }
 
-/** Commits what is left of an upload, and checks that it is the beginning of the run. */
-async function rowsLeft(path: string): Promise<number> {
-  return within(path, async (backend) => {
-    await using upload = await backend.openUpload(uploadSpec('k', 'u'));
-    const rows = upload.nextRow;
-    const manifest = await commit(upload);
-    expect(asText(await load(backend, manifest))).toEqual(rows === 0 ? undefined : asText(lineRows(0, rows)));
-    return rows;
-  });
-}
-
 describe('a crash', () => {
-  test('at any moment leaves every row that was synced, and no row that was not sent', async () => {
-    const anySteps = fc.array(fc.record({ rows: fc.constantFrom(1, 3, 500, 20_000, 70_000), sync: fc.boolean() }), {
-      minLength: 1,
-      maxLength: 8,
-    });
-    const property = fc.asyncProperty(anySteps, async (steps) => {
-      const path = freshPath();
-      await using backend = await openFilesystemBackend({ base_path: path });
-      await using upload = await backend.openUpload(uploadSpec('k', 'u'));
-      let synced = 0;
-      for (const { rows, sync } of steps) {
-        await upload.append(lineRows(upload.nextRow, rows));
-        if (sync) synced = await upload.sync();
-      }
-      const left = await rowsLeft(await crashed(path));
-      expect(left).toBeGreaterThanOrEqual(synced);
-      expect(left).toBeLessThanOrEqual(upload.nextRow);
-    });
-    await fc.assert(property, { numRuns: 10 });
-  });
-
-  test('that tears the rows of an upload anywhere behind what was synced leaves that', async () => {
-    const path = freshPath();
-    await using backend = await openFilesystemBackend({ base_path: path });
-    await using upload = await backend.openUpload(uploadSpec('k', 'u'));
-    await upload.append(lineRows(0, 100));
-    await upload.sync();
-    const safe = (await stat(await onlyFile(path, '.frames'))).size;
-    await upload.append(lineRows(100, 50));
-    await upload.sync();
-    const whole = (await stat(await onlyFile(path, '.frames'))).size;
-    for (const length of [safe, safe + 1, safe + 27, safe + 28, (safe + whole) >> 1, whole - 1, whole]) {
-      const copy = await crashed(path);
-      await truncate(await onlyFile(copy, '.frames'), length);
-      expect(await rowsLeft(copy)).toBe(length === whole ? 150 : 100);
-    }
-    for (const rubbish of [Buffer.alloc(5000), Buffer.from('FRM1 and no more'), Buffer.alloc(300, 0xff)]) {
-      const copy = await crashed(path);
-      await appendFile(await onlyFile(copy, '.frames'), rubbish);
-      expect(await rowsLeft(copy)).toBe(150);
-    }
-  });
+  crashPromises(folders);
 
   test('between a commit and the end of its upload gives the same result when the commit is repeated', async () => {
-    const path = freshPath();
-    const before = await within(path, async (backend) => {
+    const path = folders.fresh();
+    const before = await folders.within(path, async (backend) => {
       const upload = await backend.openUpload(uploadSpec('k', 'u'));
       await upload.append(lineRows(0, 100));
       await upload.sync();
-      const image = await crashed(path);
+      const image = await folders.crashed(path);
       await commit(upload);
       return image;
     });
     // What the commit has made visible; of its upload's end, of the log and of the id, nothing.
     await cp(join(path, 'results'), join(before, 'results'), { recursive: true, verbatimSymlinks: true });
-    await within(before, async (backend) => {
+    await folders.within(before, async (backend) => {
       expect((await backend.changeNumbers()).newest > 0n).toBe(true);
       expect(await all(backend.changes({ after: 0n }, RUNNING))).toMatchObject([{ key: 'k', revision: 1n }]);
       await using upload = await backend.openUpload(uploadSpec('k', 'u'));
@@ -129,28 +61,30 @@ describe('a crash', () => {
   });
 
   test('that tears the log of changes loses no change, and none is told twice under another number', async () => {
-    const path = freshPath();
-    await within(path, async (backend) => {
+    const path = folders.fresh();
+    await folders.within(path, async (backend) => {
       for (const key of ['a', 'b', 'c']) await save(backend, key, [lineRows(0, 1)]);
     });
     const { size } = await stat(join(path, 'changes.log'));
     const told = (copy: string) =>
-      within(copy, async (backend) => (await all(backend.changes({ after: 0n }, RUNNING))).map(({ key }) => key));
+      folders.within(copy, async (backend) =>
+        (await all(backend.changes({ after: 0n }, RUNNING))).map(({ key }) => key),
+      );
     for (const length of [size - 1, size - 2, size - 20, Math.floor(size / 2), 3, 0]) {
-      const copy = await crashed(path);
+      const copy = await folders.crashed(path);
       await truncate(join(copy, 'changes.log'), length);
       expect((await told(copy)).sort()).toEqual(['a', 'b', 'c']);
     }
-    const zeros = await crashed(path);
+    const zeros = await folders.crashed(path);
     await appendFile(join(zeros, 'changes.log'), Buffer.alloc(100));
     expect(await told(zeros)).toEqual(['a', 'b', 'c']);
-    await within(zeros, (backend) => save(backend, 'd', []));
+    await folders.within(zeros, (backend) => save(backend, 'd', []));
     expect(await told(zeros)).toEqual(['a', 'b', 'c', 'd']);
   });
 
   test('leaves nothing behind that stays for ever', async () => {
-    const path = freshPath();
-    await within(path, (backend) => save(backend, 'k', [lineRows(0, 1)]));
+    const path = folders.fresh();
+    await folders.within(path, (backend) => save(backend, 'k', [lineRows(0, 1)]));
     const [key = ''] = await readdir(join(path, 'results'));
     const left = [
       join(path, 'temporary', '.left'),
@@ -162,7 +96,7 @@ describe('a crash', () => {
       await writeFile(file, 'left over');
       await utimes(file, longAgo, longAgo);
     }
-    await within(path, async (backend) => {
+    await folders.within(path, async (backend) => {
       await backend.sweep();
       expect(await readdir(join(path, 'temporary'))).toEqual([]);
       expect((await readdir(join(path, 'results', key))).sort()).toEqual(['00000001', 'latest']);
@@ -185,7 +119,7 @@ describe('SIGKILL', () => {
     'at any moment of saves and commits loses nothing that was answered (seed %i)',
     async (seed) => {
       const roll = dice(seed * 7919);
-      const base_path = freshPath();
+      const base_path = folders.fresh();
       const settings = { primary: { type: 'filesystem', base_path } };
       const committed = new Map<string, number>();
       for (let round = 0; round < 2; round++) {
@@ -249,8 +183,8 @@ describe('bytes that have changed', () => {
   let whole: string;
 
   beforeAll(async () => {
-    whole = freshPath();
-    await within(whole, async (backend) => {
+    whole = folders.fresh();
+    await folders.within(whole, async (backend) => {
       await save(backend, 'k', [sliceBatch(SCHEMA, RUN, 0, 1500)], { problem: MIXED, tags: { a: 'b' } });
       await save(backend, 'k', [sliceBatch(SCHEMA, RUN, 1500, 500)], { problem: MIXED, append: true });
     });
@@ -259,7 +193,7 @@ describe('bytes that have changed', () => {
   /** What a store gives of the result: its rows, or the reason why not. Whatever else it does is a failure. */
   async function outcomeOf(path: string): Promise<unknown> {
     try {
-      return await within(path, async (backend) => {
+      return await folders.within(path, async (backend) => {
         const manifest = await backend.stat('k');
         expect(manifest).toMatchObject({ key: 'k', revision: 2n, tags: { a: 'b' }, rowCount: 2000n });
         const part = { columns: [3, 0], firstRow: 700, rowCount: 5 };
@@ -275,7 +209,7 @@ describe('bytes that have changed', () => {
   }
 
   async function damaged(change: (file: string) => Promise<void>, pick: number): Promise<[string, unknown]> {
-    const copy = await crashed(whole);
+    const copy = await folders.crashed(whole);
     const [newest = ''] = (await readdir(join(copy, 'results'))).map((name) => join(copy, 'results', name, '00000002'));
     const files = await filesOf(newest);
     const file = files[pick % files.length] as string;
@@ -321,15 +255,15 @@ describe('bytes that have changed', () => {
 
   test('are told in the figures, and repaired from another store', async () => {
     await using other = new MemoryBackend({ max_memory_mb: 64 });
-    const source = await within(whole, async (backend) => {
+    const source = await folders.within(whole, async (backend) => {
       const manifest = await backend.stat('k');
       return other.copyIn(manifest, rowsOfAll(backend, manifest), { replace: false }, RUNNING);
     });
     for (const name of ['result.json', 'rows-00000.arrow', 'rows-00001.crc.json']) {
-      const copy = await crashed(whole);
+      const copy = await folders.crashed(whole);
       const [key = ''] = await readdir(join(copy, 'results'));
       await truncate(join(copy, 'results', key, '00000002', name), 10);
-      await within(copy, async (backend) => {
+      await folders.within(copy, async (backend) => {
         const { failure } = await backend.stats();
         if (name === 'result.json') expect(failure).toContain('result.json');
         const rows = rowsOfAll(other, source);
@@ -353,14 +287,14 @@ describe('bytes that have changed', () => {
 
 describe('opening', () => {
   test('a store of a newer version, or a folder that can not be made, is refused and named', async () => {
-    const newer = freshPath();
-    await within(newer, (backend) => save(backend, 'k', []));
+    const newer = folders.fresh();
+    await folders.within(newer, (backend) => save(backend, 'k', []));
     await writeFile(join(newer, 'optistore.json'), encodeJson({ version: 2 }));
     await expect(openFilesystemBackend({ base_path: newer })).rejects.toMatchObject({
       reason: 'BACKEND_UNAVAILABLE',
       message: expect.stringContaining('version 2') as string,
     });
-    const path = freshPath();
+    const path = folders.fresh();
     await writeFile(path, 'a file');
     const below = openFilesystemBackend({ base_path: join(path, 'below') });
     await expect(below).rejects.toMatchObject({
@@ -370,7 +304,7 @@ describe('opening', () => {
   });
 
   test('a store whose folder goes away is not taken for an empty one', async () => {
-    const path = freshPath();
+    const path = folders.fresh();
     await using backend = await openFilesystemBackend({ base_path: path });
     await save(backend, 'k', [lineRows(0, 1)]);
     await rm(join(path, 'results'), { recursive: true });

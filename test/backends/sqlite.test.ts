@@ -1,28 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { openDatabaseBackend } from '../../server/backends/database/database-backend.js';
+import { inFolder } from './in-folder.js';
 import { backendSuite, type OpenBackend } from './suite.js';
 
-const open: OpenBackend = async (times = {}) => {
-  const folder = await mkdtemp(join(tmpdir(), 'optistore-sqlite-'));
-  const connection_string = `sqlite:///${join(folder, 'made', 'results.db')}`;
-  let backend = await openDatabaseBackend({ connection_string, ...times });
-  return {
-    get backend() {
-      return backend;
-    },
-    sweep: (nowMs) => backend.sweep(nowMs),
-    async reopen() {
-      await backend[Symbol.asyncDispose]();
-      backend = await openDatabaseBackend({ connection_string, ...times });
-    },
-    async [Symbol.asyncDispose]() {
-      await backend[Symbol.asyncDispose]();
-      await rm(folder, { recursive: true });
-    },
-  };
-};
+const open = inFolder((path, times) => openDatabaseBackend({ connection_string: `sqlite:///${path}.db`, ...times }));
 
 backendSuite('sqlite', open, { durable: true });
 

@@ -16,11 +16,14 @@ export interface OpenedBackend extends AsyncDisposable {
   reopen(): Promise<void>;
 }
 
-/** Opens an empty backend whose uploads expire and whose old revisions go after these times. */
-export type OpenBackend = (times?: {
-  upload_ttl_ms?: number;
-  revision_retention_ms?: number;
-}) => Promise<OpenedBackend>;
+/** After which times a backend's uploads expire and its old revisions go. */
+export interface BackendTimes {
+  readonly upload_ttl_ms?: number;
+  readonly revision_retention_ms?: number;
+}
+
+/** Opens an empty backend with these times. */
+export type OpenBackend = (times?: BackendTimes) => Promise<OpenedBackend>;
 
 /** What a backend promises beyond what all of them do. */
 export interface SuitePromises {

@@ -289,3 +289,21 @@ test('a store that hangs is one that is down: its calls fail in time, then at on
   }
   expect(breaker.isOpen).toBe(true);
 });
+
+describe('closing', () => {
+  test('closes the secondary also where the primary fails to close, and says why', async () => {
+    const closed: string[] = [];
+    const closing = (name: string, store: StorageBackend): StorageBackend =>
+      Object.assign(Object.create(store) as StorageBackend, {
+        async [Symbol.asyncDispose]() {
+          closed.push(name);
+          if (name === 'primary') throw new StorageError('BACKEND_UNAVAILABLE', 'its disk is gone');
+        },
+      });
+    const stores = { primary: closing('primary', memory()), secondary: closing('secondary', memory()) };
+    const parts = { ...stores, pinned: closing('pinned', memory()) };
+    const manager = new StorageManager(composed(parts, undefined, ReplicationMode.NONE));
+    await expect(manager.close()).rejects.toMatchObject({ message: 'its disk is gone' });
+    expect(closed).toEqual(['pinned', 'primary', 'secondary']);
+  });
+});

@@ -1,5 +1,6 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { withCommit } from '../after-commit.js';
+import { closeAll } from '../close-all.js';
 import type { Origins } from '../origins.js';
 import type { Repairs } from '../repair/repairs.js';
 import type { RoleStore } from '../role-store.js';
@@ -77,9 +78,6 @@ export function fallback(primary: RoleStore, secondary: RoleStore, parts: Fallba
       await absent.prepareDelete(key, expectedRevision, signal);
       return primary.delete(key, expectedRevision, signal);
     },
-    async [Symbol.asyncDispose]() {
-      await primary[Symbol.asyncDispose]();
-      await secondary[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: () => closeAll([primary, secondary]),
   };
 }

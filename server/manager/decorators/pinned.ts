@@ -3,6 +3,7 @@ import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_p
 import type { ListQuery, StorageBackend, Upload, UploadSpec, UploadState } from '../../backends/backend.js';
 import { checkRevision } from '../../backends/revisions.js';
 import { StorageError } from '../../errors.js';
+import { closeAll } from '../close-all.js';
 import type { ListedResults } from '../listed-results.js';
 import type { Origins } from '../origins.js';
 import { newestOf } from '../repair/repair-copy.js';
@@ -71,10 +72,7 @@ export function pinned(store: RoleStore, pins: StorageBackend, origins: Origins)
       if (above > revision && isBelow) await saves.bringDown(key, signal).catch(() => undefined);
       return Math.max(revision, above);
     },
-    async [Symbol.asyncDispose]() {
-      await pins[Symbol.asyncDispose]();
-      await store[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: () => closeAll([pins, store]),
   };
 }
 
