@@ -86,6 +86,16 @@ export function damagedKeyOf(error: unknown): string | undefined {
   return error instanceof StorageError && error.reason === 'RESULT_CORRUPT' ? error.metadata['damaged_key'] : undefined;
 }
 
+/** Undefined instead of an entry of a store that does not check; all else fails as it does. */
+export async function unlessDamaged<T>(entry: Promise<T>): Promise<T | undefined> {
+  try {
+    return await entry;
+  } catch (error) {
+    if (damagedKeyOf(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
 /** Fails with the signal's StorageError, else CANCELLED, where it is aborted. */
 export function throwIfCancelled(signal: AbortSignal): void {
   if (!signal.aborted) return;

@@ -103,7 +103,8 @@ export interface StorageBackend extends AsyncDisposable {
    * manifest's checksums before anything becomes visible: RESULT_CORRUPT. Atomic, durable. Gives the manifest
    * as it is here.
    * This store's newest is a copy of it: does nothing, unless `replace` says that its rows are bad. A MOVED marker of that
-   * number gives way. It is another revision of the same number, or has a greater number: REVISION_MISMATCH.
+   * number gives way, and with `replace` also an entry that does not check. It is another revision of the same number, or has a
+   * greater number: REVISION_MISMATCH.
    */
   copyIn(
     manifest: Manifest,

@@ -24,14 +24,20 @@ export function revisionGone(key: string, revision: bigint): StorageError {
   );
 }
 
+/** What is wrong with an entry that does not check: all that a store keeps of a key but rows. */
+export function damageOf(key: string, cause?: unknown): string {
+  const part = cause instanceof StorageError ? cause.metadata['damaged_part'] : undefined;
+  return `The store's entry of "${key}"${part === undefined ? '' : ` (${part})`} does not check: its disk or file is damaged.`;
+}
+
 /**
- * The error for a key whose entry, all that is kept of it but rows, does not check. A list that meets it can be gone on with behind
- * `damaged_key` and, where it is ordered by time, `damaged_time`.
+ * The error for a key whose entry does not check; `cause` says where. A list that meets it can be gone on with behind `damaged_key`
+ * and, where it is ordered by time, `damaged_time`.
  */
-export function entryDamaged(key: string, time?: bigint): StorageError {
+export function entryDamaged(key: string, time?: bigint, cause?: StorageError): StorageError {
   return new StorageError(
     'RESULT_CORRUPT',
-    `The store's entry of "${key}" does not check: its disk or file is damaged. Restore the store from a backup, or use another key; all other results are as they were.`,
-    { metadata: { damaged_key: key, ...(time === undefined ? {} : { damaged_time: String(time) }) } },
+    `${damageOf(key, cause)} Run \`optistore verify --repair\` where another store has the result; else restore the store from a backup, or use another key. All other results are as they were.`,
+    { cause, metadata: { damaged_key: key, ...(time === undefined ? {} : { damaged_time: String(time) }) } },
   );
 }

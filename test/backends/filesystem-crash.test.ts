@@ -12,6 +12,7 @@ import { schemaOf } from '../../server/rows/batch.js';
 import { sliceBatch } from '../../server/rows/slice.js';
 import { MIXED, mixedRun } from '../rpc/sample-runs.js';
 import { PROBLEM, RawSave, rowsFrom, TestDaemon } from '../rpc/wire.js';
+import { damageFilesystemEntry } from './damage.js';
 import { all, asText, commit, lineRows, load, RUNNING, save, uploadSpec } from './runs.js';
 import { type rowsOf } from './suite-copies.js';
 import { CrashFolders, crashPromises } from './suite-crash.js';
@@ -300,6 +301,21 @@ describe('opening', () => {
     await expect(below).rejects.toMatchObject({
       reason: 'BACKEND_UNAVAILABLE',
       message: expect.stringContaining(path) as string,
+    });
+  });
+
+  test('a result.json that is damaged while the store is open is named by lists, which go on behind it', async () => {
+    const path = folders.fresh();
+    await folders.within(path, async (backend) => {
+      for (const key of ['a', 'b', 'c']) await save(backend, key, [lineRows(0, 1)]);
+      await damageFilesystemEntry(path, 'b');
+      const query = { prefix: '', filter: undefined, orderBy: 'update_time' as const, descending: false };
+      const failure: unknown = await all(backend.list(query, RUNNING)).catch((error: unknown) => error);
+      expect(failure).toMatchObject({ reason: 'RESULT_CORRUPT', metadata: { damaged_key: 'b' } });
+      const { damaged_time: time = '' } = (failure as StorageError).metadata;
+      const behind = backend.list({ ...query, after: { key: 'b', time: BigInt(time) } }, RUNNING);
+      expect((await all(behind)).map(({ key }) => key)).toEqual(['c']);
+      expect((await all(backend.changes({ after: 0n }, RUNNING))).map(({ key }) => key)).toEqual(['a', 'c']);
     });
   });
 

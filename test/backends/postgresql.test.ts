@@ -1,5 +1,6 @@
 import { afterAll, beforeAll } from 'vitest';
 import { openDatabaseBackend } from '../../server/backends/database/database-backend.js';
+import { damageDatabaseEntry } from './damage.js';
 import { PostgresServer } from './postgres.js';
 import { backendSuite, type OpenBackend } from './suite.js';
 
@@ -21,8 +22,9 @@ const open: OpenBackend = async (times = {}) => {
       await backend[Symbol.asyncDispose]();
       backend = await openDatabaseBackend({ connection_string, ...times });
     },
+    damageEntry: (key) => damageDatabaseEntry({ client: 'pg', connection: connection_string }, key),
     [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose](),
   };
 };
 
-backendSuite('postgresql', open, { durable: true });
+backendSuite('postgresql', open, { durable: true, damages: true });

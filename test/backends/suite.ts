@@ -2,6 +2,7 @@ import { describe } from 'vitest';
 import type { StorageBackend } from '../../server/backends/backend.js';
 import { annotationPromises, appendPromises, changePromises, durableChangePromises } from './suite-changes.js';
 import { copyPromises } from './suite-copies.js';
+import { damagePromises } from './suite-damage.js';
 import { followingPromises, durableFollowingPromises } from './suite-following.js';
 import { deletionPromises, listPromises, revisionPromises } from './suite-results.js';
 import { rowPromises } from './suite-rows.js';
@@ -14,6 +15,8 @@ export interface OpenedBackend extends AsyncDisposable {
   sweep(nowMs: number): Promise<void>;
   /** Closes it and opens it again on the same data. Only a durable one is asked. */
   reopen(): Promise<void>;
+  /** Damages all that is kept of a key but its rows, as a disk does. Only where `damages` says so. */
+  damageEntry?(key: string): Promise<void>;
 }
 
 /** After which times a backend's uploads expire and its old revisions go. */
@@ -31,6 +34,8 @@ export interface SuitePromises {
   readonly durable: boolean;
   /** A SYNC save has been copied to a second store when it is committed. */
   readonly replicates?: boolean;
+  /** Tests can damage what it keeps of a key. */
+  readonly damages?: boolean;
 }
 
 /** What every backend promises. A new one is done when it passes. */
@@ -45,6 +50,7 @@ export function backendSuite(name: string, open: OpenBackend, promises: SuitePro
   describe(`${name}: copies and moves`, () => copyPromises(open));
   describe(`${name}: changes`, () => changePromises(open, promises.replicates === true));
   describe(`${name}: uploads that are followed`, () => followingPromises(open));
+  if (promises.damages === true) describe(`${name}: damage`, () => damagePromises(open));
   if (!promises.durable) return;
   describe(`${name}: durability of uploads that are followed`, () => durableFollowingPromises(open));
   describe(`${name}: durability`, () => durabilityPromises(open));

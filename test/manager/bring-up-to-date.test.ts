@@ -186,7 +186,7 @@ describe('a store that is migrated', () => {
   test('is not complete where the primary can not tell what it has under a key', async () => {
     await using two = await TwoStores.make();
     for (const key of ['a', 'b', 'c']) await save(two.primary, key, [lineRows(0, 10)]);
-    await two.damagePrimaryEntry('b');
+    await two.damageEntry('primary', 'b');
     const told = await migrate(two.stores);
     expect(told.flatMap(({ key, failure }) => (failure ? [[key, failure.reason]] : []))).toEqual([
       ['b', 'RESULT_CORRUPT'],

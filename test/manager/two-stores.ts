@@ -2,7 +2,6 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { knex, type Knex } from 'knex';
-import { Level } from 'level';
 import { expect } from 'vitest';
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationMode, ReplicationState } from '../../proto/gen/optistore/v1/result_pb.js';
@@ -14,6 +13,7 @@ import { StorageError } from '../../server/errors.js';
 import type { Stores } from '../../server/manager/stores.js';
 import type { CheckedCopy, CopyRole } from '../../server/manager/verification/checked-copy.js';
 import { verifyResults, type VerifySpec } from '../../server/manager/verification/verify-results.js';
+import { damageDatabaseEntry, damageLeveldbEntry } from '../backends/damage.js';
 import { KEEP, newest, rowsOf } from '../backends/suite-copies.js';
 import { all, asText, lineRows, load, RUNNING, save } from '../backends/runs.js';
 
@@ -91,25 +91,15 @@ export class TwoStores implements AsyncDisposable {
     await rm(this.segmentPath(segments[0]?.name ?? ''));
   }
 
-  /** Damages what the primary keeps of a key besides its rows, while it is closed. */
-  async damagePrimaryEntry(key: string): Promise<void> {
+  /** Damages what a store keeps of a key besides its rows. */
+  async damageEntry(role: CopyRole, key: string): Promise<void> {
+    if (role === 'secondary') {
+      const connection = { filename: join(this.folder, 'secondary.db') };
+      return damageDatabaseEntry({ client: 'sqlite3', connection, useNullAsDefault: true }, key);
+    }
     await this.primary[Symbol.asyncDispose]();
-    const level = new Level<string, Uint8Array>(join(this.folder, 'primary', 'index'), { valueEncoding: 'view' });
-    const value = await level.get(`current\0${key}`);
-    if (value === undefined) throw new Error(`the primary has no "${key}"`);
-    value[20] = (value[20] ?? 0) ^ 1;
-    await level.put(`current\0${key}`, value);
-    await level.close();
+    await damageLeveldbEntry(join(this.folder, 'primary'), key);
     this.primary = await openPrimary(this.folder);
-  }
-
-  /** Damages what the secondary keeps of a key besides its rows. */
-  async damageSecondaryEntry(key: string): Promise<void> {
-    await this.inDatabase(async (database) => {
-      await database('results')
-        .where({ key })
-        .update({ manifest: Buffer.from([255, 255]) });
-    });
   }
 
   private async inDatabase(act: (database: Knex) => Promise<void>): Promise<void> {

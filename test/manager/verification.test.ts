@@ -3,9 +3,6 @@ import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.j
 import { ReplicationMode, ReplicationState } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend } from '../../server/backends/backend.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
-import { parseFilter } from '../../server/filter/parse.js';
-import { composed } from '../../server/manager/compose.js';
-import type { Stores } from '../../server/manager/stores.js';
 import { verifyResults } from '../../server/manager/verification/verify-results.js';
 import { KEEP, newest, rowsOf } from '../backends/suite-copies.js';
 import { all, asText, lineRows, load, RUNNING, save } from '../backends/runs.js';
@@ -309,45 +306,5 @@ describe('what is absent on purpose', () => {
     const other = role === 'primary' ? 'secondary' : 'primary';
     expect(await two.told(REPAIR)).toEqual([`k ${other} ok`]);
     expect(await newest(two[role], 'k')).toMatchObject({ kind: RevisionKind.MOVED });
-  });
-});
-
-describe('an entry of a store that does not check', () => {
-  test('hides no other from lists in any order, which name its store; the secondary shows what it has', async () => {
-    await using two = await TwoStores.make();
-    for (const key of ['a', 'b', 'c']) await two.saveToBoth(key, 3);
-    await save(two.primary, 'd', [lineRows(0, 3)]);
-    await two.damagePrimaryEntry('b');
-    await two.damageSecondaryEntry('c');
-    for (const orderBy of ['key', 'commit_time', 'update_time'] as const)
-      for (const filter of [undefined, parseFilter('problem = line')])
-        for (const descending of [false, true]) {
-          const query = { prefix: '', filter, orderBy, descending };
-          const listed = async (stores: Stores) => {
-            const list = composed(stores, undefined, ReplicationMode.NONE).store.list(query, RUNNING);
-            const keys = (await all(list)).map(({ key }) => key);
-            return [(descending ? keys.reverse() : keys).join(''), [...list.unreachable].sort()];
-          };
-          expect(await listed({ ...two.stores, secondary: undefined })).toEqual(['acd', ['primary']]);
-          expect(await listed(two.stores)).toEqual(['abcd', ['primary', 'secondary']]);
-        }
-    // And a load is answered by the secondary.
-    const { store } = composed(two.stores, undefined, ReplicationMode.NONE);
-    const b = await store.stat('b', undefined, RUNNING);
-    expect(asText(await load(store, b))).toEqual(asText(lineRows(0, 3)));
-  });
-
-  test.each(['primary', 'secondary'] as const)('of the %s is told, and hides no other', async (role) => {
-    await using two = await TwoStores.make();
-    for (const key of ['a', 'b', 'c']) await two.saveToBoth(key, key === 'b' ? MANY : 3);
-    await (role === 'primary' ? two.damagePrimaryEntry('b') : two.damageSecondaryEntry('b'));
-    const told = await two.verify({ role, ...REPAIR });
-    expect(told.map(({ key, state }) => `${key} ${state}`)).toEqual(['a ok', 'b corrupt', 'c ok']);
-    expect(told[1]?.message).toMatch(/entry of "b" does not check/);
-    // Its rows are kept, and all else goes on.
-    expect(await all(two[role].changes({ after: 0n }, RUNNING))).toHaveLength(2);
-    await expect(newest(two[role], 'b')).rejects.toMatchObject({ reason: 'RESULT_CORRUPT' });
-    await two[role].sweep(Date.now() + 1000);
-    await two.expectAlone(role === 'primary' ? 'secondary' : 'primary', 'b');
   });
 });

@@ -211,5 +211,6 @@ export function corrupt(part: string): StorageError {
   return new StorageError(
     'RESULT_CORRUPT',
     `Stored data fails its checksum: ${part}. The store's disk or file is damaged; restore the result from a backup or save it again.`,
+    { metadata: { damaged_part: part } },
   );
 }

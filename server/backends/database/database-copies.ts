@@ -26,11 +26,13 @@ export class DatabaseCopies {
     const uploadId = copyId(source);
     // Not the ids of uploads: a copy that fails is ended under its id.
     return this.uploads.ids.run(`copying ${uploadId}`, async () => {
-      const before = await this.results.newest(source.key);
+      const { manifest: before } = replace
+        ? await this.results.newestOrOutline(source.key)
+        : { manifest: await this.results.newest(source.key) };
       if (before !== undefined && !takesCopy(source, before, replace)) return before;
       const needsRows =
         source.kind === RevisionKind.COMMITTED && (replace || before === undefined || !sharesRows(before, source));
-      if (!needsRows) return this.results.publish(source.key, this.withoutRows(source, replace));
+      if (!needsRows) return this.publish(source.key, this.withoutRows(source, replace), replace);
       try {
         return await this.copyRows(uploadId, source, read, replace, signal);
       } catch (error) {
@@ -75,7 +77,7 @@ export class DatabaseCopies {
     if (rows.nextRow < Number(source.rowCount))
       for await (const batch of read(rows.nextRow, signal)) await rows.append(batch);
     await rows.finish();
-    return this.results.publish(source.key, async (newest, connection, changeNumber) => {
+    const decide: Decide = async (newest, connection, changeNumber) => {
       await rows.lock(connection);
       if (!takesCopy(source, newest, replace)) return undefined;
       const manifest = copyOf(source, newest);
@@ -86,7 +88,13 @@ export class DatabaseCopies {
       await connection('uploads').where({ upload_id: uploadId }).delete();
       await rememberEnded(connection, committedRecord({ uploadId: source.uploadId, number: 0 }, manifest));
       return { manifest, addedBytes: rows.sizeBytes };
-    });
+    };
+    return this.publish(source.key, decide, replace);
+  }
+
+  /** What is replaced may be a revision whose manifest does not check. */
+  private publish(key: string, decide: Decide, replace: boolean): Promise<Manifest> {
+    return replace ? this.results.publishOverDamaged(key, decide) : this.results.publish(key, decide);
   }
 
   /** Rows of a copy that was begun before, or of a new one. */

@@ -1,9 +1,9 @@
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ManifestSchema, RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { Outcome, ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { damagedKeyOf } from '../../errors.js';
-import { nanoseconds } from '../../times.js';
+import { nanoseconds, timestampOf } from '../../times.js';
 import { entryDamaged } from '../result-errors.js';
 import type { Connection, Database } from './database.js';
 
@@ -40,6 +40,23 @@ export function manifestUnlessDamaged(row: ManifestRow): Manifest | undefined {
     if (damagedKeyOf(error) === undefined) throw error;
     return undefined;
   }
+}
+
+/** A row of a result or a marker, with the columns that say which one it is. */
+export interface OutlinedRow extends ManifestRow {
+  readonly kind: string;
+  readonly upload_id: string;
+  readonly update_time: string;
+  readonly replication: string;
+}
+
+/** Which revision or marker a row has whose manifest does not check, by its columns. It has no rows. */
+export function outlineOf({ key, revision, kind, upload_id, update_time, replication }: OutlinedRow): Manifest {
+  return create(ManifestSchema, {
+    ...{ key, revision: BigInt(revision), uploadId: upload_id, updateTime: timestampOf(BigInt(update_time)) },
+    kind: RevisionKind[kind as keyof typeof RevisionKind],
+    replication: ReplicationState[replication as keyof typeof ReplicationState],
+  });
 }
 
 function decoded(bytes: Uint8Array): Manifest | undefined {

@@ -7,7 +7,8 @@ import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import type { Connection, Database } from './database.js';
 import { listPath, listSql } from './list-sql.js';
 import type { ManifestRow } from './result-rows.js';
-import { MANIFEST_COLUMNS, manifestBytes, manifestOfRow, manifestUnlessDamaged, writeResult } from './result-rows.js';
+import { MANIFEST_COLUMNS, manifestBytes, manifestOfRow, manifestUnlessDamaged } from './result-rows.js';
+import { outlineOf, writeResult, type OutlinedRow } from './result-rows.js';
 
 /** A key's next manifest. */
 export interface Next {
@@ -22,6 +23,12 @@ export type Decide = (
   connection: Connection,
   changeNumber: bigint,
 ) => Promise<Next | undefined>;
+
+/** What a key has, or the outline of it. */
+interface NewestOrOutline {
+  readonly manifest: Manifest | undefined;
+  readonly isOutline: boolean;
+}
 
 /** How many manifests are read at once: those of a page of the usual size, and the one that says that there is another. */
 const CHUNK_MIN = 128;
@@ -39,6 +46,21 @@ export class Results {
         .first<ManifestRow | undefined>(...MANIFEST_COLUMNS);
     const row = await (connection === undefined ? this.database.query(ask) : ask(connection));
     return row && manifestOfRow(row);
+  }
+
+  /** The same; of one whose manifest does not check, what its columns say: not its rows. */
+  async newestOrOutline(key: string, connection?: Connection): Promise<NewestOrOutline> {
+    const ask = async (on: Connection) =>
+      await on('results')
+        .where({ key })
+        .first<OutlinedRow | undefined>(
+          ...[...MANIFEST_COLUMNS, 'kind', 'upload_id', 'replication'],
+          // Nanoseconds are beyond what a double holds.
+          on.raw('CAST(update_time AS TEXT) AS update_time'),
+        );
+    const row = await (connection === undefined ? this.database.query(ask) : ask(connection));
+    const manifest = row && manifestUnlessDamaged(row);
+    return { manifest: manifest ?? (row && outlineOf(row)), isOutline: manifest === undefined };
   }
 
   /** StorageBackend.stat. */
@@ -61,16 +83,33 @@ export class Results {
    * Makes what `decide` gives the key's newest, atomically and under the next change number. The row of the store is
    * locked meanwhile: changes of all daemons become visible in the order of their numbers.
    */
-  async publish(key: string, decide: Decide): Promise<Manifest> {
+  publish(key: string, decide: Decide): Promise<Manifest> {
+    const newest = async (connection: Connection) => ({
+      manifest: await this.newest(key, connection),
+      isOutline: false,
+    });
+    return this.publishOver(newest, decide);
+  }
+
+  /** The same over a newest revision whose manifest does not check: what is decided of is its outline, which is not kept. */
+  publishOverDamaged(key: string, decide: Decide): Promise<Manifest> {
+    return this.publishOver((connection) => this.newestOrOutline(key, connection), decide);
+  }
+
+  private async publishOver(
+    newest: (connection: Connection) => Promise<NewestOrOutline>,
+    decide: Decide,
+  ): Promise<Manifest> {
     let made: Manifest | undefined;
     try {
       return await this.database.transact(async (connection) => {
         const changeNumber = (await this.lock(connection)) + 1n;
-        const before = await this.newest(key, connection);
+        const { manifest: before, isOutline } = await newest(connection);
         const next = await decide(before, connection, changeNumber);
         if (next === undefined) return before as Manifest;
         made = next.manifest;
         made.changeNumber = changeNumber;
+        if (before?.kind === RevisionKind.COMMITTED && !isOutline) await this.keep(connection, before);
         await this.replace(connection, before, next);
         return made;
       });
@@ -89,14 +128,15 @@ export class Results {
     return BigInt(row.change_number);
   }
 
+  private async keep(connection: Connection, superseded: Manifest): Promise<void> {
+    await connection('revisions').insert({
+      ...{ key: superseded.key, revision: Number(superseded.revision), superseded_ms: Date.now() },
+      manifest: manifestBytes(superseded),
+    });
+  }
+
   private async replace(connection: Connection, before: Manifest | undefined, next: Next): Promise<void> {
     const { manifest, addedBytes } = next;
-    if (before?.kind === RevisionKind.COMMITTED) {
-      await connection('revisions').insert({
-        ...{ key: before.key, revision: Number(before.revision), superseded_ms: Date.now() },
-        manifest: manifestBytes(before),
-      });
-    }
     await writeResult(this.database, connection, manifest);
     await connection('store')
       .where({ id: 1 })

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { unlink } from 'node:fs/promises';
 import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { StorageError } from '../../errors.js';
 import { milliseconds } from '../../times.js';
 import { syncFolder } from '../files.js';
 import { committedRecord } from '../uploads/uploads.js';
@@ -35,7 +36,10 @@ export class EndedUploads {
 
   /** Remembers, durably, that an upload is a result: whatever was known of it before. */
   async rememberResult(uploadId: string, { folder, number }: Slot): Promise<void> {
-    await ifThere(this.folders.linkResult(folder, number, this.pathOf(uploadId, RESULT_SUFFIX)));
+    const path = this.pathOf(uploadId, RESULT_SUFFIX);
+    // It is the same file as a result.json that is damaged, and replaced.
+    if (await isDamaged(path)) await ifThere(unlink(path));
+    await ifThere(this.folders.linkResult(folder, number, path));
     await syncFolder(this.root);
   }
 
@@ -57,6 +61,18 @@ export class EndedUploads {
 
   private pathOf(uploadId: string, suffix: string): string {
     return join(this.root, folderName(uploadId) + suffix);
+  }
+}
+
+async function isDamaged(resultPath: string): Promise<boolean> {
+  const bytes = await readIfThere(resultPath);
+  if (bytes === undefined) return false;
+  try {
+    decodeManifest(bytes, resultPath);
+    return false;
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    return true;
   }
 }
 

@@ -97,7 +97,6 @@ export class FilesystemBackend implements StorageBackend {
   private readonly uploadList: UploadList;
   private readonly uploadViews: UploadViews;
   private readonly copies: Copies<FilesystemRows, Change>;
-  private readonly repairs: Copies<FilesystemRows, Change>;
   private readonly retention: Retention;
   private readonly timers: readonly NodeJS.Timeout[];
 
@@ -112,8 +111,7 @@ export class FilesystemBackend implements StorageBackend {
     this.openUploads = new FilesystemUploads(uploads, join(base, 'temporary'), results, ended);
     this.uploadList = new UploadList(uploads, this.openUploads, ended, options.upload_ttl_ms ?? UPLOAD_MEMORY_MS);
     this.uploadViews = new UploadViews(this.openUploads, ended, results, (...revision) => this.read(...revision));
-    this.copies = new Copies(this.openUploads, results, this.openUploads);
-    this.repairs = new Copies(this.openUploads, results.overUnreadable(), this.openUploads);
+    this.copies = new Copies(this.openUploads, results, this.openUploads, results.overDamaged());
     this.retention = new Retention(results, ended, options.revision_retention_ms ?? REVISION_RETENTION_MS);
     this.timers = [
       setInterval(() => void this.sweep().catch(() => undefined), SWEEP_MS).unref(),
@@ -183,14 +181,8 @@ export class FilesystemBackend implements StorageBackend {
     });
   }
 
-  async copyIn(
-    manifest: Manifest,
-    read: ReadSource,
-    options: { replace: boolean },
-    signal: AbortSignal,
-  ): Promise<Manifest> {
-    const copies = options.replace ? this.repairs : this.copies;
-    return copies.copyIn(manifest, read, options.replace, signal);
+  copyIn(manifest: Manifest, read: ReadSource, options: { replace: boolean }, signal: AbortSignal): Promise<Manifest> {
+    return this.copies.copyIn(manifest, read, options.replace, signal);
   }
 
   setReplication(key: string, revision: bigint, state: ReplicationState): Promise<void> {

@@ -37,6 +37,7 @@ export interface SlotFile {
 }
 
 const RESULT_FILE = 'result.json';
+const KEY_FILE = 'key.json';
 const LATEST = 'latest';
 
 /**
@@ -110,11 +111,30 @@ export class ResultFolders {
       );
   }
 
-  /** The folder of a key, made when absent. */
+  /** The folder of a key, made when absent: whole, with the file that says whose it is. */
   async ensure(key: string): Promise<string> {
     const folder = folderName(key);
-    if (await ifFree(makeFolder(join(this.root, folder)))) await syncFolder(this.root);
+    if ((await ifThere(stat(join(this.root, folder)))) !== undefined) return folder;
+    const made = join(this.temporary, temporaryName());
+    await makeFolder(made);
+    await writeNew(join(made, KEY_FILE), encodeJson({ key }));
+    await syncFolder(made);
+    if (await ifFree(rename(made, join(this.root, folder)))) await syncFolder(this.root);
+    else await removeFolder(made, this.temporary);
     return folder;
+  }
+
+  /** The key of a folder, also where what it has can't be read; undefined where that can't be told. */
+  async keyOf(folder: string): Promise<string | undefined> {
+    const file = join(this.root, folder, KEY_FILE);
+    const bytes = await readIfThere(file);
+    if (bytes === undefined) return undefined;
+    try {
+      const { key } = decodeJson(bytes, file);
+      return typeof key === 'string' ? key : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   /**

@@ -14,6 +14,8 @@ export interface IndexEntry {
   readonly number: bigint;
   readonly key: string;
   readonly isResult: boolean;
+  /** What its slot says can't be read. */
+  readonly isDamaged: boolean;
   readonly isPending: boolean;
   readonly updateTimeMs: number;
   readonly sizeBytes: number;
@@ -46,15 +48,32 @@ export class ResultIndex {
   set({ folder, number: slot, manifest }: Slot, number: bigint): void {
     this.delete(folder);
     const entry = entryOf(folder, slot, number, manifest);
-    this.entries.set(folder, entry);
-    this.folderOfKey.set(entry.key, folder);
-    this.changePlaces.add({ key: entry.key, time: number });
+    this.add(entry);
+    if (entry.isResult) this.facts.set(manifest);
+  }
+
+  private add(entry: IndexEntry): void {
+    this.entries.set(entry.folder, entry);
+    this.folderOfKey.set(entry.key, entry.folder);
+    this.changePlaces.add({ key: entry.key, time: entry.number });
     if (entry.isPending) this.pendingCount++;
-    if (!entry.isResult) return;
-    this.facts.set(manifest);
-    this.resultCount++;
+    if (entry.isResult) this.resultCount++;
     this.sizeBytes += entry.sizeBytes;
-    for (const [order, places] of this.places) places.add({ key: entry.key, time: entry.times[order] });
+    if (entry.isResult || entry.isDamaged)
+      for (const [order, places] of this.places) places.add({ key: entry.key, time: entry.times[order] });
+  }
+
+  /** Takes that the newest slot of a key's folder does not check: lists come upon it where it is, or first where that is not known. */
+  setDamaged(folder: string, slot: number, key: string, number: bigint): void {
+    const times = this.entries.get(folder)?.times ?? { key: 0n, commit_time: 0n, update_time: 0n };
+    this.delete(folder);
+    const entry = {
+      ...{ folder, slot, number, key, times, sizeBytes: 0, updateTimeMs: 0 },
+      ...{ isResult: false, isDamaged: true, isPending: false },
+    };
+    this.add(entry);
+    // What lists find by facts would lack it without a word.
+    this.facts.giveUp();
   }
 
   /** Forgets a folder. */
@@ -65,10 +84,10 @@ export class ResultIndex {
     this.folderOfKey.delete(entry.key);
     this.changePlaces.remove({ key: entry.key, time: entry.number });
     if (entry.isPending) this.pendingCount--;
-    if (!entry.isResult) return;
-    this.facts.delete(entry.key);
-    this.resultCount--;
+    if (entry.isResult) this.resultCount--;
     this.sizeBytes -= entry.sizeBytes;
+    if (!entry.isResult && !entry.isDamaged) return;
+    this.facts.delete(entry.key);
     for (const [order, places] of this.places) places.remove({ key: entry.key, time: entry.times[order] });
   }
 
@@ -113,9 +132,10 @@ function entryOf(folder: string, slot: number, number: bigint, manifest: Manifes
   return {
     ...{ folder, slot, number, key },
     isResult: kind === RevisionKind.COMMITTED,
+    isDamaged: false,
     isPending: replication === ReplicationState.PENDING,
     updateTimeMs: milliseconds(updateTime),
-    sizeBytes: Number(sizeBytes),
+    sizeBytes: kind === RevisionKind.COMMITTED ? Number(sizeBytes) : 0,
     times: { key: 0n, commit_time: nanoseconds(commitTime), update_time: nanoseconds(updateTime) },
   };
 }

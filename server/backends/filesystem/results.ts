@@ -1,10 +1,10 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { type ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
-import { StorageError, throwIfCancelled } from '../../errors.js';
+import { StorageError, throwIfCancelled, unlessDamaged } from '../../errors.js';
 import { matches } from '../../filter/matches.js';
 import type { ListQuery } from '../backend.js';
-import { resultNotFound, revisionNotFound } from '../result-errors.js';
+import { entryDamaged, resultNotFound, revisionNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
 import type { Publication, Results } from '../uploads/upload-store.js';
 import type { ChangeLog, LoggedChange } from './change-log.js';
@@ -94,9 +94,11 @@ export class FilesystemResults implements Results<Change> {
       if (read !== undefined) this.index.set({ ...read, number: slot }, number);
       this.unreadable.delete(folder);
     } catch (error) {
-      if (!(error instanceof StorageError) || error.reason !== 'RESULT_CORRUPT') throw error;
-      this.index.delete(folder);
+      if (!isCorrupt(error)) throw error;
       this.unreadable.set(folder, error.message);
+      const key = this.index.of(folder)?.key ?? (await this.folders.keyOf(folder));
+      if (key === undefined) this.index.delete(folder);
+      else this.index.setDamaged(folder, slot, key, number);
     }
   }
 
@@ -106,7 +108,7 @@ export class FilesystemResults implements Results<Change> {
   }
 
   private async newestSlot(key: string): Promise<Slot | undefined> {
-    const slot = await this.folders.newest(folderName(key));
+    const slot = await namedDamage(key, this.folders.newest(folderName(key)));
     if (slot === undefined) return undefined;
     slot.manifest.changeNumber = await this.tell(slot);
     return slot;
@@ -161,15 +163,8 @@ export class FilesystemResults implements Results<Change> {
   }
 
   /** The same over a newest revision that can't be read, which then counts as none: its copy is to be put in its place. */
-  overUnreadable(): Results<Change> {
-    const readable = async (key: string): Promise<Slot | undefined> => {
-      try {
-        return await this.newestSlot(key);
-      } catch (error) {
-        if (error instanceof StorageError && error.reason === 'RESULT_CORRUPT') return undefined;
-        throw error;
-      }
-    };
+  overDamaged(): Results<Change> {
+    const readable = (key: string) => unlessDamaged(this.newestSlot(key));
     return {
       newest: async (key) => (await readable(key))?.manifest,
       publish: (key, decide) => this.publishOver(key, () => readable(key), decide),
@@ -250,22 +245,26 @@ export class FilesystemResults implements Results<Change> {
   /** StorageBackend.list. */
   async *list(query: ListQuery, signal: AbortSignal): AsyncGenerator<Manifest> {
     await this.refresh();
-    for (const { folder, slot, number } of this.index.list(query)) {
+    for (const { folder, slot, number, key, times } of this.index.list(query)) {
       throwIfCancelled(signal);
-      const manifest = ((await this.folders.load(folder, slot)) ?? (await this.folders.newest(folder)))?.manifest;
+      const manifest = (await namedDamage(key, this.slotOrNewest(folder, slot), times[query.orderBy]))?.manifest;
       if (manifest !== undefined) manifest.changeNumber = number;
       if (manifest?.kind === RevisionKind.COMMITTED && matches(query.filter, manifest)) yield manifest;
     }
   }
 
+  private async slotOrNewest(folder: string, slot: number): Promise<Slot | undefined> {
+    return (await this.folders.load(folder, slot)) ?? (await this.folders.newest(folder));
+  }
+
   /** StorageBackend.changes. */
   async *changes(query: { after: bigint; pending?: boolean }, signal: AbortSignal): AsyncGenerator<Manifest> {
     await this.refresh();
-    for (const { folder, slot, number, isPending } of this.index.changes(query.after)) {
+    for (const { folder, slot, number, isPending, key } of this.index.changes(query.after)) {
       throwIfCancelled(signal);
       if (query.pending === true && !isPending) continue;
-      const manifest = (await this.folders.load(folder, slot))?.manifest;
-      // Gone: what superseded it is told in its turn.
+      const manifest = (await unlessDamaged(namedDamage(key, this.folders.load(folder, slot))))?.manifest;
+      // Gone: what superseded it is told in its turn. Or it does not check.
       if (manifest === undefined) continue;
       manifest.changeNumber = number;
       yield manifest;
@@ -298,6 +297,19 @@ export class FilesystemResults implements Results<Change> {
     const [first] = this.unreadable.values();
     const failure = first === undefined ? undefined : `${this.unreadable.size} results can't be read. ${first}`;
     return { sizeBytes, resultCount, pendingCount, oldestPendingMs: this.index.oldestPendingMs(), failure };
+  }
+}
+
+function isCorrupt(error: unknown): error is StorageError {
+  return error instanceof StorageError && error.reason === 'RESULT_CORRUPT';
+}
+
+/** What is read of a key; where that does not check, the failure says of which key, and at which place in a list. */
+async function namedDamage<T>(key: string, read: Promise<T>, time?: bigint): Promise<T> {
+  try {
+    return await read;
+  } catch (error) {
+    throw isCorrupt(error) ? entryDamaged(key, time, error) : error;
   }
 }
 

@@ -10,7 +10,7 @@ import {
 } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { crc32 } from '../../rows/checksum.js';
-import { StorageError } from '../../errors.js';
+import { StorageError, unlessDamaged } from '../../errors.js';
 import { KEY_BYTES_MAX } from '../../limits.js';
 import type { ListQuery } from '../backend.js';
 import { nanoseconds } from '../../times.js';
@@ -78,14 +78,14 @@ export class IndexStore implements AsyncDisposable {
   }
 
   /** The newest revision or marker of a key. */
-  async current(key: string): Promise<Manifest | undefined> {
+  async newest(key: string): Promise<Manifest | undefined> {
     return decodeCurrent(key, await this.level.get(currentKey(key)));
   }
 
   /** The newest revisions or markers of some keys, those that there are. */
   async *currentOf(keys: Iterable<string>): AsyncGenerator<Manifest> {
     for (const key of keys) {
-      const manifest = await this.current(key);
+      const manifest = await this.newest(key);
       if (manifest !== undefined) yield manifest;
     }
   }
@@ -170,7 +170,7 @@ export class IndexStore implements AsyncDisposable {
     const keyOf = pending ? pendingKey : changeKey;
     const range = { gt: keyOf(after), lt: endOf(pending ? 'pending\0' : 'change\0') };
     for await (const [place, value] of this.level.iterator(range)) {
-      const manifest = await unlessDamaged(this.current(Buffer.from(value).toString()));
+      const manifest = await unlessDamaged(this.newest(Buffer.from(value).toString()));
       // The iterator sees the index as it was; what changed since has another number, or is no longer pending.
       if (manifest !== undefined && placesOf(manifest).includes(place)) yield manifest;
     }
@@ -205,9 +205,13 @@ export class IndexStore implements AsyncDisposable {
     return this.entries({ gte: 'older\0', lt: endOf('older\0') });
   }
 
-  /** All newest revisions and markers. Undefined: one that does not check. */
-  newestRevisions(): AsyncGenerator<Manifest | undefined> {
-    return this.entries({ gte: currentKey(''), lt: endOf(currentKey('')) });
+  /** All newest revisions and markers; of those that do not check, the keys. */
+  async *newestRevisions(): AsyncGenerator<Manifest | { readonly damagedKey: string }> {
+    const from = currentKey('');
+    for await (const [place, value] of this.level.iterator({ gte: from, lt: endOf(from) })) {
+      const manifest = checks(value) ? decode(ManifestSchema, value) : undefined;
+      yield manifest ?? { damagedKey: place.slice(from.length) };
+    }
   }
 
   private async *entries(range: { gte: string; lt: string }): AsyncGenerator<Manifest | undefined> {
@@ -284,16 +288,6 @@ function put<Desc extends DescMessage>(key: string, schema: Desc, message: Messa
 function decodeCurrent(key: string, value: Uint8Array | undefined, time?: bigint): Manifest | undefined {
   if (value !== undefined && !checks(value)) throw entryDamaged(key, time);
   return decode(ManifestSchema, value);
-}
-
-/** Nothing instead of an entry that does not check. */
-async function unlessDamaged<T>(entry: Promise<T>): Promise<T | undefined> {
-  try {
-    return await entry;
-  } catch (error) {
-    if (error instanceof StorageError && error.reason === 'RESULT_CORRUPT') return undefined;
-    throw error;
-  }
 }
 
 function checks(value: Uint8Array): boolean {

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
-import { StorageError, throwIfCancelled, toStorageError } from '../../errors.js';
+import { StorageError, throwIfCancelled, toStorageError, unlessDamaged } from '../../errors.js';
 import { matches } from '../../filter/matches.js';
 import { REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { Batch } from '../../rows/batch.js';
@@ -23,7 +23,7 @@ import { SerialByName } from '../serial.js';
 import { milliseconds } from '../../times.js';
 import { annotated, ChangeNumbers, deleted, movedOut, ownSegments } from '../revisions.js';
 import { Copies, type ReadSource } from '../uploads/copies.js';
-import type { Publication, ReadableResults } from '../uploads/upload-store.js';
+import type { Publication, ReadableResults, Results } from '../uploads/upload-store.js';
 import { Uploads } from '../uploads/uploads.js';
 import { FactsIndex } from '../index/facts-index.js';
 import type { Change } from './index-store.js';
@@ -90,6 +90,8 @@ export class LeveldbBackend implements StorageBackend {
   private sizeBytes = 0;
   private resultCount = 0;
   private readonly facts = new FactsIndex();
+  /** Keys whose entries did not check when the store was opened. */
+  private readonly uncounted = new Set<string>();
   /** Change numbers of what is pending, and when it changed. */
   private readonly pending = new Map<bigint, number>();
 
@@ -104,12 +106,16 @@ export class LeveldbBackend implements StorageBackend {
     this.index = places.index;
     this.reader = new SegmentReader(places.segments, places.index);
     const results: ReadableResults<Change> = {
-      newest: (key) => places.index.current(key),
+      newest: (key) => places.index.newest(key),
       read: (manifest, selection, signal) => this.read(manifest, selection, signal),
       publish: (key, decide) => this.publish(key, decide),
     };
+    const overDamaged: Results<Change> = {
+      newest: (key) => unlessDamaged(places.index.newest(key)),
+      publish: (key, decide) => this.publish(key, decide, overDamaged),
+    };
     this.uploadsInProgress = new Uploads(uploads, results, nextUploadNumber, uploadTtlMs);
-    this.copies = new Copies(uploads, results, this.uploadsInProgress);
+    this.copies = new Copies(uploads, results, this.uploadsInProgress, overDamaged);
   }
 
   static async recover(
@@ -149,11 +155,15 @@ export class LeveldbBackend implements StorageBackend {
   private async countAndTidy(openNumbers: ReadonlySet<number>): Promise<void> {
     const names = new Set<string>();
     let isDamaged = false;
-    for await (const manifest of this.index.newestRevisions()) {
-      isDamaged ||= manifest === undefined;
-      this.count(manifest, 1);
-      for (const segment of manifest?.segments ?? []) names.add(segment.name);
-      if (manifest?.changeNumber === 0n) await this.numberChange(manifest);
+    for await (const entry of this.index.newestRevisions()) {
+      if ('damagedKey' in entry) {
+        isDamaged = true;
+        this.uncounted.add(entry.damagedKey);
+        continue;
+      }
+      this.count(entry, 1);
+      for (const segment of entry.segments) names.add(segment.name);
+      if (entry.changeNumber === 0n) await this.numberChange(entry);
     }
     // What lists find by facts would lack it without a word.
     if (isDamaged) this.facts.giveUp();
@@ -195,9 +205,10 @@ export class LeveldbBackend implements StorageBackend {
   private publish(
     key: string,
     decide: (before: Manifest | undefined) => Promise<Publication<Change> | undefined>,
+    overDamaged?: Results<Change>,
   ): Promise<Manifest> {
     return this.keys.run(key, async () => {
-      const before = await this.index.current(key);
+      const before = await (overDamaged ?? this.index).newest(key);
       const next = await decide(before);
       if (next === undefined) return before as Manifest;
       const { manifest, changes } = next;
@@ -205,10 +216,15 @@ export class LeveldbBackend implements StorageBackend {
         manifest.changeNumber = number;
         await this.index.write([...this.index.replaceCurrent(manifest, before), ...changes]);
       });
-      this.count(before, -1);
+      this.count(before ?? (overDamaged && this.countedAs(manifest)), -1);
       this.count(manifest, 1);
       return manifest;
     });
+  }
+
+  /** What an entry was counted as that does not check and gives way to this one: the same, in all likelihood, if at all. */
+  private countedAs(manifest: Manifest): Manifest | undefined {
+    return this.uncounted.delete(manifest.key) ? undefined : manifest;
   }
 
   uploads(query: { prefix: string; after?: string }): AsyncIterable<UploadState> {
@@ -224,7 +240,7 @@ export class LeveldbBackend implements StorageBackend {
   }
 
   async stat(key: string, revision?: number): Promise<Manifest> {
-    const current = await this.index.current(key);
+    const current = await this.index.newest(key);
     if (current === undefined) throw resultNotFound(key);
     if (revision === undefined || BigInt(revision) === current.revision) return current;
     const older = await this.index.older(key, revision);
@@ -297,7 +313,7 @@ export class LeveldbBackend implements StorageBackend {
 
   setReplication(key: string, revision: bigint, state: ReplicationState): Promise<void> {
     return this.keys.run(key, async () => {
-      const before = await this.index.current(key);
+      const before = await this.index.newest(key);
       if (before?.revision !== revision || before.replication === state) return;
       const next = { ...before, replication: state };
       await this.index.write(this.index.replaceInPlace(next, before));
@@ -336,7 +352,7 @@ export class LeveldbBackend implements StorageBackend {
       const others: Manifest[] = [];
       for await (const older of this.index.olderOf(manifest.key))
         if (older.revision !== manifest.revision) others.push(older);
-      const current = await this.index.current(manifest.key);
+      const current = await this.index.newest(manifest.key);
       const own = ownSegments(manifest, current === undefined ? others : [...others, current]);
       await this.index.write([
         this.index.removeOlder(manifest),

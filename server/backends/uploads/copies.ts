@@ -31,19 +31,22 @@ export class Copies<Rows extends UploadRows, Change> {
     private readonly store: CommitStore<Rows, Change>,
     private readonly results: Results<Change>,
     private readonly uploads: CopyRows<Rows>,
+    /** The same, where a newest revision whose entry does not check counts as none: what is replaced may be that. */
+    private readonly overDamaged = results,
   ) {}
 
   /** Copies a result or a DELETED marker; one copy of a revision at a time. */
   copyIn(source: Manifest, read: ReadSource, replace: boolean, signal: AbortSignal): Promise<Manifest> {
     const uploadId = copyId(source);
+    const results = replace ? this.overDamaged : this.results;
     return this.running.run(uploadId, async () => {
-      const before = await this.results.newest(source.key);
+      const before = await results.newest(source.key);
       if (before !== undefined && !takesCopy(source, before, replace)) return before;
       const needsRows =
         source.kind === RevisionKind.COMMITTED && (replace || before === undefined || !sharesRows(before, source));
       return needsRows
-        ? this.copyRows(uploadId, source, read, replace, signal)
-        : this.results.publish(source.key, async (newest) => this.withoutRows(source, newest, replace));
+        ? this.copyRows(uploadId, source, read, replace, results, signal)
+        : results.publish(source.key, async (newest) => this.withoutRows(source, newest, replace));
     });
   }
 
@@ -64,6 +67,7 @@ export class Copies<Rows extends UploadRows, Change> {
     source: Manifest,
     read: ReadSource,
     replace: boolean,
+    results: Results<Change>,
     signal: AbortSignal,
   ): Promise<Manifest> {
     const rows = await this.uploads.rowsOfCopy(uploadId, source);
@@ -71,7 +75,7 @@ export class Copies<Rows extends UploadRows, Change> {
     try {
       if (rows.nextRow < Number(source.rowCount))
         for await (const batch of read(rows.nextRow, signal)) await rows.append(batch);
-      const copied = await this.results.publish(source.key, async (newest) => {
+      const copied = await results.publish(source.key, async (newest) => {
         if (!takesCopy(source, newest, replace)) return undefined;
         const manifest = copyOf(source, newest);
         made = manifest;

@@ -53,6 +53,26 @@ export async function repairCopy(
 }
 
 /**
+ * Puts what one store has of a key in the place of an entry of another one that does not check: a result, or also the marker of a
+ * deletion where `takesMarker`. Gives the copy; undefined where the store has no such thing. RESULT_CORRUPT; REVISION_MISMATCH
+ * where the entry can tell that it was newer.
+ */
+export async function replaceEntry(
+  from: StorageBackend,
+  to: StorageBackend,
+  key: string,
+  takesMarker: boolean,
+  signal: AbortSignal,
+  readRows: ReadRows = readWhole,
+): Promise<Manifest | undefined> {
+  const good = await newestOf(from, key, signal);
+  const isMarker = good?.kind === RevisionKind.DELETED && takesMarker;
+  if (good === undefined || (good.kind !== RevisionKind.COMMITTED && !isMarker)) return undefined;
+  const read = (firstRow: number, reading: AbortSignal) => readRows(from, good, firstRow, reading);
+  return to.copyIn(good, read, { replace: true }, signal);
+}
+
+/**
  * Gives a revision whose rows are bad those of another revision in the other store, where they are the same by their checksums: only its
  * metadata was changed since, or replication lags. Gives the revision; undefined where the other store has no such rows.
  * RESULT_CORRUPT, REVISION_MISMATCH.

@@ -22,6 +22,11 @@ export interface CheckedCopy {
   readonly byteLength: number;
 }
 
+/** Whether what a store has of a key is an entry that does not check: it can't tell the revision. */
+export function isEntryDamaged({ state, revision }: CheckedCopy): boolean {
+  return state === 'corrupt' && revision === 0n;
+}
+
 /** The store beside one. */
 export function otherRole(role: CopyRole): CopyRole {
   return role === 'primary' ? 'secondary' : 'primary';

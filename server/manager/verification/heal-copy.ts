@@ -2,12 +2,12 @@ import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend } from '../../backends/backend.js';
 import { isSameRevision } from '../../backends/revisions.js';
-import { StorageError } from '../../errors.js';
+import { damagedKeyOf, StorageError } from '../../errors.js';
 import { batchBytes } from '../../rows/batch.js';
 import { readWhole } from '../read-whole.js';
-import { newestOf, repairCopy, repairRows, type ReadRows } from '../repair/repair-copy.js';
+import { newestOf, repairCopy, repairRows, replaceEntry, type ReadRows } from '../repair/repair-copy.js';
 import type { Stores } from '../stores.js';
-import { heldInstead, otherRole, type CheckedCopy } from './checked-copy.js';
+import { heldInstead, isEntryDamaged, otherRole, type CheckedCopy } from './checked-copy.js';
 import type { Pace } from './pace.js';
 import { verifyCopy } from './verify-copy.js';
 
@@ -29,7 +29,7 @@ export async function healCopy(
   const from = copy.role === 'primary' ? stores.secondary : stores.primary;
   const to = copy.role === 'primary' ? stores.primary : stores.secondary;
   if (from === undefined || to === undefined) return unhealed(copy, 'There is no other store to repair it from');
-  const isCurrent = copy.state === 'missing' || (await newestOf(to, copy.key, signal))?.revision === copy.revision;
+  const isCurrent = copy.state === 'missing' || (await revisionIn(to, copy.key, signal)) === copy.revision;
   if (!isCurrent) return undefined;
   if (other?.state === 'corrupt') return unhealed(copy, `The ${other.role}'s copy is corrupt too`);
   let byteLength = 0;
@@ -47,13 +47,28 @@ export async function healCopy(
     byteLength += read.byteLength;
     if (read.fault !== undefined)
       return unhealed(copy, `It was replaced, and what was written does not check: ${read.fault}`, byteLength);
-    const message = `Was ${copy.state}: ${copy.message} It was replaced by the ${otherRole(copy.role)}'s.`;
+    const message = `Was ${copy.state}: ${copy.message} It was replaced by the ${otherRole(copy.role)}'s${entryNote(copy, healed)}.`;
     return { ...told(copy, message, byteLength), state: 'repaired', revision: healed.revision };
   } catch (error) {
     const why = whyUnhealed(copy, error);
     if (why === undefined) throw error;
     return unhealed(copy, why, byteLength);
   }
+}
+
+/** The revision that a store has of a key; 0 where its entry does not check. */
+async function revisionIn(store: StorageBackend, key: string, signal: AbortSignal): Promise<bigint | undefined> {
+  try {
+    return (await newestOf(store, key, signal))?.revision;
+  } catch (error) {
+    if (damagedKeyOf(error) === undefined) throw error;
+    return 0n;
+  }
+}
+
+function entryNote(copy: CheckedCopy, { revision }: Manifest): string {
+  if (!isEntryDamaged(copy) || copy.role === 'secondary') return '';
+  return `, revision ${revision}: what the primary had may have been newer, which can't be told any more`;
 }
 
 /** A copy that the other store can't give: it has something else. */
@@ -67,15 +82,19 @@ function notHealed(copy: CheckedCopy, held: Manifest | undefined, byteLength: nu
 /** Gives the copy as it is now; undefined where the other store has none of this revision. */
 async function putBack(
   stores: Stores,
-  { key, role, state }: CheckedCopy,
+  copy: CheckedCopy,
   from: StorageBackend,
   to: StorageBackend,
   readRows: ReadRows,
   signal: AbortSignal,
 ): Promise<Manifest | undefined> {
+  const { key, role, state } = copy;
   const isCorrupt = state === 'corrupt';
-  const copied = await repairCopy(from, to, key, isCorrupt, signal, { replacesOlder: true, readRows });
-  if (copied === undefined) return isCorrupt ? repairRows(from, to, key, signal, readRows) : undefined;
+  const isEntry = isEntryDamaged(copy);
+  const copied = isEntry
+    ? await replaceEntry(from, to, key, role === 'secondary', signal, readRows)
+    : await repairCopy(from, to, key, isCorrupt, signal, { replacesOlder: true, readRows });
+  if (copied === undefined) return isCorrupt && !isEntry ? repairRows(from, to, key, signal, readRows) : undefined;
   const primary = await newestOf(stores.primary, key, signal);
   // Both have it now; what follows upon it is replicated again.
   const isInBoth = primary !== undefined && isSameRevision(primary, copied);
@@ -93,7 +112,8 @@ function told(copy: CheckedCopy, message: string, byteLength: number): CheckedCo
 }
 
 function unhealed(copy: CheckedCopy, why: string, byteLength = 0): CheckedCopy {
-  return told(copy, `${copy.message} ${why}: ${LAST_RESORT}.`, byteLength);
+  const lastResort = isEntryDamaged(copy) ? 'restore the store from a backup, or use another key' : LAST_RESORT;
+  return told(copy, `${copy.message} ${why}: ${lastResort}.`, byteLength);
 }
 
 /** Why a copy stays as it is; undefined where that was not the copies' fault. */

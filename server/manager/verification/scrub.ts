@@ -76,7 +76,7 @@ export class Scrub implements AsyncDisposable {
   private async pass(): Promise<void> {
     const { signal } = this.stopping;
     const startMs = Date.now();
-    const spec = { prefix: '', role: undefined, repair: this.stores.secondary !== undefined };
+    const spec = { prefix: '', role: undefined, repair: this.stores.secondary !== undefined, isUnattended: true };
     try {
       const pace = new RatePace(this.options.bytesPerSecond, this.clock);
       for await (const copy of verifyResults(this.stores, spec, signal, pace)) this.count(copy);

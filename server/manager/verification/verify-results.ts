@@ -2,6 +2,7 @@ import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { StorageBackend } from '../../backends/backend.js';
 import { damagedKeyOf, throwIfCancelled, toStorageError } from '../../errors.js';
+import { damageOf } from '../../backends/result-errors.js';
 import { newestOf } from '../repair/repair-copy.js';
 import { storeOf, type Stores } from '../stores.js';
 import type { CheckedCopy, CopyRole, CopyState } from './checked-copy.js';
@@ -20,6 +21,11 @@ export interface VerifySpec {
   readonly role: CopyRole | undefined;
   /** Whether what is corrupt or missing is replaced by the other store's copy. */
   readonly repair: boolean;
+  /**
+   * Nobody asked for this repair, nor reads what it tells: an entry of the primary that does not check stays, as it may have been a
+   * newer revision than the secondary's, or a deletion. Default: false.
+   */
+  readonly isUnattended?: boolean;
 }
 
 /**
@@ -103,11 +109,15 @@ class Verification {
       if (copy !== undefined) copies.set(role, copy);
     }
     for (const [role, copy] of copies) {
-      const isHealed = this.spec.repair && copy.state !== 'ok' && found[role].damage === undefined;
+      const isHealed = this.spec.repair && copy.state !== 'ok' && this.mayReplace(role, found);
       const other = copies.get(role === 'primary' ? 'secondary' : 'primary');
       const told = isHealed ? await healCopy(this.stores, copy, other, this.pace, this.signal) : copy;
       if (told !== undefined) yield told;
     }
+  }
+
+  private mayReplace(role: CopyRole, found: FoundInBoth): boolean {
+    return found[role].damage === undefined || role === 'secondary' || this.spec.isUnattended !== true;
   }
 
   private async look(key: string): Promise<FoundInBoth> {
@@ -126,7 +136,7 @@ class Verification {
       return { manifest: await newestOf(store, key, this.signal) };
     } catch (error) {
       if (damagedKeyOf(error) === undefined) throw error;
-      return { manifest: undefined, damage: toStorageError(error).message };
+      return { manifest: undefined, damage: damageOf(key, toStorageError(error).cause) };
     }
   }
 
