@@ -100,7 +100,7 @@ describe('a crash', () => {
     await folders.within(path, async (backend) => {
       await backend.sweep();
       expect(await readdir(join(path, 'temporary'))).toEqual([]);
-      expect((await readdir(join(path, 'results', key))).sort()).toEqual(['00000001', 'latest']);
+      expect((await readdir(join(path, 'results', key))).sort()).toEqual(['00000001', 'key.json', 'latest']);
       expect(asText(await load(backend, await backend.stat('k')))).toEqual(asText(lineRows(0, 1)));
     });
   });

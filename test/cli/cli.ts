@@ -23,7 +23,7 @@ export interface Surroundings {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
 
 /** The command line in a process of its own, with its standard input open. */
 export class Running implements AsyncDisposable {
