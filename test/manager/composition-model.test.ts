@@ -164,8 +164,7 @@ async function opened(world: World, one: Extract<Step, { rowCount: number }>): P
 }
 
 async function stillPinned(world: World, key: Key): Promise<void> {
-  const placements = await world.manager.placements(key, RUNNING);
-  if (!placements.some(({ role }) => role === 'cache')) world.of(key).pinnedAbove = undefined;
+  if (!(await world.isInCacheAlone(key))) world.of(key).pinnedAbove = undefined;
 }
 
 /** A step that broke off ends the outage, so that it can be seen what came of it: whether that has to be seen. */
@@ -192,6 +191,8 @@ async function committed(world: World, open: OpenUpload): Promise<void> {
   } catch (error) {
     expectReason(error, isBuilt ? ['REVISION_MISMATCH', 'BACKEND_UNAVAILABLE'] : ['BACKEND_UNAVAILABLE']);
     if (await afterFailure(world, error)) await adopt(world, key, content, role);
+    // A commit that was refused may have brought what was pinned to the store.
+    if (known.pinnedAbove !== undefined && role === 'primary') await stillPinned(world, key);
   }
 }
 
@@ -215,7 +216,8 @@ async function deleted(world: World, key: Key): Promise<void> {
   try {
     const revision = await world.manager.delete(key, undefined, RUNNING);
     expect(isLive).toBe(true);
-    tell(known, revision, undefined, 'primary');
+    // Of what only the cache had, the deletion is as volatile as it was.
+    tell(known, revision, undefined, (await world.isInCacheAlone(key)) ? 'cache' : 'primary');
   } catch (error) {
     expectReason(error, isLive ? ['BACKEND_UNAVAILABLE'] : ['RESULT_NOT_FOUND', 'BACKEND_UNAVAILABLE']);
     if (await afterFailure(world, error)) await adopt(world, key, undefined, 'primary');
@@ -278,7 +280,7 @@ async function checkShown(world: World, key: Key): Promise<void> {
     if (reason === undefined) throw error;
     const isAway = world.isDown('secondary') && (where === 'moved' || where === 'lost');
     const isAbsent = shown?.content === undefined;
-    if (world.isDown('primary') && pinnedAbove === undefined) {
+    if (world.isDown('primary') && (pinnedAbove === undefined || isAbsent)) {
       const wasAbsent = [...history.values()].includes(undefined);
       return expectReason(error, wasAbsent ? ['BACKEND_UNAVAILABLE', 'RESULT_NOT_FOUND'] : ['BACKEND_UNAVAILABLE']);
     }

@@ -169,6 +169,13 @@ export class World {
     known.told = newest;
   }
 
+  /** Whether the newest of a key, a result or a deletion, is in the cache alone, and goes with the process. */
+  async isInCacheAlone(key: Key): Promise<boolean> {
+    const pin = await newestOf(this.pins, key, RUNNING);
+    if (pin === undefined || pin.kind === RevisionKind.MOVED) return false;
+    return ((await newestOf(this.rawPrimary, key, RUNNING))?.revision ?? 0n) < pin.revision;
+  }
+
   /** Where a key's rows are to be found when the primary answers. */
   async whereabouts(key: Key): Promise<'primary' | 'moved' | 'lost'> {
     const newest = await newestOf(this.rawPrimary, key, RUNNING);
