@@ -29,8 +29,13 @@ export function factsOf(manifest: Manifest): Facts {
   const { key, problem, description, uploadId, tags, columns } = manifest;
   const best: Record<string, number> = {};
   for (const column of columns) if (column.best !== undefined) best[column.name] = column.best;
+  // A literal without spreads: a hundred thousand of these are looked through several times as fast.
   return {
-    ...{ key, description, uploadId, tags, best },
+    key,
+    description,
+    uploadId,
+    tags,
+    best,
     problem: problem?.name,
     solver: problem?.solver,
     outcome: Outcome[manifest.outcome],

@@ -166,8 +166,7 @@ export class Results {
   async *list(query: ListQuery, signal: AbortSignal): AsyncGenerator<Manifest> {
     let { after } = query;
     const path = await listPath(this.database, query);
-    // What is sorted as a whole is asked for at once.
-    for (let limit = path.lead?.table === 'best' ? CHUNK_MAX : CHUNK_MIN; ; limit = Math.min(limit * 2, CHUNK_MAX)) {
+    for (let limit = CHUNK_MIN; ; limit = Math.min(limit * 2, CHUNK_MAX)) {
       throwIfCancelled(signal);
       const { sql, bindings } = listSql(this.database, path, { ...query, ...(after && { after }) }, limit);
       const chunk = await this.database.query((connection) => rowsOf(connection, sql, bindings));

@@ -19,15 +19,25 @@ export class FactsIndex {
   /** Takes a key's newest result. */
   set(manifest: Manifest): void {
     if (this.facts === undefined) return;
-    const { tags, ...facts } = factsOf(manifest);
-    const shared = Object.entries(tags).map(([name, value]) => [this.shared(name), this.shared(value)] as const);
+    const facts = factsOf(manifest);
+    const tags = Object.entries(facts.tags).map(([name, value]) => [this.shared(name), this.shared(value)] as const);
+    // See factsOf: no spreads.
     this.facts.set(manifest.key, {
-      ...facts,
+      key: facts.key,
       // Up to 64 KiB, and seldom asked for: looked up on disk.
       description: '',
+      uploadId: facts.uploadId,
+      tags: Object.fromEntries(tags),
+      best: facts.best,
       problem: facts.problem === undefined ? undefined : this.shared(facts.problem),
       solver: facts.solver === undefined ? undefined : this.shared(facts.solver),
-      tags: Object.fromEntries(shared),
+      outcome: facts.outcome,
+      rowCount: facts.rowCount,
+      sizeBytes: facts.sizeBytes,
+      revision: facts.revision,
+      createTime: facts.createTime,
+      commitTime: facts.commitTime,
+      updateTime: facts.updateTime,
     });
     if (this.facts.size > FACTS_COUNT_MAX) this.facts = undefined;
   }
