@@ -1,11 +1,14 @@
 import { setTimeout } from 'node:timers/promises';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { expect, test } from 'vitest';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { ListQuery } from '../../server/backends/backend.js';
+import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
 import { nanoseconds } from '../../server/times.js';
 import { allTags } from '../../server/filter/filter.js';
 import { selectColumns } from '../../server/rows/slice.js';
 import { all, asText, lineRows, load, RUNNING, save } from './runs.js';
+import { rowsOf } from './suite-copies.js';
 import type { OpenBackend } from './suite.js';
 
 const RETENTION_MS = 600_000;
@@ -28,6 +31,30 @@ export function revisionPromises(open: OpenBackend): void {
     await expect(backend.stat('k', 1, RUNNING)).rejects.toMatchObject({ reason: 'REVISION_NOT_FOUND' });
     await expect(load(backend, old, part)).rejects.toMatchObject({ reason: 'REVISION_NOT_FOUND' });
     await expect(backend.stat('k', 3, RUNNING)).rejects.toMatchObject({ reason: 'REVISION_NOT_FOUND' });
+  });
+
+  test('a revision that was superseded is told with the times that it had', async () => {
+    await using opened = await open();
+    const saved = await save(opened.backend, 'k', [lineRows(0, 3)]);
+    await save(opened.backend, 'k', [lineRows(0, 4)]);
+    const old = await opened.backend.stat('k', 1, RUNNING);
+    expect(old.updateTime).toEqual(saved.updateTime);
+    expect(old.commitTime).toEqual(saved.commitTime);
+  });
+
+  test('a revision that a copy of an old one supersedes is kept as long as any other', async () => {
+    await using opened = await open({ revision_retention_ms: RETENTION_MS });
+    const { backend } = opened;
+    await using other = new MemoryBackend({ max_memory_mb: 16 });
+    for (const rowCount of [1, 2]) await save(other, 'k', [lineRows(0, rowCount)]);
+    await save(backend, 'k', [lineRows(0, 9)]);
+    const source = await other.stat('k');
+    const hourAgo = { ...source, updateTime: timestampFromMs(Date.now() - 3_600_000) };
+    await backend.copyIn(hourAgo, rowsOf(other, source), { replace: false }, RUNNING);
+    await opened.sweep(Date.now() + RETENTION_MS / 2);
+    expect((await backend.stat('k', 1, RUNNING)).rowCount).toBe(9n);
+    await opened.sweep(Date.now() + RETENTION_MS + 1000);
+    await expect(backend.stat('k', 1, RUNNING)).rejects.toMatchObject({ reason: 'REVISION_NOT_FOUND' });
   });
 
   test('a load that runs goes on to its end, whatever becomes of its key', async () => {

@@ -1,5 +1,5 @@
 import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
-import type { Timestamp } from '@bufbuild/protobuf/wkt';
+import { timestampNow, type Timestamp } from '@bufbuild/protobuf/wkt';
 import { Level } from 'level';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import {
@@ -149,7 +149,11 @@ export class IndexStore implements AsyncDisposable {
     const changes: Change[] = [put(currentKey(next.key), ManifestSchema, next)];
     if (before?.kind === RevisionKind.COMMITTED) {
       changes.push(
-        put(olderKey(before.key, Number(before.revision)), ManifestSchema, { ...before, updateTime: next.updateTime }),
+        // Not the time of the next one: that may be a copy of a revision which is older.
+        put(olderKey(before.key, Number(before.revision)), ManifestSchema, {
+          ...before,
+          supersededTime: timestampNow(),
+        }),
       );
     }
     if (before !== undefined) for (const key of placesOf(before)) changes.push({ type: 'del', key });
@@ -200,7 +204,7 @@ export class IndexStore implements AsyncDisposable {
     for await (const manifest of this.entries(range)) if (manifest !== undefined) yield manifest;
   }
 
-  /** All superseded revisions that are kept; `updateTime` is when they were superseded. Undefined: one that does not check. */
+  /** All superseded revisions that are kept. Undefined: one that does not check. */
   olderRevisions(): AsyncGenerator<Manifest | undefined> {
     return this.entries({ gte: 'older\0', lt: endOf('older\0') });
   }

@@ -341,7 +341,7 @@ export class LeveldbBackend implements StorageBackend {
     for await (const manifest of this.index.olderRevisions()) {
       if (manifest === undefined) continue;
       const isRead = manifest.segments.some((segment) => this.reading.has(segment.name));
-      if (isRead || nowMs - milliseconds(manifest.updateTime) < this.retentionMs) continue;
+      if (isRead || nowMs - milliseconds(manifest.supersededTime ?? manifest.updateTime) < this.retentionMs) continue;
       await this.remove(manifest).catch(unlessCorrupt);
     }
   }

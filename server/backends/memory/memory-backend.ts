@@ -99,7 +99,7 @@ export class MemoryBackend implements StorageBackend {
       const { manifest } = next;
       manifest.changeNumber = ++this.newestChange;
       for (const change of next.changes) change();
-      if (before !== undefined) this.supersede(before, milliseconds(manifest.updateTime));
+      if (before !== undefined) this.supersede(before);
       this.current.set(key, manifest);
       this.changePlaces.add({ key, time: manifest.changeNumber });
       if (manifest.kind === RevisionKind.COMMITTED) this.place(manifest, 1);
@@ -107,12 +107,12 @@ export class MemoryBackend implements StorageBackend {
     });
   }
 
-  private supersede(before: Manifest, sinceMs: number): void {
+  private supersede(before: Manifest): void {
     this.changePlaces.remove({ key: before.key, time: before.changeNumber });
     if (before.kind !== RevisionKind.COMMITTED) return;
     this.place(before, -1);
     const kept = this.older.get(before.key) ?? new Map<number, Superseded>();
-    this.older.set(before.key, kept.set(Number(before.revision), { manifest: before, sinceMs }));
+    this.older.set(before.key, kept.set(Number(before.revision), { manifest: before, sinceMs: Date.now() }));
   }
 
   private place(manifest: Manifest, sign: 1 | -1): void {
