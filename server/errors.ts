@@ -86,6 +86,12 @@ export function damagedKeyOf(error: unknown): string | undefined {
   return error instanceof StorageError && error.reason === 'RESULT_CORRUPT' ? error.metadata['damaged_key'] : undefined;
 }
 
+/** What is wrong with an entry that does not check: all that a store keeps of a key but rows. */
+export function damageOf(key: string, cause?: unknown): string {
+  const part = cause instanceof StorageError ? cause.metadata['damaged_part'] : undefined;
+  return `The store's entry of "${key}"${part === undefined ? '' : ` (${part})`} does not check: its disk or file is damaged.`;
+}
+
 /** Undefined instead of an entry of a store that does not check; all else fails as it does. */
 export async function unlessDamaged<T>(entry: Promise<T>): Promise<T | undefined> {
   try {

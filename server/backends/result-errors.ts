@@ -1,4 +1,4 @@
-import { StorageError } from '../errors.js';
+import { damageOf, StorageError } from '../errors.js';
 
 /** The error for a key that nothing is stored under. */
 export function resultNotFound(key: string): StorageError {
@@ -22,12 +22,6 @@ export function revisionGone(key: string, revision: bigint): StorageError {
     'REVISION_NOT_FOUND',
     `The rows of "${key}" at revision ${revision} are no longer kept. Load the newest revision.`,
   );
-}
-
-/** What is wrong with an entry that does not check: all that a store keeps of a key but rows. */
-export function damageOf(key: string, cause?: unknown): string {
-  const part = cause instanceof StorageError ? cause.metadata['damaged_part'] : undefined;
-  return `The store's entry of "${key}"${part === undefined ? '' : ` (${part})`} does not check: its disk or file is damaged.`;
 }
 
 /**

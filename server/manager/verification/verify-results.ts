@@ -1,8 +1,7 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { StorageBackend } from '../../backends/backend.js';
-import { damagedKeyOf, throwIfCancelled, toStorageError } from '../../errors.js';
-import { damageOf } from '../../backends/result-errors.js';
+import { damagedKeyOf, damageOf, throwIfCancelled, toStorageError } from '../../errors.js';
 import { newestOf } from '../repair/repair-copy.js';
 import { storeOf, type Stores } from '../stores.js';
 import type { CheckedCopy, CopyRole, CopyState } from './checked-copy.js';
