@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { StorageBackend } from '../../server/backends/backend.js';
-import { asText, commit, lineRows, load, uploadSpec } from './runs.js';
+import { asText, commit, lineRows, load, RUNNING, uploadSpec } from './runs.js';
 
 /** How a store in a folder is opened, and where its rows lie before their commit. */
 export interface CrashedStore<Backend extends StorageBackend> {
@@ -50,7 +50,7 @@ export class CrashFolders<Backend extends StorageBackend> {
   /** Commits what is left of an upload, and checks that it is the beginning of the run. */
   rowsLeft(path: string): Promise<number> {
     return this.within(path, async (backend) => {
-      await using upload = await backend.openUpload(uploadSpec('k', 'u'), new AbortController().signal);
+      await using upload = await backend.openUpload(uploadSpec('k', 'u'), RUNNING);
       const rows = upload.nextRow;
       const manifest = await commit(upload);
       expect(asText(await load(backend, manifest))).toEqual(rows === 0 ? undefined : asText(lineRows(0, rows)));
@@ -62,7 +62,6 @@ export class CrashFolders<Backend extends StorageBackend> {
 /** What a store in files promises of rows that were synced before a crash. */
 export function crashPromises<Backend extends StorageBackend>(folders: CrashFolders<Backend>): void {
   const { store } = folders;
-  const signal = new AbortController().signal;
 
   test('at any moment leaves every row that was synced, and no row that was not sent', async () => {
     const anySteps = fc.array(fc.record({ rows: fc.constantFrom(1, 3, 500, 20_000, 70_000), sync: fc.boolean() }), {
@@ -72,7 +71,7 @@ export function crashPromises<Backend extends StorageBackend>(folders: CrashFold
     const property = fc.asyncProperty(anySteps, async (steps) => {
       const path = folders.fresh();
       await using backend = await store.open(path);
-      await using upload = await backend.openUpload(uploadSpec('k', 'u'), signal);
+      await using upload = await backend.openUpload(uploadSpec('k', 'u'), RUNNING);
       let synced = 0;
       for (const { rows, sync } of steps) {
         await upload.append(lineRows(upload.nextRow, rows));
@@ -89,7 +88,7 @@ export function crashPromises<Backend extends StorageBackend>(folders: CrashFold
   test('that tears the rows of an upload anywhere behind what was synced leaves that', async () => {
     const path = folders.fresh();
     await using backend = await store.open(path);
-    await using upload = await backend.openUpload(uploadSpec('k', 'u'), signal);
+    await using upload = await backend.openUpload(uploadSpec('k', 'u'), RUNNING);
     const sizeNow = async () => (await stat(await store.ackedFile(path))).size;
     await upload.append(lineRows(0, 100));
     await upload.sync();

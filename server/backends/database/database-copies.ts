@@ -26,15 +26,16 @@ export class DatabaseCopies {
     const uploadId = copyId(source);
     // Not the ids of uploads: a copy that fails is ended under its id.
     return this.uploads.ids.run(`copying ${uploadId}`, async () => {
-      const { manifest: before } = replace
-        ? await this.results.newestOrOutline(source.key)
-        : { manifest: await this.results.newest(source.key) };
+      // What is replaced may be a revision whose manifest does not check.
+      const results = replace ? this.results.overDamaged() : this.results;
+      const before = await results.newest(source.key);
       if (before !== undefined && !takesCopy(source, before, replace)) return before;
       const needsRows =
         source.kind === RevisionKind.COMMITTED && (replace || before === undefined || !sharesRows(before, source));
-      if (!needsRows) return this.publish(source.key, this.withoutRows(source, replace), replace);
+      if (!needsRows) return results.publish(source.key, this.withoutRows(source, replace));
       try {
-        return await this.copyRows(uploadId, source, read, replace, signal);
+        const decide = await this.copyRows(uploadId, source, read, replace, signal);
+        return await results.publish(source.key, decide);
       } catch (error) {
         // What was read is not what was committed: it is of no use to go on from.
         if (
@@ -66,18 +67,19 @@ export class DatabaseCopies {
     };
   }
 
+  /** Copies the rows; gives how they become a result. */
   private async copyRows(
     uploadId: string,
     source: Manifest,
     read: ReadSource,
     replace: boolean,
     signal: AbortSignal,
-  ): Promise<Manifest> {
+  ): Promise<Decide> {
     const rows = await this.rowsOf(uploadId, source);
     if (rows.nextRow < Number(source.rowCount))
       for await (const batch of read(rows.nextRow, signal)) await rows.append(batch);
     await rows.finish();
-    const decide: Decide = async (newest, connection, changeNumber) => {
+    return async (newest, connection, changeNumber) => {
       await rows.lock(connection);
       if (!takesCopy(source, newest, replace)) return undefined;
       const manifest = copyOf(source, newest);
@@ -89,12 +91,6 @@ export class DatabaseCopies {
       await rememberEnded(connection, committedRecord({ uploadId: source.uploadId, number: 0 }, manifest));
       return { manifest, addedBytes: rows.sizeBytes };
     };
-    return this.publish(source.key, decide, replace);
-  }
-
-  /** What is replaced may be a revision whose manifest does not check. */
-  private publish(key: string, decide: Decide, replace: boolean): Promise<Manifest> {
-    return replace ? this.results.publishOverDamaged(key, decide) : this.results.publish(key, decide);
   }
 
   /** Rows of a copy that was begun before, or of a new one. */

@@ -49,7 +49,7 @@ export class Results {
   }
 
   /** The same; of one whose manifest does not check, what its columns say: not its rows. */
-  async newestOrOutline(key: string, connection?: Connection): Promise<NewestOrOutline> {
+  private async newestOrOutline(key: string, connection?: Connection): Promise<NewestOrOutline> {
     const ask = async (on: Connection) =>
       await on('results')
         .where({ key })
@@ -91,9 +91,12 @@ export class Results {
     return this.publishOver(newest, decide);
   }
 
-  /** The same over a newest revision whose manifest does not check: what is decided of is its outline, which is not kept. */
-  publishOverDamaged(key: string, decide: Decide): Promise<Manifest> {
-    return this.publishOver((connection) => this.newestOrOutline(key, connection), decide);
+  /** The same over a newest revision whose manifest does not check: of that there is its outline, which is not kept. */
+  overDamaged(): Pick<Results, 'newest' | 'publish'> {
+    return {
+      newest: async (key, connection) => (await this.newestOrOutline(key, connection)).manifest,
+      publish: (key, decide) => this.publishOver((connection) => this.newestOrOutline(key, connection), decide),
+    };
   }
 
   private async publishOver(

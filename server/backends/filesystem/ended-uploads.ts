@@ -37,9 +37,12 @@ export class EndedUploads {
   /** Remembers, durably, that an upload is a result: whatever was known of it before. */
   async rememberResult(uploadId: string, { folder, number }: Slot): Promise<void> {
     const path = this.pathOf(uploadId, RESULT_SUFFIX);
-    // It is the same file as a result.json that is damaged, and replaced.
-    if (await isDamaged(path)) await ifThere(unlink(path));
-    await ifThere(this.folders.linkResult(folder, number, path));
+    const link = () => ifThere(this.folders.linkResult(folder, number, path));
+    // What is there already may be the same file as a result.json that is damaged, and replaced.
+    if ((await link()) === false && (await isDamaged(path))) {
+      await ifThere(unlink(path));
+      await link();
+    }
     await syncFolder(this.root);
   }
 

@@ -222,9 +222,9 @@ export class ResultFolders {
     }
   }
 
-  /** Makes a slot's result.json known under another path as well. */
-  async linkResult(folder: string, number: number, to: string): Promise<void> {
-    await ifFree(linkFile(join(this.root, folder, numberName(number), RESULT_FILE), to));
+  /** Makes a slot's result.json known under another path as well; false where something is there. */
+  linkResult(folder: string, number: number, to: string): Promise<boolean> {
+    return ifFree(linkFile(join(this.root, folder, numberName(number), RESULT_FILE), to));
   }
 }
 

@@ -21,24 +21,15 @@ export class FactsIndex {
     if (this.facts === undefined) return;
     const facts = factsOf(manifest);
     const tags = Object.entries(facts.tags).map(([name, value]) => [this.shared(name), this.shared(value)] as const);
-    // See factsOf: no spreads.
-    this.facts.set(manifest.key, {
-      key: facts.key,
+    // Into the same object: see factsOf on spreads.
+    const kept: Facts = Object.assign(facts, {
       // Up to 64 KiB, and seldom asked for: looked up on disk.
       description: '',
-      uploadId: facts.uploadId,
-      tags: Object.fromEntries(tags),
-      best: facts.best,
       problem: facts.problem === undefined ? undefined : this.shared(facts.problem),
       solver: facts.solver === undefined ? undefined : this.shared(facts.solver),
-      outcome: facts.outcome,
-      rowCount: facts.rowCount,
-      sizeBytes: facts.sizeBytes,
-      revision: facts.revision,
-      createTime: facts.createTime,
-      commitTime: facts.commitTime,
-      updateTime: facts.updateTime,
+      tags: Object.fromEntries(tags),
     });
+    this.facts.set(manifest.key, kept);
     if (this.facts.size > FACTS_COUNT_MAX) this.facts = undefined;
   }
 

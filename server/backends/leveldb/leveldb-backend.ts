@@ -154,10 +154,8 @@ export class LeveldbBackend implements StorageBackend {
   /** Counts what is there, and removes files that no upload and no revision has: their deletion was cut off. */
   private async countAndTidy(openNumbers: ReadonlySet<number>): Promise<void> {
     const names = new Set<string>();
-    let isDamaged = false;
     for await (const entry of this.index.newestRevisions()) {
       if ('damagedKey' in entry) {
-        isDamaged = true;
         this.uncounted.add(entry.damagedKey);
         continue;
       }
@@ -165,6 +163,7 @@ export class LeveldbBackend implements StorageBackend {
       for (const segment of entry.segments) names.add(segment.name);
       if (entry.changeNumber === 0n) await this.numberChange(entry);
     }
+    let isDamaged = this.uncounted.size > 0;
     // What lists find by facts would lack it without a word.
     if (isDamaged) this.facts.giveUp();
     for await (const manifest of this.index.olderRevisions()) {
