@@ -14,5 +14,10 @@ export async function* readWhole(
   if (rowCount > 0) yield* store.read(manifest, { columns, firstRow, rowCount }, signal);
 }
 
+/** The rows of a revision as StorageBackend.copyIn pulls them; `read`: in another way. */
+export function rowsOf(store: StorageBackend, manifest: Manifest, read = readWhole) {
+  return (firstRow: number, signal: AbortSignal): AsyncIterable<Batch> => read(store, manifest, firstRow, signal);
+}
+
 /** What a marker has. */
 export async function* noRows(): AsyncGenerator<never> {}

@@ -3,7 +3,7 @@ import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_p
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend, UploadSpec } from '../../backends/backend.js';
 import { replicationAfter } from '../../backends/revisions.js';
-import { noRows, readWhole } from '../read-whole.js';
+import { noRows, rowsOf } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import type { Repairs } from '../repair/repairs.js';
 import { isUnavailable, type RoleStore } from '../role-store.js';
@@ -54,8 +54,7 @@ export class AbsentResults {
     if (why === 'lost') return this.repairs.repair(key, false, signal);
     if (copy.kind === RevisionKind.COMMITTED && !buildsOnIt)
       return this.primary.moveOut(key, Number(copy.revision), signal);
-    const read = (firstRow: number, reading: AbortSignal) => readWhole(this.secondary, copy, firstRow, reading);
-    await this.primary.copyIn(copy, read, { replace: false }, signal);
+    await this.primary.copyIn(copy, rowsOf(this.secondary, copy), { replace: false }, signal);
   }
 
   /** Changes a result that was moved, where it is; one that was lost is brought back first. */

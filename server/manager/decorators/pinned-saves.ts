@@ -8,7 +8,7 @@ import { checkRevision, committedRevision, isSameRevision } from '../../backends
 import { StorageError } from '../../errors.js';
 import { withCommit } from '../after-commit.js';
 import type { Origins } from '../origins.js';
-import { noRows, readWhole } from '../read-whole.js';
+import { noRows, rowsOf } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import { isUnavailable, type RoleStore } from '../role-store.js';
 
@@ -109,8 +109,7 @@ export class PinnedSaves {
       // The store could not be asked when it was pinned, and has got as far by itself.
       const source = clone(ManifestSchema, above);
       if (below !== undefined && below.revision >= above.revision) source.revision = below.revision + 1n;
-      const read = (firstRow: number, reading: AbortSignal) => readWhole(this.pins, above, firstRow, reading);
-      await this.store.copyIn(source, read, { replace: false }, signal);
+      await this.store.copyIn(source, rowsOf(this.pins, above), { replace: false }, signal);
     }
     await this.pins.moveOut(key, Number(above.revision), signal);
   }

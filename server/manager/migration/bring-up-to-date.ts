@@ -4,7 +4,7 @@ import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend } from '../../backends/backend.js';
 import { isSameRevision } from '../../backends/revisions.js';
 import { toStorageError, type StorageError } from '../../errors.js';
-import { readWhole } from '../read-whole.js';
+import { rowsOf } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import { secondaryOf } from '../stores.js';
 import { tellProgress } from '../tell-progress.js';
@@ -139,8 +139,7 @@ export class CatchingUp {
     const there = await newestOf(secondary, key, signal);
     const isLacking = there === undefined || !isSameRevision(source, there);
     if (isLacking) {
-      const read = (firstRow: number, reading: AbortSignal) => readWhole(primary, source, firstRow, reading);
-      await secondary.copyIn(source, read, { replace: false }, signal);
+      await secondary.copyIn(source, rowsOf(primary, source), { replace: false }, signal);
     }
     // Nothing where it was changed meanwhile: it is met again.
     if (source.replication !== ReplicationState.DONE)

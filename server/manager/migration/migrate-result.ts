@@ -284,7 +284,7 @@ class Migration {
     const newest = await newestOf(this.from, source.key, signal);
     if (newest?.kind !== RevisionKind.DELETED) return;
     try {
-      await this.to.copyIn(newest, () => readWhole(this.from, newest, 0, signal), { replace: false }, signal);
+      await this.to.copyIn(newest, noRows, { replace: false }, signal);
     } catch (error) {
       // It was saved there anew, behind the deletion.
       if (toStorageError(error).reason !== 'REVISION_MISMATCH') throw error;

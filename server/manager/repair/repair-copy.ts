@@ -3,7 +3,7 @@ import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_p
 import type { StorageBackend } from '../../backends/backend.js';
 import { haveSameRows, isSameRevision } from '../../backends/revisions.js';
 import { StorageError } from '../../errors.js';
-import { readWhole } from '../read-whole.js';
+import { readWhole, rowsOf } from '../read-whole.js';
 
 /** The newest revision or marker of a key; undefined where the store has none. */
 export async function newestOf(store: StorageBackend, key: string, signal: AbortSignal): Promise<Manifest | undefined> {
@@ -47,9 +47,8 @@ export async function repairCopy(
   // Bad rows may be the last ones there are: no marker takes their place.
   if (isCorrupt && good.kind !== RevisionKind.COMMITTED) return undefined;
   if (!isLost && !isBad && !isOlder) return undefined;
-  const read = (firstRow: number, reading: AbortSignal) => readRows(from, good, firstRow, reading);
   // An older revision whose rows are good may share them.
-  return to.copyIn(good, read, { replace: !isLost && isCorrupt }, signal);
+  return to.copyIn(good, rowsOf(from, good, readRows), { replace: !isLost && isCorrupt }, signal);
 }
 
 /**
@@ -68,8 +67,7 @@ export async function replaceEntry(
   const good = await newestOf(from, key, signal);
   const isMarker = good?.kind === RevisionKind.DELETED && takesMarker;
   if (good === undefined || (good.kind !== RevisionKind.COMMITTED && !isMarker)) return undefined;
-  const read = (firstRow: number, reading: AbortSignal) => readRows(from, good, firstRow, reading);
-  return to.copyIn(good, read, { replace: true }, signal);
+  return to.copyIn(good, rowsOf(from, good, readRows), { replace: true }, signal);
 }
 
 /**
@@ -88,6 +86,5 @@ export async function repairRows(
   const bad = await newestOf(to, key, signal);
   if (good?.kind !== RevisionKind.COMMITTED || bad?.kind !== RevisionKind.COMMITTED) return undefined;
   if (!haveSameRows(good, bad)) return undefined;
-  const read = (firstRow: number, reading: AbortSignal) => readRows(from, good, firstRow, reading);
-  return to.copyIn(bad, read, { replace: true }, signal);
+  return to.copyIn(bad, rowsOf(from, good, readRows), { replace: true }, signal);
 }

@@ -5,7 +5,7 @@ import type { StorageBackend } from '../../backends/backend.js';
 import { StorageError, toStorageError, type Reason } from '../../errors.js';
 import { OUTBOX_LEASE_MS, OUTBOX_POLL_MS, REPLICATION_RETRY_MS_MAX, REPLICATION_RETRY_MS_MIN } from '../../limits.js';
 import { milliseconds } from '../../times.js';
-import { readWhole } from '../read-whole.js';
+import { rowsOf } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import { ChangeBell } from '../watch/change-bell.js';
 
@@ -114,8 +114,7 @@ export class Outbox implements AsyncDisposable {
   ): Promise<'done' | 'lasting' | 'failed' | 'unreachable'> {
     const { key, revision } = manifest;
     try {
-      const read = (firstRow: number, reading: AbortSignal) => readWhole(this.primary, manifest, firstRow, reading);
-      await this.secondary.copyIn(manifest, read, { replace: false }, signal);
+      await this.secondary.copyIn(manifest, rowsOf(this.primary, manifest), { replace: false }, signal);
       await this.primary.setReplication(key, revision, ReplicationState.DONE, signal);
       if (this.own.get(key) === revision) this.own.delete(key);
       this.copiedCount++;
