@@ -4,7 +4,7 @@ BUILT := dist/.built
 SOURCES := $(shell find proto server clients -type f \( -name '*.ts' -o -name '*.proto' \) -not -path 'proto/gen/*') \
 	buf.gen.yaml tsconfig.json tsconfig.build.json package.json
 
-.PHONY: help install build demo run test check format bench bench-lists clean
+.PHONY: help install build demo run test check format faults bench bench-lists clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -29,6 +29,9 @@ run: build ## serve until Ctrl-C
 
 test: build ## all tests, against real daemons
 	npx vitest run
+
+faults: build ## the long campaigns of faults (many minutes; FAULTS_SEED=n FAULTS_ROUND=n replays a round)
+	FAULTS=long npx vitest run test/faults
 
 check: build ## format, lint, types, contract
 	npx prettier --check .

@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+/** The long campaigns of `make faults` go on for hours where they are told to, one behind the other. */
+const faults = { testTimeout: 4 * 3_600_000, fileParallelism: false, globalSetup: ['test/faults/table.ts'] };
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
@@ -8,6 +11,7 @@ export default defineConfig({
     // They wait for disks and daemons more than they compute.
     maxWorkers: '100%',
     hookTimeout: 300_000,
+    ...(process.env['FAULTS'] === 'long' ? faults : {}),
     reporters: ['default', ['json', { outputFile: 'dist/test-report.json' }]],
   },
 });
