@@ -8,6 +8,7 @@ export const GrpcCode = {
   CANCELLED: 1,
   INVALID_ARGUMENT: 3,
   NOT_FOUND: 5,
+  PERMISSION_DENIED: 7,
   RESOURCE_EXHAUSTED: 8,
   FAILED_PRECONDITION: 9,
   ABORTED: 10,
@@ -15,6 +16,7 @@ export const GrpcCode = {
   INTERNAL: 13,
   UNAVAILABLE: 14,
   DATA_LOSS: 15,
+  UNAUTHENTICATED: 16,
 } as const;
 
 /** The one table from reasons to gRPC codes. */
@@ -58,6 +60,9 @@ const CODE_OF_REASON: Record<Reason, keyof typeof GrpcCode> = {
   EVENTS_EXPIRED: 'OUT_OF_RANGE',
   NO_SECONDARY: 'FAILED_PRECONDITION',
   VOLATILE_TARGET: 'FAILED_PRECONDITION',
+  TOKEN_INVALID: 'UNAUTHENTICATED',
+  NOT_ALLOWED: 'PERMISSION_DENIED',
+  QUOTA_EXCEEDED: 'RESOURCE_EXHAUSTED',
 };
 
 /** A failure that the caller can act on. Its message says what was wrong, what was expected and what to do. */

@@ -123,3 +123,7 @@ export const OUTBOX_POLL_MS = 5000;
 export const OUTBOX_LEASE_MS = 60_000;
 /** Keys that wait to be repaired; more are found again when they are asked for again. */
 export const REPAIRS_WAITING_MAX = 10_000;
+/** The file of tokens is looked at this often: for so long a revoked token may still be accepted. */
+export const TOKENS_POLL_MS = 1000;
+/** Uploads that one token may have open. */
+export const TOKEN_UPLOADS_MAX = 1000;

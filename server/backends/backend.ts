@@ -164,6 +164,8 @@ export interface UploadSpec {
   readonly replication: ReplicationMode;
   /** Extends the key's newest revision: see SaveOpen.append. RESULT_NOT_FOUND at the open, REVISION_MISMATCH at the commit. */
   readonly append: boolean;
+  /** Who opens it: see Result.created_by. Empty: nobody was asked. */
+  readonly createdBy: string;
 }
 
 /** What a commit says. */
@@ -205,6 +207,8 @@ export interface UploadState {
   /** Undefined while a stream is open. */
   readonly expireTimeMs: number | undefined;
   readonly hasStream: boolean;
+  /** See UploadSpec. */
+  readonly createdBy: string;
 }
 
 /** An upload as it was when it was looked at. */

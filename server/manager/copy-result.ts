@@ -18,6 +18,8 @@ export interface CopySpec {
   /** The revision of `toKey` that is replaced; 0: it must not exist. */
   readonly expectedRevision: number;
   readonly removeSource: boolean;
+  /** See UploadSpec. */
+  readonly createdBy: string;
 }
 
 /** How far a copy is. */
@@ -100,6 +102,7 @@ class Copying {
         expectedRevision: spec.expectedRevision,
         replication: replicationOf(source),
         append: false,
+        createdBy: spec.createdBy,
       },
       signal,
     );

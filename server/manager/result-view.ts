@@ -9,10 +9,10 @@ import { withoutRows } from './result-sets/check-sets.js';
 
 /** What callers see of a manifest. */
 export function toResult(manifest: Manifest, view: ResultView): Result {
-  const { key, revision, tags, rowCount, sizeBytes, uploadId, outcome, description } = manifest;
+  const { key, revision, tags, rowCount, sizeBytes, uploadId, outcome, description, createdBy } = manifest;
   const { problem, attributes, createTime, commitTime, updateTime, resultSets } = manifest;
   return create(ResultSchema, {
-    ...{ key, revision, tags, rowCount, sizeBytes, uploadId, outcome, description },
+    ...{ key, revision, tags, rowCount, sizeBytes, uploadId, outcome, description, createdBy },
     state: ResultState.COMMITTED,
     columns: view === ResultView.FULL ? manifest.columns : [],
     resultSets: view === ResultView.FULL && showsRows(manifest) ? resultSets : resultSets.map(withoutRows),
@@ -27,9 +27,10 @@ export function toResult(manifest: Manifest, view: ResultView): Result {
 
 /** What callers see of an upload that is, or was as they began to follow it, in progress; `manifest`: what it is so far, or became. */
 export function toUploadingResult(manifest: Manifest): Result {
-  const { key, tags, rowCount, sizeBytes, uploadId, description, problem, attributes, createTime } = manifest;
+  const { key, tags, rowCount, sizeBytes, uploadId, description, createdBy } = manifest;
+  const { problem, attributes, createTime } = manifest;
   return create(ResultSchema, {
-    ...{ key, tags, rowCount, sizeBytes, uploadId, description },
+    ...{ key, tags, rowCount, sizeBytes, uploadId, description, createdBy },
     state: ResultState.UPLOADING,
     ...(problem && { problem }),
     ...(attributes && { attributes }),

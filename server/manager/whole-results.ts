@@ -118,6 +118,7 @@ export async function saveWholeResult(
     expectedRevision: options.expectedRevision,
     replication: modeOf(options.replicate),
     append: options.append ?? false,
+    createdBy: '',
   };
   const { rowCount, columns } = encodeColumns(problem.variables, result.columns);
   const signal = options.signal ?? NEVER_CANCELLED;

@@ -41,7 +41,7 @@ export function toUpload(state: UploadState): WireUpload {
     durableRowCount: BigInt(state.durableRowCount),
     createTime: timestampFromMs(state.createTimeMs),
     updateTime: timestampFromMs(state.updateTimeMs),
-    hasStream: state.hasStream,
+    ...{ hasStream: state.hasStream, createdBy: state.createdBy },
     ...(state.expireTimeMs === undefined ? {} : { expireTime: timestampFromMs(state.expireTimeMs) }),
   });
 }

@@ -21,6 +21,7 @@ export async function* copyStream(
     // One beyond 2^53 is not exact as a number, but beyond any revision that there is.
     revision: revision === undefined ? undefined : Number(revision),
     expectedRevision: checkedNumber(expectedRevision ?? 0n, 'expected_revision'),
+    createdBy: context.caller?.name ?? '',
   };
   for await (const { copiedRowCount, rowCount, copy } of copyResult(manager, spec, context.signal)) {
     if (copy === undefined && context.draining.aborted) throw shuttingDown();

@@ -68,9 +68,7 @@ class SaveStream {
   /** Serves to the end, whichever; never rejects. */
   async serve(): Promise<void> {
     const stopDrain = onAbort(this.context.draining, () => this.stop(shuttingDown()));
-    const stopGone = onAbort(this.context.signal, () =>
-      this.stop(new StorageError('CANCELLED', 'The client went away.')),
-    );
+    const stopGone = onAbort(this.context.signal, () => this.stop(wentAway(this.context.signal)));
     try {
       await this.serveRequests();
       this.responses.end();
@@ -132,6 +130,7 @@ class SaveStream {
         open.expectedRevision === undefined ? undefined : checkedNumber(open.expectedRevision, 'expected_revision'),
       replication: open.replication,
       append: open.append,
+      createdBy: this.context.caller?.name ?? '',
     };
     const role = roleOf(open.toBackend, 'to_backend');
     const upload = await this.manager.openUpload(spec, this.context.signal, role);
@@ -225,6 +224,11 @@ class SaveStream {
     const metadata = { upload_id: upload.uploadId, next_row: String(upload.durableRowCount), ...error.metadata };
     return new StorageError(error.reason, error.message, { cause: error.cause, metadata });
   }
+}
+
+/** Why the caller's signal was aborted: a StorageError where the daemon did it. */
+function wentAway({ reason }: AbortSignal): StorageError {
+  return reason instanceof StorageError ? reason : new StorageError('CANCELLED', 'The client went away.');
 }
 
 function onAbort(signal: AbortSignal, act: () => void): () => void {

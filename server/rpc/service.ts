@@ -1,4 +1,5 @@
 import type { DescMethod, MessageShape } from '@bufbuild/protobuf';
+import type { Caller } from './access/caller.js';
 import type { StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 
 /** What a call knows of its surroundings. */
@@ -7,6 +8,10 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** Aborted when the daemon stops: streams sync, and end with SHUTTING_DOWN by themselves. */
   readonly draining: AbortSignal;
+  /** The call's `authorization`, as the client sent it. Never logged. */
+  readonly authorization?: string;
+  /** Whose token the call has; undefined where none is asked for. */
+  readonly caller?: Caller;
 }
 
 type Methods = (typeof StorageService)['method'];

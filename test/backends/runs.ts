@@ -35,7 +35,7 @@ export function lineRows(firstRow: number, rowCount: number, factor = 1): Batch 
 export function uploadSpec(key: string, uploadId: string, more: Partial<UploadSpec> = {}): UploadSpec {
   return {
     ...{ key, uploadId, problem: LINE, tags: {}, attributes: undefined, description: '', expectedRevision: undefined },
-    ...{ replication: ReplicationMode.NONE, append: false },
+    ...{ replication: ReplicationMode.NONE, append: false, createdBy: '' },
     ...more,
   };
 }

@@ -44,6 +44,7 @@ async function save(backend: StorageBackend, number: number): Promise<void> {
     ...{ key: keyOf(number), uploadId: `run-${number}`, problem, description: '' },
     tags: tagsOf(number),
     ...{ attributes: undefined, expectedRevision: undefined, replication: ReplicationMode.NONE, append: false },
+    createdBy: '',
   };
   await using upload = await backend.openUpload(spec, NEVER);
   const values = new Uint8Array(Float64Array.of(valueOf(number), valueOf(number) + 1).buffer);

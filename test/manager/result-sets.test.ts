@@ -169,7 +169,7 @@ describe.each(STORES)('in process, with %s as the primary, cache: %s', (type, us
     ));
 });
 
-const spec = { revision: undefined, expectedRevision: 0, removeSource: false };
+const spec = { createdBy: '', revision: undefined, expectedRevision: 0, removeSource: false };
 
 async function all<T extends CopyProgress | object>(items: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = [];

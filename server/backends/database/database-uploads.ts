@@ -252,6 +252,7 @@ export async function insertUpload(
     ...{ upload_id: record.uploadId, key: record.key, outcome: 'OPEN' as const, is_copy: record.copyOf !== undefined },
     ...{ epoch: 1, segment_id: Number(segment?.id), row_count: rowCount, size_bytes: 0, checkpoint: null },
     ...{ create_time_ms: nowMs, update_time_ms: nowMs, held_until_ms: nowMs + HELD_MS, record: recordBytes(record) },
+    created_by: record.createdBy,
   };
   const inserted = await connection('uploads').insert(row).onConflict('upload_id').ignore().returning('upload_id');
   return inserted.length === 0 ? undefined : row;

@@ -72,7 +72,15 @@ export class EndedUploads {
           .andWhere('upload_id', '>', after)
           .orderBy('upload_id')
           .limit(CHUNK)
-          .select<UploadRow[]>('upload_id', 'key', 'row_count', 'create_time_ms', 'update_time_ms', 'held_until_ms'),
+          .select<UploadRow[]>(
+            'upload_id',
+            'key',
+            'row_count',
+            'create_time_ms',
+            'update_time_ms',
+            'held_until_ms',
+            'created_by',
+          ),
       );
       for (const row of chunk) {
         after = row.upload_id;
@@ -88,7 +96,7 @@ export class EndedUploads {
     const updateTimeMs = Number(row.update_time_ms);
     return {
       ...{ uploadId: row.upload_id, key: row.key, durableRowCount: Number(row.row_count), updateTimeMs, hasStream },
-      createTimeMs: Number(row.create_time_ms),
+      ...{ createTimeMs: Number(row.create_time_ms), createdBy: row.created_by },
       expireTimeMs: hasStream ? undefined : updateTimeMs + this.ttlMs,
     };
   }

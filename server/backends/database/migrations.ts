@@ -120,6 +120,12 @@ async function createUploads(knex: Knex): Promise<void> {
   await knex('store').insert({ id: 1, change_number: 0, floor: 0, ...counts });
 }
 
+async function addCreators(knex: Knex): Promise<void> {
+  await knex.schema.alterTable('uploads', (table) => {
+    text(knex, table, 'created_by').notNullable().defaultTo('');
+  });
+}
+
 const MIGRATIONS: readonly Migration[] = [
   {
     name: '0001_results_rows_uploads',
@@ -132,6 +138,11 @@ const MIGRATIONS: readonly Migration[] = [
       for (const table of ['store', 'uploads', 'blocks', 'segments', 'revisions', 'best', 'tags', 'results'])
         await knex.schema.dropTable(table);
     },
+  },
+  {
+    name: '0002_created_by',
+    up: addCreators,
+    down: (knex) => knex.schema.alterTable('uploads', (table) => table.dropColumn('created_by')),
   },
 ];
 

@@ -27,6 +27,7 @@ export interface UploadRow {
   readonly update_time_ms: number | string;
   /** Until then a daemon has a stream open for it, unless it says so again. */
   readonly held_until_ms: number | string;
+  readonly created_by: string;
   readonly checkpoint: Uint8Array | null;
   readonly record: Uint8Array;
 }
@@ -53,6 +54,7 @@ export async function rememberEnded(connection: Connection, record: UploadRecord
   const row = {
     ...{ upload_id: record.uploadId, key: record.key, outcome: UploadOutcome[record.outcome], is_copy: false },
     ...{ epoch: 0, segment_id: 0, row_count: 0, size_bytes: 0, held_until_ms: 0, checkpoint: null },
+    created_by: record.createdBy,
     ...{ create_time_ms: nowMs, update_time_ms: nowMs, record: recordBytes(record) },
   };
   await connection('uploads').insert(row).onConflict('upload_id').merge();

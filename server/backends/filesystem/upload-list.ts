@@ -45,12 +45,12 @@ export class UploadList {
   }
 
   private async stateOf({ folder, epoch }: OpenUpload): Promise<UploadState> {
-    const { uploadId, key, base, createTime } = epoch.record;
+    const { uploadId, key, base, createTime, createdBy } = epoch.record;
     const { updateTimeMs, isHeld } = await folder.measure(epoch);
     const held = this.uploads.held.get(uploadId);
     const hasStream = held?.holder !== undefined || isHeld;
     return {
-      ...{ uploadId, key, hasStream, updateTimeMs, createTimeMs: milliseconds(createTime) },
+      ...{ uploadId, key, hasStream, createdBy, updateTimeMs, createTimeMs: milliseconds(createTime) },
       durableRowCount: held?.rows.durableRowCount ?? (await countRows(folder, Number(base?.rowCount ?? 0))),
       expireTimeMs: hasStream ? undefined : updateTimeMs + this.ttlMs,
     };

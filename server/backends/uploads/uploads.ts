@@ -216,6 +216,7 @@ export class Uploads<Rows extends ReadableRows, Change> {
         updateTimeMs: rows.updateTimeMs,
         expireTimeMs: holder === undefined ? rows.updateTimeMs + this.ttlMs : undefined,
         hasStream: holder !== undefined,
+        createdBy: rows.record.createdBy,
       };
     }
   }
@@ -273,6 +274,7 @@ export function newRecord(spec: UploadSpec, base: Manifest | undefined, number =
   return create(UploadRecordSchema, {
     ...{ uploadId: spec.uploadId, number, key: spec.key, problem, tags: { ...spec.tags } },
     ...{ description: spec.description, replication: spec.replication, createTime: timestampNow() },
+    createdBy: spec.createdBy,
     ...(spec.attributes === undefined ? {} : { attributes: spec.attributes }),
     ...(spec.expectedRevision === undefined ? {} : { expectedRevision: BigInt(spec.expectedRevision) }),
     ...(base && { base }),
@@ -315,7 +317,7 @@ export function manifestOf(record: UploadRecord, spec: CommitSpec): Manifest {
     tags: { ...base?.tags, ...record.tags },
     description: record.description === '' ? (base?.description ?? '') : record.description,
     rowCount: BigInt(spec.rowCount),
-    uploadId: record.uploadId,
+    ...{ uploadId: record.uploadId, createdBy: record.createdBy },
     outcome: spec.outcome,
     segments: base?.segments ?? [],
     sizeBytes: base?.sizeBytes ?? 0n,
