@@ -75,6 +75,21 @@ export const UPLOAD_ID_PATTERN = /^[A-Za-z0-9._:-]{1,128}$/;
 export const OPEN_UPLOADS_MAX = 10_000;
 /** Streams that one connection may have open. */
 export const STREAMS_PER_CONNECTION_MAX = 256;
+/** Connections of a door; more are closed as they come. */
+export const CONNECTIONS_MAX = 2048;
+/** A peer that sent nothing for this long is asked whether it is there; after as long again its connection is closed. So a dead peer's streams and locks are free within three times this. */
+export const CONNECTION_SILENCE_MS = 20_000;
+/** A connection without a stream is closed after this; clients make a new one when they need it. */
+export const CONNECTION_IDLE_MS = 30 * 60_000;
+/** The one request of an rpc has to be whole by then. */
+export const REQUEST_MS_MAX = 60_000;
+/** Messages of a save that may wait to be taken up, beside the window: two, so that one is decoded while the next one comes. */
+export const MESSAGES_READ_AHEAD = 2;
+/** Messages of an answer that may wait for the client, beside its window. */
+export const MESSAGES_WRITTEN_AHEAD = 2;
+/** A client asks so often whether the daemon is there while a call waits, and gives it so long to answer. */
+export const CLIENT_KEEPALIVE_MS = 20_000;
+export const CLIENT_KEEPALIVE_ANSWER_MS = 40_000;
 /** Batches of a load: unless asked, at least, at most. */
 export const LOAD_BATCH_BYTES_DEFAULT = MIB;
 export const LOAD_BATCH_BYTES_MIN = 64 * KIB;

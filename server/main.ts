@@ -37,8 +37,11 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
     startTime: new Date(),
     streamIdleTimeoutMs: config.stream_idle_timeout,
   });
-  const { listen, socket } = config;
-  const door = await openGrpcDoor({ handlers, listen, log, ...(socket === undefined ? {} : { socket }) });
+  const { listen, socket, stream_idle_timeout: streamIdleTimeoutMs } = config;
+  const door = await openGrpcDoor({
+    ...{ handlers, listen, log, streamIdleTimeoutMs },
+    ...(socket === undefined ? {} : { socket }),
+  });
   const stores = {
     store: loggable(config.primary),
     ...(config.secondary && { secondary: loggable(config.secondary) }),

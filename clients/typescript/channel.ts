@@ -1,7 +1,12 @@
 import type { DescMethod, Message, MessageShape } from '@bufbuild/protobuf';
 import { Client, credentials, type ClientDuplexStream, type ClientReadableStream } from '@grpc/grpc-js';
 import { StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { CONNECTION_WINDOW_BYTES, MESSAGE_BYTES_MAX } from '../../server/limits.js';
+import {
+  CLIENT_KEEPALIVE_ANSWER_MS,
+  CLIENT_KEEPALIVE_MS,
+  CONNECTION_WINDOW_BYTES,
+  MESSAGE_BYTES_MAX,
+} from '../../server/limits.js';
 import { decodeMessage, encodeMessage } from '../../server/rows/message-codec.js';
 import { toOptistoreError } from './errors.js';
 
@@ -16,7 +21,11 @@ type Streams = 'copyResult' | 'migrateResult' | 'migrateStore' | 'replicateResul
 export class Channel {
   private readonly client: Client;
 
-  constructor(readonly address: string) {
+  /** `keepalive`: see CLIENT_KEEPALIVE_MS. */
+  constructor(
+    readonly address: string,
+    keepalive = { everyMs: CLIENT_KEEPALIVE_MS, answerMs: CLIENT_KEEPALIVE_ANSWER_MS },
+  ) {
     this.client = new Client(address, credentials.createInsecure(), {
       // Node's own window of 64 KiB caps a load at a quarter of its speed.
       'grpc-node.flow_control_window': CONNECTION_WINDOW_BYTES,
@@ -24,6 +33,9 @@ export class Channel {
       'grpc.use_local_subchannel_pool': 1,
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 2000,
+      // A daemon that is gone without a word would be waited for, for ever.
+      'grpc.keepalive_time_ms': keepalive.everyMs,
+      'grpc.keepalive_timeout_ms': keepalive.answerMs,
     });
   }
 

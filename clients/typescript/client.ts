@@ -50,6 +50,8 @@ export interface ClientOptions {
   readonly address?: string;
   /** A save or load gives up after failing to reconnect for this long. Default: 5 minutes. */
   readonly retryMs?: number;
+  /** While a call waits, the daemon is asked so often whether it is there, and has so long to answer. Default: 20 and 40 s. */
+  readonly keepalive?: { readonly everyMs: number; readonly answerMs: number };
 }
 
 /** What a save may say besides its key and problem. */
@@ -154,7 +156,10 @@ export class OptistoreClient implements AsyncDisposable {
   private readonly retryMs: number;
 
   constructor(options: ClientOptions) {
-    this.channel = new Channel(options.address ?? process.env['OPTISTORE_SERVER'] ?? '127.0.0.1:50051');
+    this.channel = new Channel(
+      options.address ?? process.env['OPTISTORE_SERVER'] ?? '127.0.0.1:50051',
+      options.keepalive,
+    );
     this.retryMs = options.retryMs ?? 5 * 60_000;
   }
 

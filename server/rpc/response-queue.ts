@@ -1,8 +1,8 @@
 import type { StorageError } from '../errors.js';
 
 /**
- * Responses on their way out. Short by nature: a stream has one `opened`, one `committed`, and one ack for
- * each sync, of which one runs at a time.
+ * Responses on their way out. Short: a stream has one `opened`, one `committed`, and of acks only the newest waits,
+ * so that a client that reads none of them costs nothing.
  */
 export class ResponseQueue<T> implements AsyncIterable<T> {
   private readonly waiting: T[] = [];
@@ -13,6 +13,13 @@ export class ResponseQueue<T> implements AsyncIterable<T> {
   push(response: T): void {
     this.waiting.push(response);
     this.wake?.();
+  }
+
+  /** In place of what waits last, where that says less than this one; else behind it. */
+  replaceLast(response: T, saysLess: (last: T) => boolean): void {
+    const last = this.waiting.at(-1);
+    if (last !== undefined && saysLess(last)) this.waiting.pop();
+    this.push(response);
   }
 
   /** No more will come. */

@@ -190,7 +190,8 @@ class SaveStream {
         clearTimeout(this.ackTimer);
         this.ackTimer = undefined;
         const durableRowCount = BigInt(await (this.upload as Upload).sync());
-        this.answer({ case: 'ack', value: { durableRowCount } });
+        const ack = create(SaveResultResponseSchema, { message: { case: 'ack', value: { durableRowCount } } });
+        this.responses.replaceLast(ack, (last) => last.message.case === 'ack');
       }
     } catch (error) {
       this.stop(toStorageError(error));

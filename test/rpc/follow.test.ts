@@ -317,7 +317,9 @@ describe('the daemon of a follower', () => {
     const handlers = createStorageService(manager, {
       ...{ version: 'test', startTime: new Date(), streamIdleTimeoutMs: 60_000, followHeartbeatMs: 20 },
     });
-    const door = await openGrpcDoor({ handlers, listen: '127.0.0.1:0', log: pino({ level: 'silent' }) });
+    const door = await openGrpcDoor({
+      ...{ handlers, listen: '127.0.0.1:0', log: pino({ level: 'silent' }), streamIdleTimeoutMs: 60_000 },
+    });
     const ownChannel = new Channel(door.address);
     const save = await opened('k', 'u', {}, door.address);
     const load = new RawLoad(ownChannel, { key: 'k', follow: true });

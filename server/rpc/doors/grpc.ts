@@ -1,5 +1,6 @@
-import { once, type EventEmitter } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import { chmod, stat, unlink } from 'node:fs/promises';
+import type { Http2Server, ServerHttp2Stream } from 'node:http2';
 import { connect } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { DescMethod, Message } from '@bufbuild/protobuf';
@@ -20,11 +21,20 @@ import { file_grpc_health_v1_health } from '../../../proto/gen/grpc/health/v1/he
 import { file_optistore_v1_errors } from '../../../proto/gen/optistore/v1/errors_pb.js';
 import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { StorageError, toStorageError } from '../../errors.js';
-import { DRAIN_MS_MAX, LOAD_BATCH_BYTES_MAX, MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX } from '../../limits.js';
+import {
+  CONNECTION_IDLE_MS,
+  DRAIN_MS_MAX,
+  LOAD_BATCH_BYTES_MAX,
+  MESSAGE_BYTES_MAX,
+  STREAMS_PER_CONNECTION_MAX,
+} from '../../limits.js';
 import { decodeMessage } from '../../rows/message-codec.js';
 import type { CallContext, StorageServiceHandlers } from '../service.js';
+import { limitCalls, type Received } from './call-limits.js';
+import { guardConnections } from './connections.js';
 import { reflectionPackage, serviceDefinition } from './definition.js';
 import { withRaisedWindows } from './http2-windows.js';
+import { writeAtPace } from './paced-answers.js';
 import { toStatus } from './status.js';
 
 /** How the gRPC door is opened. */
@@ -35,6 +45,12 @@ export interface GrpcDoorOptions {
   /** Path of a Unix socket, beside TCP. */
   readonly socket?: string;
   readonly log: Logger;
+  /** A stream of answers of which nothing is read for this long ends with STREAM_IDLE. */
+  readonly streamIdleTimeoutMs: number;
+  /** See CONNECTION_SILENCE_MS, its default. */
+  readonly connectionSilenceMs?: number;
+  /** See REQUEST_MS_MAX, its default. */
+  readonly requestMsMax?: number;
 }
 
 /** An open door. */
@@ -49,16 +65,28 @@ export interface Door {
 const ALSO_DESCRIBED = [file_google_rpc_error_details, file_optistore_v1_errors, file_grpc_health_v1_health];
 
 type Call =
-  ServerUnaryCall<Buffer, Message> | ServerWritableStream<Buffer, Message> | ServerDuplexStream<Buffer, Message>;
+  ServerUnaryCall<Received, Message> | ServerWritableStream<Received, Message> | ServerDuplexStream<Received, Message>;
 
 /** Serves gRPC over TCP and a Unix socket, with health and reflection. */
 export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   const draining = new AbortController();
+  let opening: ServerHttp2Stream | undefined;
+  const prepare = (http2Server: Http2Server): void => {
+    guardConnections(http2Server, options.connectionSilenceMs);
+    http2Server.on('stream', (stream) => (opening = stream));
+  };
   const server = new Server({
     // Above our own limit, so that a message somewhat too large is refused with a reason.
     'grpc.max_receive_message_length': 4 * MESSAGE_BYTES_MAX,
     'grpc.max_send_message_length': LOAD_BATCH_BYTES_MAX + MESSAGE_BYTES_MAX,
     'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
+    'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
+    interceptors: [
+      limitCalls(
+        { pathPrefix: `/${StorageService.typeName}/`, requestMsMax: options.requestMsMax },
+        () => opening as ServerHttp2Stream,
+      ),
+    ],
   });
   server.addService(serviceDefinition(StorageService), implementation(options, draining.signal));
   const health = new HealthImplementation({ '': 'SERVING', [StorageService.typeName]: 'SERVING' });
@@ -67,8 +95,8 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   new ReflectionService(described as never).addToServer(server);
   let port: number;
   try {
-    port = await bind(server, options.listen);
-    if (options.socket !== undefined) await bindSocket(server, options.socket);
+    port = await bind(server, options.listen, prepare);
+    if (options.socket !== undefined) await bindSocket(server, options.socket, prepare);
   } catch (error) {
     server.forceShutdown();
     throw error;
@@ -89,7 +117,9 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   };
 }
 
-function bind(server: Server, address: string): Promise<number> {
+type Prepare = (server: Http2Server) => void;
+
+function bind(server: Server, address: string, prepare: Prepare): Promise<number> {
   return withRaisedWindows(
     () =>
       new Promise((resolve, reject) => {
@@ -105,11 +135,12 @@ function bind(server: Server, address: string): Promise<number> {
             );
         });
       }),
+    prepare,
   );
 }
 
 /** Only the user that runs the daemon may connect. */
-async function bindSocket(server: Server, path: string): Promise<void> {
+async function bindSocket(server: Server, path: string, prepare: Prepare): Promise<void> {
   const before = await stat(path).catch(() => undefined);
   if (before !== undefined) {
     if (!before.isSocket())
@@ -130,7 +161,7 @@ async function bindSocket(server: Server, path: string): Promise<void> {
   }
   const mask = process.umask(0o177);
   try {
-    await bind(server, `unix:${path}`);
+    await bind(server, `unix:${path}`, prepare);
   } finally {
     process.umask(mask);
   }
@@ -144,14 +175,14 @@ function implementation(options: GrpcDoorOptions, draining: AbortSignal): Untype
       context: CallContext,
     ) => Promise<Message> | AsyncIterable<Message>;
     const serve = (call: Call, callback?: sendUnaryData<Message>) =>
-      void serveCall(options.log, method, handler, call, callback, draining);
+      void serveCall(options, method, handler, call, callback, draining);
     return [method.name, serve];
   });
   return Object.fromEntries(methods) as UntypedServiceImplementation;
 }
 
 async function serveCall(
-  log: Logger,
+  { log, streamIdleTimeoutMs }: GrpcDoorOptions,
   method: DescMethod,
   handler: (request: unknown, context: CallContext) => Promise<Message> | AsyncIterable<Message>,
   call: Call,
@@ -164,18 +195,28 @@ async function serveCall(
   (call as EventEmitter).on('error', () => gone.abort());
   const context = { signal: gone.signal, draining };
   let failure: StorageError | undefined;
+  let last: Received | undefined = 'request' in call ? call.request : undefined;
   try {
     if (draining.aborted) throw new StorageError('SHUTTING_DOWN', 'The daemon is stopping. Try again in a moment.');
-    const request = 'request' in call ? decode(method, call.request) : decodeAll(method, call);
+    const request =
+      'request' in call
+        ? decode(method, call.request.take())
+        : decodeAll(method, call, (received) => (last = received));
     const answer = handler(request, context);
     if (callback !== undefined) callback(null, await (answer as Promise<Message>));
-    else await writeAll(call as ServerWritableStream<Buffer, Message>, answer as AsyncIterable<Message>, gone.signal);
+    else {
+      const stream = call as ServerWritableStream<Received, Message>;
+      const isWhole = await writeAtPace(stream, answer as AsyncIterable<Message>, gone.signal, streamIdleTimeoutMs);
+      if (isWhole) stream.end();
+    }
   } catch (error) {
     failure = toStorageError(error);
     if (failure.reason === 'INTERNAL') log.error({ err: error }, 'a defect');
     if (callback !== undefined) callback(toStatus(failure));
     else call.emit('error', toStatus(failure));
   }
+  // What a client does not read stays in memory, and the status waits behind it.
+  last?.cutAfter(streamIdleTimeoutMs);
   const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
   log.info(
     {
@@ -192,7 +233,7 @@ async function serveCall(
  * What a call receives. Its own iterator destroys it when the loop breaks and when an error is emitted, and
  * with it the way back for that error.
  */
-async function* chunksOf(call: Readable): AsyncGenerator<Buffer> {
+async function* chunksOf(call: Readable): AsyncGenerator<Received> {
   let isEnded = false;
   let wake: () => void = () => undefined;
   const end = () => {
@@ -202,14 +243,21 @@ async function* chunksOf(call: Readable): AsyncGenerator<Buffer> {
   call.on('readable', () => wake());
   call.once('end', end).once('close', end).once('error', end);
   while (!isEnded) {
-    const chunk = call.read() as Buffer | null;
+    const chunk = call.read() as Received | null;
     if (chunk !== null) yield chunk;
     else await new Promise<void>((resolve) => (wake = resolve));
   }
 }
 
-async function* decodeAll(method: DescMethod, call: Readable): AsyncGenerator<Message> {
-  for await (const bytes of chunksOf(call)) yield decode(method, bytes);
+async function* decodeAll(
+  method: DescMethod,
+  call: Readable,
+  onReceived: (received: Received) => void,
+): AsyncGenerator<Message> {
+  for await (const received of chunksOf(call)) {
+    onReceived(received);
+    yield decode(method, received.take());
+  }
 }
 
 function decode(method: DescMethod, bytes: Buffer): Message {
@@ -226,18 +274,4 @@ function decode(method: DescMethod, bytes: Buffer): Message {
       cause: error,
     });
   }
-}
-
-/** Writes what comes at the pace of the client; ends the source when the client goes away. */
-async function writeAll(
-  call: ServerWritableStream<Buffer, Message>,
-  answers: AsyncIterable<Message>,
-  gone: AbortSignal,
-): Promise<void> {
-  for await (const answer of answers) {
-    if (gone.aborted) return;
-    // A drain never comes when the client is gone: waiting for it alone would leak the handler.
-    if (!call.write(answer)) await once(call, 'drain', { signal: gone }).catch(() => undefined);
-  }
-  if (!gone.aborted) call.end();
 }

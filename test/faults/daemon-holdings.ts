@@ -1,0 +1,55 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { createClient } from '../../clients/typescript/index.js';
+import type { TestDaemon } from '../rpc/wire.js';
+
+const MIB = 1024 * 1024;
+
+/**
+ * What a daemon may take of memory, in MiB: 200, its cache, what is pinned in it, and 64 for rows that are on their
+ * way to the disk.
+ */
+export const MEMORY_MIB_MAX = 200 + 100 + 100 + 64;
+
+/** What a process holds open, LevelDB's own files aside: those come and go with its compactions. */
+export async function openFiles(pid: number): Promise<{ sockets: number; files: string[] }> {
+  const folder = `/proc/${pid}/fd`;
+  const links = await Promise.all((await readdir(folder)).map((fd) => readlink(`${folder}/${fd}`).catch(() => '')));
+  const files = links.filter((link) => link.startsWith('/') && !/\/index\/|\/dev\//.test(link)).sort();
+  return { sockets: links.filter((link) => link.startsWith('socket:')).length, files };
+}
+
+/** Resident memory of a process now, or at its highest, in MiB. */
+export async function memoryMib(pid: number, what: 'VmRSS' | 'VmHWM' = 'VmRSS'): Promise<number> {
+  const kib = new RegExp(`${what}:\\s+(\\d+) kB`).exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return (Number(kib) * 1024) / MIB;
+}
+
+/**
+ * Waits until a daemon has let go of all that its callers had: no stream, no upload, no connection and no file more than
+ * before. The test's time is the limit; then it fails with what is left.
+ */
+export async function expectNothingLeft(
+  daemon: Pick<TestDaemon, 'address' | 'process'>,
+  before: Awaited<ReturnType<typeof openFiles>>,
+): Promise<void> {
+  const left = async () => {
+    const client = createClient({ address: daemon.address });
+    const { streamCount, uploadCount } = await client.getStatus();
+    client.close();
+    return { streamCount, uploadCount, ...(await openFiles(daemon.process.pid)) };
+  };
+  const wanted = { streamCount: 0n, uploadCount: 0n, ...before };
+  let now = await left();
+  for (let tries = 0; tries < 200 && JSON.stringify(now, text) !== JSON.stringify(wanted, text); tries++) {
+    await sleep(100);
+    now = await left();
+  }
+  expect(now).toEqual(wanted);
+  expect(await memoryMib(daemon.process.pid, 'VmHWM')).toBeLessThan(MEMORY_MIB_MAX);
+}
+
+function text(_: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? String(value) : value;
+}

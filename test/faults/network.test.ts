@@ -1,0 +1,257 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { create } from '@bufbuild/protobuf';
+import { Channel } from '../../clients/typescript/channel.js';
+import { createClient, OptistoreError, type OptistoreClient } from '../../clients/typescript/index.js';
+import type { ResultWriter } from '../../clients/typescript/writer.js';
+import { ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
+import type { Batch } from '../../server/rows/batch.js';
+import { schemaOf } from '../../server/rows/batch.js';
+import { encodeColumns } from '../../server/rows/columns.js';
+import { sliceBatch } from '../../server/rows/slice.js';
+import { toRowBatch } from '../../server/rows/wire.js';
+import { asText } from '../backends/runs.js';
+import { RawLoad, rawLoad } from '../rpc/raw-load.js';
+import { RawSave, TestDaemon } from '../rpc/wire.js';
+import { campaign, IS_LONG } from './campaign.js';
+import { expectNothingLeft, openFiles } from './daemon-holdings.js';
+import { FaultyProxy, type Fault } from './proxy.js';
+
+/** Cuts of a round; they go on beside each other. */
+const CUTS_A_ROUND = 16;
+/** Of eights, so that bitmaps have no bits left over. */
+const ROWS = 32;
+/** Rows of a save between two flushes. */
+const ROWS_A_FLUSH = 8;
+
+const PROBLEM = create(ProblemSchema, {
+  name: 'network',
+  variables: [
+    { name: 'f', role: VariableRole.OBSERVABLE, valueType: ValueType.FLOAT64 },
+    { name: 'i', role: VariableRole.OBSERVABLE, valueType: ValueType.INT64 },
+    { name: 's', role: VariableRole.OBSERVABLE, valueType: ValueType.STRING },
+  ],
+});
+const SCHEMA = schemaOf(PROBLEM.variables);
+
+/** Columns of rows, no two alike; doubles have all bits, NaNs with a payload among them. */
+function columnsOf(firstRow: number, rowCount: number) {
+  const rows = Array.from({ length: rowCount }, (_, i) => firstRow + i);
+  const bits = BigInt64Array.from(rows, (row) => BigInt.asIntN(64, BigInt(row + 1) * 0x9e3779b97f4a7c15n));
+  if (firstRow === 0) bits[0] = 0x7ff0000000000abcn;
+  return {
+    f: new Float64Array(bits.buffer),
+    i: BigInt64Array.from(rows, (row) => BigInt(row) * -7n),
+    s: rows.map((row) => (row % 5 === 4 ? null : `row ${row} ü`)),
+  };
+}
+
+function batchOf(rowCount: number): Batch {
+  return { firstRow: 0, ...encodeColumns(PROBLEM.variables, columnsOf(0, rowCount)) };
+}
+
+let daemon: TestDaemon;
+let channel: Channel;
+let direct: OptistoreClient;
+let before: Awaited<ReturnType<typeof openFiles>>;
+
+beforeAll(async () => {
+  daemon = await TestDaemon.start();
+  channel = new Channel(daemon.address);
+  direct = createClient({ address: daemon.address });
+  const writer = await direct.save('large', PROBLEM);
+  await writer.append(columnsOf(0, LARGE_ROWS));
+  await writer.commit();
+  await saveByClient(daemon.address, 'small');
+  before = await openFiles(daemon.process.pid);
+});
+
+afterAll(async () => {
+  channel.close();
+  direct.close();
+  await daemon[Symbol.asyncDispose]();
+});
+
+/** Rows of a result whose load has several messages. */
+const LARGE_ROWS = 8000;
+
+/** Tries until the network lets it through: before the first answer a client gives its caller the error. */
+async function insisting<T>(act: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!(error instanceof OptistoreError) || !error.isRetryable) throw error;
+    }
+  }
+}
+
+/** Saves ROWS rows by a client, which resumes by itself. */
+async function saveByClient(address: string, key: string, keepalive = { everyMs: 20_000, answerMs: 40_000 }) {
+  await using client = createClient({ address, keepalive });
+  const writer: ResultWriter = await insisting(() => client.save(key, PROBLEM, { uploadId: key.replace('/', '-') }));
+  for (let row = writer.nextRow; row < ROWS; row += ROWS_A_FLUSH) {
+    await writer.append(columnsOf(row, ROWS_A_FLUSH));
+    await writer.flush();
+  }
+  expect(await writer.commit()).toMatchObject({ rowCount: BigInt(ROWS), revision: 1n });
+}
+
+/** Saves ROWS rows by bare streams, each of which goes on where the daemon says. */
+async function saveByStreams(address: string, key: string): Promise<void> {
+  const run = batchOf(ROWS);
+  await insisting(async () => {
+    const save = new RawSave(address);
+    try {
+      save.send({ case: 'open', value: { key, uploadId: key.replace('/', '-'), problem: PROBLEM } });
+      const { nextRow, committed } = await save.answer('opened');
+      for (let row = Number(nextRow); row < ROWS && committed === undefined; row += ROWS_A_FLUSH) {
+        const part = sliceBatch(SCHEMA, run, row, Math.min(ROWS_A_FLUSH, ROWS - row));
+        save.send({ case: 'batch', value: toRowBatch(part, PROBLEM.variables) }).send({ case: 'flush', value: {} });
+      }
+      save.send({ case: 'commit', value: { rowCount: BigInt(ROWS) } });
+      const { result } = await save.answer('committed');
+      expect(result).toMatchObject({ rowCount: BigInt(ROWS), revision: 1n });
+    } catch (thrown) {
+      throw thrown instanceof Error && 'code' in thrown ? save.explain(thrown) : cutOff();
+    } finally {
+      save.cancel();
+    }
+  });
+}
+
+function cutOff(): OptistoreError {
+  return new OptistoreError('the stream ended early', 14, undefined, {});
+}
+
+/** Loads a result by a client, which resumes by itself, and compares every bit. */
+async function loadByClient(
+  address: string,
+  key: string,
+  rowCount: number,
+  keepalive?: { everyMs: number; answerMs: number },
+) {
+  await using client = createClient({ address, ...(keepalive && { keepalive }) });
+  const { columns } = await insisting(() => client.load(key, { maxBatchBytes: 65_536 }).toColumns());
+  const bits = (values: unknown) => Buffer.from((values as Float64Array).buffer).toString('hex');
+  const { f, i, s } = columnsOf(0, rowCount);
+  expect(bits(columns['f']?.values)).toBe(bits(f));
+  expect(bits(columns['i']?.values)).toBe(bits(i));
+  expect(columns['s']?.values).toEqual(s.map((value) => value ?? ''));
+}
+
+/** Loads a result by bare streams, each from the row where the last one broke, and compares every bit. */
+async function loadByStreams(address: string, key: string, rowCount: number): Promise<void> {
+  const ownChannel = new Channel(address);
+  const parts: RawLoad[] = [];
+  const done = () => parts.flatMap(({ batches }) => batches);
+  await insisting(async () => {
+    const firstRow = BigInt(done().reduce((sum, batch) => sum + batch.rowCount, 0));
+    const load = new RawLoad(ownChannel, { key, revision: 1n, firstRow, maxBatchBytes: 65_536 });
+    parts.push(load);
+    await load.toEnd();
+    if (load.trailer === undefined) throw cutOff();
+  });
+  ownChannel.close();
+  const [first] = parts;
+  if (first === undefined) return;
+  first.batches.splice(0, Infinity, ...done());
+  first.header = parts.at(-1)?.header;
+  expect(asText(first.rows())).toEqual(asText(batchOf(rowCount)));
+}
+
+/** That the daemon has the rows of a save: each once, every bit, one revision. */
+async function expectSaved(key: string): Promise<void> {
+  expect(asText((await rawLoad(channel, { key })).rows())).toEqual(asText(batchOf(ROWS)));
+  expect(await direct.getResult(key)).toMatchObject({ revision: 1n, rowCount: BigInt(ROWS) });
+}
+
+type Act = (address: string, name: string) => Promise<void>;
+
+/** How many bytes an act sends and gets when nothing goes wrong. */
+async function lengthOf(act: Act): Promise<{ up: number; down: number }> {
+  await using proxy = await FaultyProxy.start(daemon.address, () => undefined);
+  await act(proxy.address, 'whole');
+  return { ...proxy.passed };
+}
+
+const KINDS = ['close', 'reset'] as const;
+
+/** Cuts of a campaign: all of them, one behind the other, or some by the dice. A second cut meets every other retry. */
+function cutsOf(
+  roll: () => number,
+  round: number,
+  { up, down }: { up: number; down: number },
+  isAll: boolean,
+): Fault[][] {
+  const bytes = up + down;
+  const at = (number: number): Fault => {
+    const position = Math.floor(number / KINDS.length) % bytes;
+    const kind = KINDS[number % KINDS.length] ?? 'close';
+    return position < up
+      ? { direction: 'up', afterBytes: position, kind }
+      : { direction: 'down', afterBytes: position - up, kind };
+  };
+  return Array.from({ length: CUTS_A_ROUND }, (_, i) => {
+    const any = () => at(Math.floor(roll() * bytes * KINDS.length));
+    const first = isAll ? at(round * CUTS_A_ROUND + i) : any();
+    return roll() < 0.5 ? [first] : [first, any()];
+  });
+}
+
+/** Runs an act through a proxy that cuts, at each byte where long, at some where short. */
+async function cutEverywhere(fault: string, act: Act, short: number, isAll = IS_LONG): Promise<void> {
+  const length = await lengthOf(act);
+  const all = Math.ceil(((length.up + length.down) * KINDS.length) / CUTS_A_ROUND);
+  await campaign(fault, { short, long: isAll ? all : 100 }, async (roll, round) => {
+    const cuts = cutsOf(roll, round, length, isAll);
+    const results = await Promise.allSettled(
+      cuts.map(async (faults, i) => {
+        await using proxy = await FaultyProxy.start(daemon.address, (connection) => faults[connection]);
+        await act(proxy.address, `${round}-${i}`);
+      }),
+    );
+    for (const [i, result] of results.entries())
+      if (result.status === 'rejected') throw new Error(`cut at ${JSON.stringify(cuts[i])}`, { cause: result.reason });
+    return cuts.length;
+  });
+  await expectNothingLeft(daemon, before);
+}
+
+describe('a connection that is cut at any byte', () => {
+  test('leaves a save by the client whole: every row once, one revision', () =>
+    cutEverywhere(
+      'network: save by the client, cut',
+      async (address, name) => {
+        await saveByClient(address, `client/${name}`);
+        await expectSaved(`client/${name}`);
+      },
+      3,
+    ));
+
+  test('leaves a save by bare streams whole: every row once, one revision', () =>
+    cutEverywhere(
+      'network: save by streams, cut',
+      async (address, name) => {
+        await saveByStreams(address, `streams/${name}`);
+        await expectSaved(`streams/${name}`);
+      },
+      3,
+    ));
+
+  test('leaves a load by the client whole', () =>
+    cutEverywhere('network: load by the client, cut', (address) => loadByClient(address, 'small', ROWS), 2));
+
+  test('leaves a load by bare streams whole', () =>
+    cutEverywhere('network: load by streams, cut', (address) => loadByStreams(address, 'small', ROWS), 2));
+
+  test('leaves a load of many messages whole', () =>
+    cutEverywhere(
+      'network: long load, cut',
+      async (address) => {
+        await loadByClient(address, 'large', LARGE_ROWS);
+        await loadByStreams(address, 'large', LARGE_ROWS);
+      },
+      1,
+      false,
+    ));
+});
