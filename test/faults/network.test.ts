@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { create } from '@bufbuild/protobuf';
 import { Channel } from '../../clients/typescript/channel.js';
@@ -9,11 +10,12 @@ import { schemaOf } from '../../server/rows/batch.js';
 import { encodeColumns } from '../../server/rows/columns.js';
 import { sliceBatch } from '../../server/rows/slice.js';
 import { toRowBatch } from '../../server/rows/wire.js';
-import { asText } from '../backends/runs.js';
+import { all, asText } from '../backends/runs.js';
 import { RawLoad, rawLoad } from '../rpc/raw-load.js';
 import { RawSave, TestDaemon } from '../rpc/wire.js';
 import { campaign, IS_LONG } from './campaign.js';
 import { expectNothingLeft, openFiles } from './daemon-holdings.js';
+import { openOwnDoor } from './own-door.js';
 import { FaultyProxy, type Fault } from './proxy.js';
 
 /** Cuts of a round; they go on beside each other. */
@@ -22,6 +24,9 @@ const CUTS_A_ROUND = 16;
 const ROWS = 32;
 /** Rows of a save between two flushes. */
 const ROWS_A_FLUSH = 8;
+
+/** More than either end sends before it has the other one's settings. */
+const HANDSHAKE_BYTES = 150;
 
 const PROBLEM = create(ProblemSchema, {
   name: 'network',
@@ -254,4 +259,67 @@ describe('a connection that is cut at any byte', () => {
       1,
       false,
     ));
+});
+
+describe('a connection that goes slow or silent', () => {
+  test('at a byte at a time still gives every row, both ways', () =>
+    campaign('network: a trickle', { short: 1, long: 5 }, async (_, round) => {
+      for (const direction of ['up', 'down'] as const) {
+        const fault = { direction, afterBytes: 0, kind: 'trickle' } as const;
+        await using proxy = await FaultyProxy.start(daemon.address, () => fault);
+        await saveByClient(proxy.address, `trickle/${direction}-${round}`);
+        await expectSaved(`trickle/${direction}-${round}`);
+        await loadByClient(proxy.address, `trickle/${direction}-${round}`, ROWS);
+      }
+      return 4;
+    }));
+
+  test('is noticed by both ends, which let go of it; the client makes a new one and loses nothing', async () => {
+    const keepalive = { everyMs: 100, answerMs: 200 };
+    await using door = await openOwnDoor({ connectionSilenceMs: 100 });
+    await using own = createClient({ address: door.address });
+    const length = await lengthOf(async (address, name) => saveByClient(address, `silent/${name}`));
+    await campaign('network: a stall', { short: 1, long: 40 }, async (roll, round) => {
+      // Behind the handshake: before its end grpc-js itself gives up, after 20 s, as with a black hole.
+      const stalls = cutsOf(roll, round, length, false).map(
+        ([first]) => ({ ...first, afterBytes: HANDSHAKE_BYTES + (first?.afterBytes ?? 0) }) as Fault,
+      );
+      await Promise.all(
+        stalls.map(async (fault, i) => {
+          const faultOf = (connection: number) => (connection === 0 ? { ...fault, kind: 'stall' as const } : undefined);
+          await using proxy = await FaultyProxy.start(door.address, faultOf);
+          await saveByClient(proxy.address, `silent/${round}-${i}`, keepalive);
+          await using stalled = await FaultyProxy.start(door.address, faultOf);
+          await loadByClient(stalled.address, `silent/${round}-${i}`, ROWS, keepalive);
+        }),
+      );
+      while ((await own.getStatus()).streamCount !== 0n) await sleep(20);
+      return stalls.length;
+    });
+  });
+
+  test('takes its upload with it: nobody else has to wait for a client that is gone without a word', async () => {
+    await using door = await openOwnDoor({ connectionSilenceMs: 100 });
+    await using own = createClient({ address: door.address });
+    await using proxy = await FaultyProxy.start(door.address, () => undefined);
+    const save = new RawSave(proxy.address);
+    save.send({ case: 'open', value: { key: 'gone', uploadId: 'gone', problem: PROBLEM } });
+    const run = toRowBatch(batchOf(ROWS), PROBLEM.variables);
+    save.send({ case: 'batch', value: run }).send({ case: 'flush', value: {} });
+    await save.answer('ack');
+    proxy.stall();
+    const uploads = () => all(own.listUploads({ prefix: 'gone' }));
+    while ((await uploads())[0]?.hasStream !== false) await sleep(20);
+    expect(await own.getStatus()).toMatchObject({ streamCount: 0n, uploadCount: 1n });
+    expect(await uploads()).toMatchObject([{ durableRowCount: BigInt(ROWS) }]);
+    save.cancel();
+  });
+
+  test('from its first byte on is given up by the client', () =>
+    // grpc-js gives a connection 20 s to be made.
+    campaign('network: a black hole', { short: 0, long: 1 }, async () => {
+      await using proxy = await FaultyProxy.start(daemon.address, () => 'blackhole');
+      await using client = createClient({ address: proxy.address });
+      await expect(client.getStatus()).rejects.toMatchObject({ code: 14, isRetryable: true });
+    }));
 });

@@ -27,6 +27,7 @@ export class FaultyProxy implements AsyncDisposable {
   /** Bytes of the newest connection. */
   readonly passed: Record<Direction, number> = { up: 0, down: 0 };
   private readonly sockets = new Set<Socket>();
+  private readonly links = new Set<Link>();
 
   private constructor(
     private readonly server: Server,
@@ -53,6 +54,11 @@ export class FaultyProxy implements AsyncDisposable {
     return `127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
   }
 
+  /** From now on nothing is forwarded on the connections that there are. */
+  stall(): void {
+    for (const link of this.links) link.stall();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = once(this.server, 'close');
     this.server.close();
@@ -67,6 +73,7 @@ export class FaultyProxy implements AsyncDisposable {
     if (fault === 'blackhole') return void client.resume();
     const daemon = this.keep(connect({ ...this.target, allowHalfOpen: true }));
     const link = new Link(client, daemon, fault, this.passed);
+    this.links.add(link);
     link.forward('up', client, daemon);
     link.forward('down', daemon, client);
   }
@@ -111,8 +118,12 @@ class Link {
     from.on('error', () => this.isStalled || to.resetAndDestroy());
   }
 
-  private strike(): void {
+  stall(): void {
     this.isStalled = true;
+  }
+
+  private strike(): void {
+    this.stall();
     if (this.fault?.kind === 'stall') return;
     for (const socket of [this.client, this.daemon]) {
       if (this.fault?.kind === 'reset') socket.resetAndDestroy();

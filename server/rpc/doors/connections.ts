@@ -17,6 +17,8 @@ function endWhenSilent(session: ServerHttp2Session, silenceMs: number): void {
   let heardBytes = 0;
   let isAsked = false;
   const timer = setInterval(() => {
+    // Between its end and its `close` a session's socket can't be asked.
+    if (session.destroyed) return;
     if (socket.bytesRead !== heardBytes) {
       heardBytes = socket.bytesRead;
       isAsked = false;

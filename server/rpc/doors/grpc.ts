@@ -1,4 +1,4 @@
-import type { EventEmitter } from 'node:events';
+import { setMaxListeners, type EventEmitter } from 'node:events';
 import { chmod, stat, unlink } from 'node:fs/promises';
 import type { Http2Server, ServerHttp2Stream } from 'node:http2';
 import { connect } from 'node:net';
@@ -70,6 +70,8 @@ type Call =
 /** Serves gRPC over TCP and a Unix socket, with health and reflection. */
 export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   const draining = new AbortController();
+  // Each save listens: more than ten are no leak.
+  setMaxListeners(0, draining.signal);
   let opening: ServerHttp2Stream | undefined;
   const prepare = (http2Server: Http2Server): void => {
     guardConnections(http2Server, options.connectionSilenceMs);
