@@ -8,7 +8,7 @@ export type Direction = 'up' | 'down';
  * What happens to a connection when exactly so many bytes have gone through in a direction:
  * - `close`: both ends get a FIN;
  * - `reset`: both ends get a RST;
- * - `stall`: nothing is forwarded any more, either way, not even an end; both ends stay open;
+ * - `stall`: nothing is read or forwarded any more, either way, not even an end; both ends stay open;
  * - `trickle`: from there on a byte at a time, each turn of the event loop.
  */
 export interface Fault {
@@ -118,13 +118,16 @@ class Link {
     from.on('error', () => this.isStalled || to.resetAndDestroy());
   }
 
+  /** Forwards nothing more: what still comes fills the buffers of the kernel. */
   stall(): void {
     this.isStalled = true;
+    this.client.pause();
+    this.daemon.pause();
   }
 
   private strike(): void {
-    this.stall();
-    if (this.fault?.kind === 'stall') return;
+    this.isStalled = true;
+    if (this.fault?.kind === 'stall') return this.stall();
     for (const socket of [this.client, this.daemon]) {
       if (this.fault?.kind === 'reset') socket.resetAndDestroy();
       else socket.end(() => socket.destroySoon());
