@@ -202,6 +202,7 @@ export interface UploadState {
   readonly uploadId: string;
   readonly key: string;
   readonly durableRowCount: number;
+  /** Whole milliseconds, as the other times. */
   readonly createTimeMs: number;
   readonly updateTimeMs: number;
   /** Undefined while a stream is open. */

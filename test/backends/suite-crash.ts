@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { StorageBackend } from '../../server/backends/backend.js';
-import { asText, commit, lineRows, load, RUNNING, uploadSpec } from './runs.js';
+import { all, asText, commit, lineRows, load, RUNNING, uploadSpec } from './runs.js';
 
 /** How a store in a folder is opened, and where its rows lie before their commit. */
 export interface CrashedStore<Backend extends StorageBackend> {
@@ -83,6 +83,21 @@ export function crashPromises<Backend extends StorageBackend>(folders: CrashFold
       expect(left).toBeLessThanOrEqual(sent);
     });
     await fc.assert(property, { numRuns: 15 });
+  });
+
+  test('leaves uploads that are listed with times that can be sent: whole milliseconds', async () => {
+    const path = folders.fresh();
+    await using backend = await store.open(path);
+    await using upload = await backend.openUpload(uploadSpec('k', 'u'), RUNNING);
+    await upload.append(lineRows(0, 70_000));
+    await upload.sync();
+    // A file's own time is finer than that.
+    await folders.within(await folders.crashed(path), async (again) => {
+      const [state] = await all(again.uploads({ prefix: '' }, RUNNING));
+      expect(state).toMatchObject({ uploadId: 'u', durableRowCount: 70_000 });
+      for (const time of [state?.createTimeMs, state?.updateTimeMs, state?.expireTimeMs])
+        expect(Number.isInteger(time ?? 0)).toBe(true);
+    });
   });
 
   test('that tears the rows of an upload anywhere behind what was synced leaves that', async () => {

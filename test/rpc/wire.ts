@@ -117,6 +117,12 @@ export class RawSave {
     }
   }
 
+  /** The next answer of any kind; undefined at the end. */
+  async next(): Promise<SaveResultResponse['message'] | undefined> {
+    const next = await this.answers.next();
+    return next.done === true ? undefined : next.value.message;
+  }
+
   /** The error that the stream ends with. */
   async error(): Promise<OptistoreError> {
     try {

@@ -138,7 +138,7 @@ export class UploadFolder {
     for (const number of await this.epochs()) {
       const frames = await ifThere(stat(join(this.epochPath(number), FRAMES_FILE)));
       if (frames === undefined) continue;
-      updateTimeMs = Math.max(updateTimeMs, frames.mtimeMs);
+      updateTimeMs = Math.max(updateTimeMs, Math.floor(frames.mtimeMs));
       sizeBytes += frames.size;
     }
     const held = await ifThere(stat(join(this.epochPath(epoch.number), EPOCH_FILE)));

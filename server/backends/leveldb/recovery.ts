@@ -67,7 +67,7 @@ async function scanSegment(
     at += entry.blockBytes;
     nextRow += entry.rowCount;
   }
-  return { blocks, modifiedMs: (await file.stat()).mtimeMs };
+  return { blocks, modifiedMs: Math.floor((await file.stat()).mtimeMs) };
 }
 
 async function readHeader(file: FileHandle, at: number): Promise<BlockHeader | undefined> {
