@@ -1,0 +1,93 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { JsonObject } from '@bufbuild/protobuf';
+import { DaemonProcess } from '../../clients/cli/daemon-process.js';
+import { type PostgresServer } from '../backends/postgres.js';
+import { MAIN } from '../rpc/wire.js';
+
+/** A durable store as campaigns name it, and how a daemon is told of one in a folder. */
+export interface DurableStore {
+  readonly name: string;
+  readonly settings: (folder: string) => Promise<JsonObject> | JsonObject;
+}
+
+/** Stores of files. */
+export const FILE_STORES: readonly DurableStore[] = [
+  { name: 'leveldb', settings: (folder) => ({ type: 'leveldb', path: join(folder, 'data') }) },
+  { name: 'filesystem', settings: (folder) => ({ type: 'filesystem', base_path: join(folder, 'data') }) },
+  {
+    name: 'SQLite',
+    settings: (folder) => ({ type: 'database', connection_string: `sqlite:///${join(folder, 'data.db')}` }),
+  },
+];
+
+/** A new database of a PostgreSQL server. */
+export function postgresStore(server: () => PostgresServer): DurableStore {
+  const settings = async () => ({ type: 'database', connection_string: await server().createDatabase() });
+  return { name: 'PostgreSQL', settings };
+}
+
+/** A daemon that is killed again and again, on stores that stay; all is gone at the end. */
+export class KilledDaemon implements AsyncDisposable {
+  private process: DaemonProcess | undefined;
+  /** How long it took to start, last time. */
+  private startMs = 1000;
+
+  private constructor(readonly folder: string) {}
+
+  /** Does not start it yet. */
+  static async create(settings: (folder: string) => Promise<JsonObject> | JsonObject): Promise<KilledDaemon> {
+    const folder = await mkdtemp(join(tmpdir(), 'optistore-kill-'));
+    const daemon = new KilledDaemon(folder);
+    // JSON is YAML too.
+    await writeFile(daemon.configFile, JSON.stringify(await settings(folder)));
+    return daemon;
+  }
+
+  private get configFile(): string {
+    return join(this.folder, 'optistore.yaml');
+  }
+
+  /** Of the process that runs now; each start has another one. */
+  get address(): string {
+    if (this.process === undefined) throw new Error('the daemon does not run');
+    return this.process.address;
+  }
+
+  /** Starts it; resolves when it serves. */
+  async start(): Promise<void> {
+    const began = performance.now();
+    this.process = await DaemonProcess.start(['--config', this.configFile, '--listen', '127.0.0.1:0'], MAIN);
+    this.startMs = performance.now() - began;
+  }
+
+  async kill(): Promise<void> {
+    await this.process?.stop('SIGKILL');
+    this.process = undefined;
+  }
+
+  /** Stops it as it is meant to be. */
+  async stop(): Promise<void> {
+    await this.process?.stop('SIGTERM');
+    this.process = undefined;
+  }
+
+  /** Starts it and kills it at a moment of its start, given from 0 to 1. */
+  async startAndKill(moment: number): Promise<void> {
+    const flags = ['serve', '--config', this.configFile, '--listen', '127.0.0.1:0'];
+    const child = spawn(process.execPath, [MAIN, ...flags], { stdio: 'ignore' });
+    const ended = once(child, 'close');
+    await sleep(moment * this.startMs);
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
