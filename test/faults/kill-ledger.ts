@@ -204,12 +204,12 @@ async function checkFollowed(upload: UploadRecord, rowCount: number, channel: Ch
   expectRows(upload.uploadId, batches, rowsOf(upload, rowCount));
 }
 
-/** The reason that a call fails with. */
-export async function failure(call: Promise<unknown>): Promise<string | undefined> {
+/** The reason that the daemon gives for a call's failure; `nothing` where it does not fail. */
+export async function failure(call: Promise<unknown>): Promise<string> {
   return call.then(
     () => 'nothing',
     (error: unknown) => {
-      if (error instanceof OptistoreError) return error.reason;
+      if (error instanceof OptistoreError && error.reason !== undefined) return error.reason;
       throw error;
     },
   );
