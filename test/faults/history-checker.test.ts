@@ -39,7 +39,7 @@ describe('the checker of a key explains', () => {
       [2, 3, save('a', 0), done(1)],
       [4, 5, read, found(1, of('a'))],
       [6, 7, { do: 'update', tag: 't', expected: 1 }, done(2)],
-      [8, 9, { do: 'append', content: of('b', 'u', 5), base: 2 }, done(3)],
+      [8, 9, { do: 'append', content: of('b', 'u', 5), base: 10 }, done(3)],
       [10, 11, read, found(3, { writers: ['a', 'b'], rowCount: 15, tag: 'u' })],
       [12, 13, remove, done(4)],
       [14, 15, read, absent],
@@ -119,10 +119,10 @@ describe('the checker of a key refuses', () => {
       [2, 9, save('b', 1), done(2)],
       [2, 9, save('c', 1), done(3)],
     ],
-    'a lost update: two appends to one revision': [
+    'a lost update: two appends behind the same rows': [
       [0, 1, save('a'), done(1)],
-      [2, 9, { do: 'append', content: of('b'), base: 1 }, done(2)],
-      [2, 9, { do: 'append', content: of('c'), base: 1 }, done(3)],
+      [2, 9, { do: 'append', content: of('b'), base: 10 }, done(2)],
+      [2, 9, { do: 'append', content: of('c'), base: 10 }, done(3)],
     ],
     'a torn revision: rows of two saves': [
       [0, 10, save('a'), done(1)],

@@ -9,7 +9,7 @@ export interface Content {
 /** What a client asked of a key. */
 export type Call =
   | { readonly do: 'save'; readonly content: Content; readonly expected?: number }
-  /** Its content is what it adds. */
+  /** Its content is what it adds, behind the `base` rows that it was told of as it was opened. */
   | { readonly do: 'append'; readonly content: Content; readonly base: number }
   | { readonly do: 'update'; readonly tag: string; readonly expected?: number }
   | { readonly do: 'delete'; readonly expected?: number }
@@ -22,8 +22,8 @@ export type Call =
 /** What came of it. */
 export type Answer =
   | { readonly is: 'done'; readonly revision: number }
-  /** Only what the answer says of the content; undefined: the revision is a deletion. */
-  | { readonly is: 'found'; readonly revision: number; readonly content: Partial<Content> | undefined }
+  /** Only what the answer says of the content; no content: the revision is a deletion. No revision: it is not said. */
+  | { readonly is: 'found'; readonly revision: number | undefined; readonly content: Partial<Content> | undefined }
   | { readonly is: 'absent' | 'mismatch' }
   /** No answer, or an error that leaves open whether it happened. */
   | { readonly is: 'unknown' };
@@ -232,7 +232,7 @@ function changed(state: Version, call: Call): { readonly content: Content | unde
     case 'save':
       return call.expected === undefined || call.expected === live(state) ? { content: call.content } : undefined;
     case 'append': {
-      if (content === undefined || call.base !== state.revision) return undefined;
+      if (content?.rowCount !== call.base) return undefined;
       const { writers, rowCount, tag } = call.content;
       return { content: { writers: [...content.writers, ...writers], rowCount: content.rowCount + rowCount, tag } };
     }
@@ -251,16 +251,17 @@ function changed(state: Version, call: Call): { readonly content: Content | unde
 
 /** Whether a read, or a change that was refused, is answered so. */
 function holds(state: Version, call: Call, answer: Exclude<Answer, { is: 'done' } | { is: 'unknown' }>): boolean {
-  if (answer.is === 'mismatch') return changed(state, call) === undefined;
+  // An append may be refused for any change since it was opened, also for one that leaves it the same rows.
+  if (answer.is === 'mismatch') return call.do === 'append' || changed(state, call) === undefined;
   if (answer.is !== 'found') {
     if (call.do === 'read revision') return versionAt(state, call.revision)?.content === undefined;
     return state.content === undefined;
   }
-  const isNewest = call.do === 'read';
-  const version = isNewest ? state : versionAt(state, answer.revision);
-  if (version?.revision !== answer.revision) return false;
-  if (call.do === 'read revision' && call.revision !== answer.revision) return false;
-  return fits(version.content, answer.content);
+  const { revision = state.revision, content } = answer;
+  if (call.do === 'read' && revision !== state.revision) return false;
+  if (call.do === 'read revision' && revision !== call.revision) return false;
+  const version = versionAt(state, revision);
+  return version !== undefined && fits(version.content, content);
 }
 
 function versionAt(state: Version, revision: number): Version | undefined {

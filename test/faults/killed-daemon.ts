@@ -16,14 +16,14 @@ export interface DurableStore {
 }
 
 /** Stores of files. */
-export const FILE_STORES: readonly DurableStore[] = [
-  { name: 'leveldb', settings: (folder) => ({ type: 'leveldb', path: join(folder, 'data') }) },
-  { name: 'filesystem', settings: (folder) => ({ type: 'filesystem', base_path: join(folder, 'data') }) },
+export const FILE_STORES = [
+  { name: 'leveldb', settings: (folder: string) => ({ type: 'leveldb', path: join(folder, 'data') }) },
+  { name: 'filesystem', settings: (folder: string) => ({ type: 'filesystem', base_path: join(folder, 'data') }) },
   {
     name: 'SQLite',
-    settings: (folder) => ({ type: 'database', connection_string: `sqlite:///${join(folder, 'data.db')}` }),
+    settings: (folder: string) => ({ type: 'database', connection_string: `sqlite:///${join(folder, 'data.db')}` }),
   },
-];
+] as const satisfies readonly DurableStore[];
 
 /** A new database of a PostgreSQL server. */
 export function postgresStore(server: () => PostgresServer): DurableStore {
@@ -34,6 +34,7 @@ export function postgresStore(server: () => PostgresServer): DurableStore {
 /** A daemon that is killed again and again, on stores that stay; all is gone at the end. */
 export class KilledDaemon implements AsyncDisposable {
   private process: DaemonProcess | undefined;
+  private latest: string | undefined;
   /** How long it took to start, last time. */
   private startMs = 1000;
 
@@ -52,16 +53,17 @@ export class KilledDaemon implements AsyncDisposable {
     return join(this.folder, 'optistore.yaml');
   }
 
-  /** Of the process that runs now; each start has another one. */
+  /** Of the process that runs now, or of the one that is to come, where that has it too. */
   get address(): string {
-    if (this.process === undefined) throw new Error('the daemon does not run');
-    return this.process.address;
+    if (this.latest === undefined) throw new Error('the daemon was never started');
+    return this.latest;
   }
 
-  /** Starts it; resolves when it serves. */
-  async start(): Promise<void> {
+  /** Starts it, on another port or on the one it had; resolves when it serves. */
+  async start(listen = '127.0.0.1:0'): Promise<void> {
     const began = performance.now();
-    this.process = await DaemonProcess.start(['--config', this.configFile, '--listen', '127.0.0.1:0'], MAIN);
+    this.process = await DaemonProcess.start(['--config', this.configFile, '--listen', listen], MAIN);
+    this.latest = this.process.address;
     this.startMs = performance.now() - began;
   }
 

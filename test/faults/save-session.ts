@@ -1,4 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { RowBatchSchema } from '../../proto/gen/optistore/v1/rows_pb.js';
 import type { SaveCommitted, SaveOpened, SaveOpenSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { RawSave } from '../rpc/wire.js';
 import { toSend, type Piece } from './sent-rows.js';
@@ -56,7 +57,11 @@ export class SaveSession {
   }
 
   send(piece: Piece, firstRow: number): void {
-    this.save.send({ case: 'batch', value: toSend(piece, firstRow) });
+    this.sendBatch(toSend(piece, firstRow));
+  }
+
+  sendBatch(batch: MessageInitShape<typeof RowBatchSchema>): void {
+    this.save.send({ case: 'batch', value: batch });
   }
 
   flush(): void {
