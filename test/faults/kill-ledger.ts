@@ -75,6 +75,9 @@ export class Ledger {
   /** Uploads whose abort was answered. */
   readonly aborted = new Set<UploadRecord>();
 
+  /** How the others ended. */
+  private readonly ended = new Map<string, string>();
+
   /** Of all keys that begin with `prefix`. */
   constructor(private readonly prefix: string) {}
 
@@ -82,6 +85,12 @@ export class Ledger {
     const record = { key, revision: 0, content: undefined, maybe: undefined, earlier: undefined };
     this.keys.push(record);
     return record;
+  }
+
+  /** An upload is no longer in progress. */
+  end(upload: UploadRecord, how: string): void {
+    this.uploads.delete(upload);
+    this.ended.set(upload.uploadId, how);
   }
 
   /** Fails unless the store has what it must and may have; takes over which of the unanswered calls happened. Gives rows compared. */
@@ -118,11 +127,12 @@ export class Ledger {
       } else if (upload.key.content?.uploadId !== upload.uploadId) {
         const isKept = hasAckedRows(upload);
         expect(isKept && upload.maybe !== 'aborted', `${upload.uploadId} is gone`).toBe(false);
-        this.uploads.delete(upload);
+        this.end(upload, isKept ? 'its abort was not answered' : 'it had no acked rows, and was not listed');
         if (isKept) this.aborted.add(upload);
       }
     }
-    expect([...listed.keys()], 'uploads that nobody opened, or that ended').toEqual([]);
+    for (const uploadId of listed.keys())
+      throw new Error(`${uploadId} is in progress: ${this.ended.get(uploadId) ?? 'nobody opened it'}`);
   }
 
   /** An upload goes on behind what was acked, and has the rows that were sent. */
@@ -137,7 +147,7 @@ export class Ledger {
       const again = await session.commit(Number(nextRow));
       expect(Number(again.result?.revision)).toBe(key.revision);
       session.cancel();
-      this.uploads.delete(upload);
+      this.end(upload, 'its commit was not answered');
       return 0;
     }
     expect(key.content?.uploadId, `${uploadId} is open`).not.toBe(uploadId);

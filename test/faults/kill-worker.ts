@@ -152,7 +152,7 @@ export class KillWorker {
     key.maybe = { content };
     const { result } = await session.commit(sentRows);
     tell(key, Number(result?.revision), content);
-    this.ledger.uploads.delete(upload);
+    this.ledger.end(upload, 'its commit was answered');
     place.onAnswer();
     await session.end();
   }
@@ -161,7 +161,7 @@ export class KillWorker {
     upload.maybe = 'aborted';
     const reason = await failure(client.abortUpload(upload.uploadId));
     if (reason !== 'nothing') expect([reason, hasAckedRows(upload)]).toEqual(['UPLOAD_NOT_FOUND', false]);
-    this.ledger.uploads.delete(upload);
+    this.ledger.end(upload, `it was aborted: ${reason}, and had ${upload.ackedRows} acked rows`);
     if (hasAckedRows(upload)) this.ledger.aborted.add(upload);
     onAnswer();
   }
