@@ -47,7 +47,8 @@ const doneWith = (revision: bigint | undefined): Answer => ({ is: 'done', revisi
 
 /** Saves, appends, changes, deletes and reads, one call after the other, on keys that others change too. */
 export class HistoryClient {
-  private readonly client: OptistoreClient;
+  private client: OptistoreClient;
+  private connectedTo: Promise<void> | undefined;
   /** Revisions that this client has seen, to expect or to read again. */
   private readonly seen = new Map<string, number>();
 
@@ -65,7 +66,7 @@ export class HistoryClient {
     const { scene, roll } = this;
     try {
       while (!scene.hasEnded()) {
-        await scene.serves();
+        await this.reconnect();
         const key = scene.keys[Math.floor(roll() * scene.keys.length)] as string;
         await (roll() < this.changes ? this.change(key) : this.read(key));
         // Those that wait for others all the time meet them less.
@@ -74,6 +75,16 @@ export class HistoryClient {
     } finally {
       this.client.close();
     }
+  }
+
+  /** A connection that found no daemon waits before it looks again, and fails all calls meanwhile: a new one looks at once. */
+  private async reconnect(): Promise<void> {
+    const serves = this.scene.serves();
+    await serves;
+    if (serves === this.connectedTo) return;
+    this.connectedTo = serves;
+    this.client.close();
+    this.client = createClient({ address: this.scene.address });
   }
 
   private async read(key: string): Promise<void> {

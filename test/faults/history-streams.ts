@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, OptistoreError, type OptistoreClient } from '../../clients/typescript/index.js';
 import type { WatchResultsResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { Told } from './history-checker.js';
+import { failure } from './kill-ledger.js';
 import { foundIn, nextWriter, PROBLEM, type Scene } from './history-clients.js';
 import { isCutOff, rowsOfSave, writersOf } from './history-recorder.js';
 import { SaveSession } from './save-session.js';
@@ -29,14 +30,19 @@ export class FollowedSaves {
     this.client = createClient({ address: scene.address });
   }
 
-  /** Writes until the scene has ended. */
-  async write(): Promise<void> {
+  /** Writes, and follows twice, until the scene has ended. */
+  async work(): Promise<void> {
+    await Promise.all([this.write(), this.follow(), this.follow()]);
+    this.client.close();
+  }
+
+  private async write(): Promise<void> {
     while (!this.scene.hasEnded()) {
       const writer = nextWriter();
       const save = { uploadId: `followed-${writer}`, key: `followed/${writer}`, writer };
       const rowCount = BATCH_ROWS * (1 + Math.floor(this.roll() * BATCHES_MAX));
-      let isDone = false;
-      while (!isDone && !this.scene.hasEnded()) {
+      // Also behind the end: those who follow it come to theirs.
+      for (let isDone = false; !isDone;) {
         await this.scene.serves();
         try {
           isDone = await this.writeOn(save, rowCount);
@@ -46,7 +52,6 @@ export class FollowedSaves {
       }
       this.live = undefined;
     }
-    this.client.close();
   }
 
   private async writeOn(save: Live, rowCount: number): Promise<boolean> {
@@ -63,10 +68,10 @@ export class FollowedSaves {
         if (this.roll() < 0.1) session.flush();
         await sleep(PAUSE_MS);
       }
-      // Those who follow come to an end with it.
       if (scene.hasEnded()) {
         await session.end();
-        await this.client.abortUpload(uploadId).catch(() => undefined);
+        const reason = await failure(this.client.abortUpload(uploadId));
+        if (reason !== 'nothing' && reason !== 'UPLOAD_NOT_FOUND') throw new Error(`the abort failed: ${reason}`);
         return true;
       }
       const committing = scene.recorder.now();
@@ -78,8 +83,8 @@ export class FollowedSaves {
     }
   }
 
-  /** Follows what is written, from its beginning or from somewhere, until the scene has ended. */
-  async follow(): Promise<void> {
+  /** Follows what is written, from its beginning or from somewhere. */
+  private async follow(): Promise<void> {
     while (!this.scene.hasEnded()) {
       const { live } = this;
       if (live === undefined) await sleep(5);
@@ -105,17 +110,20 @@ export class FollowedSaves {
       if (rowCount !== Number(reader.committed?.rowCount))
         throw new Error(`${uploadId}: ${rowCount} rows were followed of ${reader.committed?.rowCount}`);
     } catch (error) {
+      // Before its header came, a load is not made again by the client.
+      if (isCutOff(error)) return this.scene.serves();
       const reason = error instanceof OptistoreError ? error.reason : 'none';
       if (reason !== 'UPLOAD_ABORTED' && reason !== 'ROW_RANGE_INVALID') throw error;
     }
   }
 }
 
+type Change = Exclude<WatchResultsResponse['event'], { case: undefined } | { case: 'upload' }>;
+
 /** Is told of all changes, and goes on over kills. */
 export class Watcher {
   private readonly client: OptistoreClient;
   private readonly told: Told[] = [];
-  private isStopped = false;
   private readonly watching: AsyncGenerator<WatchResultsResponse, void>;
 
   constructor(
@@ -127,17 +135,17 @@ export class Watcher {
     scene.recorder.told.set(name, this.told);
   }
 
-  /** Listens until it is told to stop. */
+  /** Listens until it is told of the last change, before which all others are told. */
   async listen(): Promise<void> {
-    try {
-      for await (const { event, eventNumber } of this.watching) this.note(event, eventNumber);
-    } catch (error) {
-      if (!this.isStopped || !isCutOff(error)) throw error;
+    for await (const { event, eventNumber } of this.watching) {
+      if (event.case === undefined || event.case === 'upload') continue;
+      if (event.value.key === lastKey(this.scene.prefix)) break;
+      this.note(event, eventNumber);
     }
+    this.client.close();
   }
 
-  private note(event: WatchResultsResponse['event'], eventNumber: bigint): void {
-    if (event.case === undefined || event.case === 'upload') return;
+  private note(event: Change, eventNumber: bigint): void {
     const { key } = event.value;
     const revision = Number(event.value.revision);
     this.told.push({ eventNumber, key, revision });
@@ -145,13 +153,9 @@ export class Watcher {
       event.case === 'deleted' ? ({ is: 'found', revision, content: undefined } as const) : foundIn(event.value);
     this.scene.recorder.hears(this.name, key, answer);
   }
+}
 
-  /** Waits until it was told the newest revisions, for a while; then stops. */
-  async stop(newest: ReadonlyMap<string, number>): Promise<void> {
-    const last = () => new Map(this.told.map(({ key, revision }) => [key, revision]));
-    for (let i = 0; i < 100 && [...newest].some(([key, revision]) => last().get(key) !== revision); i++)
-      await sleep(50);
-    this.isStopped = true;
-    this.client.close();
-  }
+/** The key that is changed last of all. */
+export function lastKey(prefix: string): string {
+  return `${prefix}last`;
 }
