@@ -38,6 +38,28 @@ async function onlyFile(path: string, end: string): Promise<string> {
 describe('a crash', () => {
   crashPromises(folders);
 
+  test('between the end of an upload and the removal of its rows leaves nothing that is listed or expires', async () => {
+    const path = folders.fresh();
+    await folders.within(path, async (backend) => {
+      for (const uploadId of ['committed', 'aborted']) {
+        const upload = await backend.openUpload(uploadSpec('k', uploadId));
+        await upload.append(lineRows(0, 100));
+        await upload.sync();
+      }
+      const image = await folders.crashed(path);
+      await using upload = await backend.openUpload(uploadSpec('k', 'committed'));
+      await commit(upload);
+      await backend.abortUpload('aborted');
+      await cp(join(image, 'uploads'), join(path, 'uploads'), { recursive: true, verbatimSymlinks: true });
+    });
+    await folders.within(path, async (backend) => {
+      expect(await all(backend.uploads({ prefix: '' }))).toEqual([]);
+      expect(await backend.stats()).toMatchObject({ resultCount: 1, uploadCount: 0 });
+      await backend.sweep(Date.now() + 20 * 86_400_000);
+      expect(await readdir(join(path, 'uploads'))).toEqual([]);
+    });
+  });
+
   test('between a commit and the end of its upload gives the same result when the commit is repeated', async () => {
     const path = folders.fresh();
     const before = await folders.within(path, async (backend) => {

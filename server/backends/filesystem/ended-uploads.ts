@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { StorageError } from '../../errors.js';
@@ -27,6 +27,13 @@ export class EndedUploads {
     const result = await readIfThere(path);
     if (result !== undefined) return committedRecord({ uploadId, number: 0 }, decodeManifest(result, path));
     return readRecord(this.pathOf(uploadId, UPLOAD_SUFFIX));
+  }
+
+  /** Whether an upload is known to have ended, however that reads. */
+  async isKnown(uploadId: string): Promise<boolean> {
+    for (const suffix of [RESULT_SUFFIX, UPLOAD_SUFFIX])
+      if ((await ifThere(lstat(this.pathOf(uploadId, suffix)))) !== undefined) return true;
+    return false;
   }
 
   /** Whether an upload is known as a result. */

@@ -27,7 +27,11 @@ export class UploadList {
     for (const name of await namesIn(this.root)) {
       const epoch = await newestIn(join(this.root, name));
       if (epoch?.standing !== 'open') continue;
-      yield { folder: this.uploads.folderOf(epoch.record.uploadId), epoch };
+      const { uploadId } = epoch.record;
+      const folder = this.uploads.folderOf(uploadId);
+      // Whoever ended it was killed before its rows were removed.
+      if (await this.endedUploads.isKnown(uploadId)) await folder.remove();
+      else yield { folder, epoch };
     }
   }
 
