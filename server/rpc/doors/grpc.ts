@@ -20,7 +20,7 @@ import { file_google_rpc_error_details } from '../../../proto/gen/google/rpc/err
 import { file_grpc_health_v1_health } from '../../../proto/gen/grpc/health/v1/health_pb.js';
 import { file_optistore_v1_errors } from '../../../proto/gen/optistore/v1/errors_pb.js';
 import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
-import { StorageError, toStorageError } from '../../errors.js';
+import { StorageError } from '../../errors.js';
 import {
   CONNECTION_IDLE_MS,
   DRAIN_MS_MAX,
@@ -28,13 +28,15 @@ import {
   MESSAGE_BYTES_MAX,
   STREAMS_PER_CONNECTION_MAX,
 } from '../../limits.js';
-import { decodeMessage } from '../../rows/message-codec.js';
 import type { CallContext, StorageServiceHandlers } from '../service.js';
 import { limitCalls, type Received } from './call-limits.js';
 import { guardConnections } from './connections.js';
+import { decodeRequest } from './decode-request.js';
 import { reflectionPackage, serviceDefinition } from './definition.js';
+import type { Door } from './door.js';
 import { withRaisedWindows } from './http2-windows.js';
 import { writeAtPace } from './paced-answers.js';
+import { ServedCall, type Surroundings } from './served-call.js';
 import { toStatus } from './status.js';
 
 /** How the gRPC door is opened. */
@@ -53,17 +55,10 @@ export interface GrpcDoorOptions {
   readonly requestMsMax?: number;
 }
 
-/** An open door. */
-export interface Door {
-  /** `host:port` as bound. */
-  readonly address: string;
-  /** Ends: no new calls, streams told where they stopped, then closed within DRAIN_MS_MAX. */
-  drain(): Promise<void>;
-}
-
 /** What reflection tells of beside the service: errors, their reasons, and health. */
 const ALSO_DESCRIBED = [file_google_rpc_error_details, file_optistore_v1_errors, file_grpc_health_v1_health];
 
+type Handler = (request: unknown, context: CallContext) => Promise<Message> | AsyncIterable<Message>;
 type Call =
   ServerUnaryCall<Received, Message> | ServerWritableStream<Received, Message> | ServerDuplexStream<Received, Message>;
 
@@ -171,64 +166,56 @@ async function bindSocket(server: Server, path: string, prepare: Prepare): Promi
 }
 
 function implementation(options: GrpcDoorOptions, draining: AbortSignal): UntypedServiceImplementation {
+  const { log, streamIdleTimeoutMs } = options;
+  const door = { log, draining, streamIdleTimeoutMs };
   const methods = StorageService.methods.map((method) => {
-    const handler = options.handlers[method.localName as keyof StorageServiceHandlers] as (
-      request: unknown,
-      context: CallContext,
-    ) => Promise<Message> | AsyncIterable<Message>;
+    const handler = options.handlers[method.localName as keyof StorageServiceHandlers] as Handler;
     const serve = (call: Call, callback?: sendUnaryData<Message>) =>
-      void serveCall(options, method, handler, call, callback, draining);
+      void serveCall(door, method, handler, call, callback);
     return [method.name, serve];
   });
   return Object.fromEntries(methods) as UntypedServiceImplementation;
 }
 
 async function serveCall(
-  { log, streamIdleTimeoutMs }: GrpcDoorOptions,
+  door: Surroundings & Pick<GrpcDoorOptions, 'streamIdleTimeoutMs'>,
   method: DescMethod,
-  handler: (request: unknown, context: CallContext) => Promise<Message> | AsyncIterable<Message>,
+  handler: Handler,
   call: Call,
   callback: sendUnaryData<Message> | undefined,
-  draining: AbortSignal,
 ): Promise<void> {
-  const startedMs = performance.now();
   const gone = new AbortController();
   (call as EventEmitter).on('cancelled', () => gone.abort());
   (call as EventEmitter).on('error', () => gone.abort());
-  const context = { signal: gone.signal, draining };
-  let failure: StorageError | undefined;
+  const context = { signal: gone.signal, draining: door.draining, ...authorizationOf(call) };
+  const served = new ServedCall(door, method.name, call.getPeer());
   let last: Received | undefined = 'request' in call ? call.request : undefined;
   try {
-    if (draining.aborted) throw new StorageError('SHUTTING_DOWN', 'The daemon is stopping. Try again in a moment.');
+    served.admit();
     const request =
       'request' in call
-        ? decode(method, call.request.take())
+        ? decodeRequest(method, call.request.take())
         : decodeAll(method, call, (received) => (last = received));
     const answer = handler(request, context);
     if (callback !== undefined) callback(null, await (answer as Promise<Message>));
     else {
       const stream = call as ServerWritableStream<Received, Message>;
-      const isWhole = await writeAtPace(stream, answer as AsyncIterable<Message>, gone.signal, streamIdleTimeoutMs);
-      if (isWhole) stream.end();
+      const answers = answer as AsyncIterable<Message>;
+      if (await writeAtPace(stream, answers, gone.signal, door.streamIdleTimeoutMs)) stream.end();
     }
   } catch (error) {
-    failure = toStorageError(error);
-    if (failure.reason === 'INTERNAL') log.error({ err: error }, 'a defect');
+    const failure = served.fail(error);
     if (callback !== undefined) callback(toStatus(failure));
     else call.emit('error', toStatus(failure));
   }
   // What a client does not read stays in memory, and the status waits behind it.
-  last?.cutAfter(streamIdleTimeoutMs);
-  const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
-  log.info(
-    {
-      method: method.name,
-      peer: call.getPeer(),
-      durationMs,
-      ...(failure && { reason: failure.reason, error: failure.message }),
-    },
-    'call',
-  );
+  last?.cutAfter(door.streamIdleTimeoutMs);
+  served.end();
+}
+
+function authorizationOf(call: Call): Pick<CallContext, 'authorization'> {
+  const [authorization] = call.metadata.get('authorization');
+  return authorization === undefined ? {} : { authorization: String(authorization) };
 }
 
 /**
@@ -258,22 +245,6 @@ async function* decodeAll(
 ): AsyncGenerator<Message> {
   for await (const received of chunksOf(call)) {
     onReceived(received);
-    yield decode(method, received.take());
-  }
-}
-
-function decode(method: DescMethod, bytes: Buffer): Message {
-  if (bytes.byteLength > MESSAGE_BYTES_MAX) {
-    throw new StorageError(
-      'MESSAGE_TOO_LARGE',
-      `The message has ${bytes.byteLength} bytes; at most ${MESSAGE_BYTES_MAX} are accepted. Cut the rows into smaller batches.`,
-    );
-  }
-  try {
-    return decodeMessage(method.input, bytes);
-  } catch (error) {
-    throw new StorageError('REQUEST_INVALID', `The message is not a ${method.input.name}: ${String(error)}.`, {
-      cause: error,
-    });
+    yield decodeRequest(method, received.take());
   }
 }

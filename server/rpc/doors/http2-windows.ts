@@ -1,6 +1,14 @@
 import http2 from 'node:http2';
 import { CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES } from '../../limits.js';
 
+/** The settings of an HTTP/2 server that takes rows at full speed; its sessions need `raiseConnectionWindow` too. */
+export const RAISED_SETTINGS = { initialWindowSize: STREAM_WINDOW_BYTES, maxFrameSize: FRAME_BYTES_MAX } as const;
+
+/** Raises the window of a session that a server was asked for. */
+export function raiseConnectionWindow(session: http2.ServerHttp2Session): void {
+  session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+}
+
 /**
  * Runs an act that makes an HTTP/2 server, and raises that server's windows: Node's 64 KiB cap an upload at a
  * quarter of its speed, and grpc-js's server has no option for them (grpc/grpc-node#3058). `prepare` is given the
@@ -12,9 +20,8 @@ export async function withRaisedWindows<T>(
 ): Promise<T> {
   const original = http2.createServer;
   const raised = (options: http2.ServerOptions = {}): http2.Http2Server => {
-    const settings = { ...options.settings, initialWindowSize: STREAM_WINDOW_BYTES, maxFrameSize: FRAME_BYTES_MAX };
-    const server = original({ ...options, settings });
-    server.on('session', (session) => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
+    const server = original({ ...options, settings: { ...options.settings, ...RAISED_SETTINGS } });
+    server.on('session', raiseConnectionWindow);
     prepare(server);
     return server;
   };
