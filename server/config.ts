@@ -18,6 +18,10 @@ const hostAndPort = z
     (text) => /^.+:\d{1,5}$/.test(text) && Number(/\d+$/.exec(text)?.[0]) <= 65535,
     'host:port, such as 127.0.0.1:50051',
   );
+const HOST_NAMES = 'names such as results.example.org, each with or without a port';
+const hostNames = z
+  .union([z.array(z.string()), z.string().transform((text) => text.split(',').map((name) => name.trim()))], HOST_NAMES)
+  .refine((names) => names.every((name) => /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.test(name)), HOST_NAMES);
 const connectionString = z.string().superRefine((text, context) => {
   try {
     parseConnectionString(text);
@@ -37,6 +41,8 @@ const store = z.discriminatedUnion('type', [
 const ConfigSchema = z.strictObject({
   listen: hostAndPort.default('127.0.0.1:50051'),
   socket: z.string().min(1).optional(),
+  web: z.union([z.literal('off'), hostAndPort], 'off, or host:port, such as 127.0.0.1:8080').default('off'),
+  web_hosts: hostNames.default([]),
   insecure: flag.default(false),
   primary: store.prefault({ type: 'leveldb' }),
   secondary: store.optional(),
@@ -79,13 +85,18 @@ export function readConfig(flags: Settings, file: string | undefined, environmen
     throw new ConfigError(`The configuration is wrong. ${lines.join('; ')}. See docs/configuration.md.`);
   }
   checkStores(parsed.data);
-  const { listen, insecure } = parsed.data;
-  if (!LOOPBACK.test(listen) && !insecure) {
+  checkAddresses(parsed.data);
+  return parsed.data;
+}
+
+/** What others can reach is not encrypted: it has to be meant. */
+function checkAddresses({ listen, web, insecure }: Config): void {
+  for (const [key, address] of Object.entries({ listen, web })) {
+    if (insecure || address === 'off' || LOOPBACK.test(address)) continue;
     throw new ConfigError(
-      `listen is ${listen}, which others can reach, and the traffic is not encrypted. Use 127.0.0.1, or say --insecure if that is meant.`,
+      `${key} is ${address}, which others can reach, and the traffic is not encrypted. Use 127.0.0.1, or say --insecure if that is meant.`,
     );
   }
-  return parsed.data;
 }
 
 /** What of two stores no single field tells. */

@@ -110,6 +110,18 @@ export const CONNECTION_WINDOW_BYTES = 4 * MIB;
 export const FRAME_BYTES_MAX = 256 * KIB;
 /** How long SIGTERM waits for streams to end before it cuts them. */
 export const DRAIN_MS_MAX = 10_000;
+/** Connections that the web port has at a time; one more is closed at once. */
+export const WEB_CONNECTIONS_MAX = 512;
+/** All headers of a request at the web port. */
+export const WEB_HEADER_BYTES_MAX = 16 * KIB;
+/** A connection to the web port that has not sent its headers by then is closed, … */
+export const WEB_HEADERS_MS_MAX = 10_000;
+/** … and one that has not sent its whole request by then. Answers may go on for as long as they like. */
+export const WEB_REQUEST_MS_MAX = 60_000;
+/** A connection to the web port without a request is closed after this long. */
+export const WEB_IDLE_MS_MAX = 60_000;
+/** Connections that take too long are looked for this often. */
+export const WEB_CHECK_MS = 2000;
 /** Results of which a LevelDB store keeps in memory what filters ask: some 0.5 KiB each. */
 export const FACTS_COUNT_MAX = 200_000;
 /** A list's filter, in bytes of UTF-8, and how deep its parentheses and NOTs go. */

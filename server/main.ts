@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
-import { pino } from 'pino';
-import { loggable, readConfig, type Settings } from './config.js';
+import { pino, type Logger } from 'pino';
+import { loggable, readConfig, type Config, type Settings } from './config.js';
 import { createStorageManager } from './manager/storage-manager.js';
+import type { Door } from './rpc/doors/door.js';
 import { openGrpcDoor } from './rpc/doors/grpc.js';
+import { openWebDoor, type WebDoor } from './rpc/doors/web.js';
+import type { StorageServiceHandlers } from './rpc/service.js';
 import { createStorageService } from './rpc/storage-service.js';
 
 /** The version in package.json, which lies two folders above the built file and one above the source. */
@@ -37,19 +40,34 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
     startTime: new Date(),
     streamIdleTimeoutMs: config.stream_idle_timeout,
   });
-  const { listen, socket, stream_idle_timeout: streamIdleTimeoutMs } = config;
-  const door = await openGrpcDoor({
-    ...{ handlers, listen, log, streamIdleTimeoutMs },
-    ...(socket === undefined ? {} : { socket }),
-  });
+  const doors = await openDoors(config, handlers, log);
   const stores = {
     store: loggable(config.primary),
     ...(config.secondary && { secondary: loggable(config.secondary) }),
   };
-  log.info({ grpc: door.address, socket, ...stores }, 'serving');
+  log.info({ grpc: doors.grpc.address, web: doors.web?.address, socket: config.socket, ...stores }, 'serving');
 
   const signal = await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   for (const name of ['SIGTERM', 'SIGINT']) process.once(name, () => process.exit(1));
   log.info({ signal: String(signal[0]) }, 'draining');
-  await door.drain();
+  await Promise.all([doors.grpc.drain(), doors.web?.drain()]);
+}
+
+/** Opens both doors, or none. */
+async function openDoors(
+  { listen, socket, web, web_hosts: hosts, stream_idle_timeout: streamIdleTimeoutMs }: Config,
+  handlers: StorageServiceHandlers,
+  log: Logger,
+): Promise<{ grpc: Door; web?: WebDoor }> {
+  const grpc = await openGrpcDoor({
+    ...{ handlers, listen, log, streamIdleTimeoutMs },
+    ...(socket === undefined ? {} : { socket }),
+  });
+  if (web === 'off') return { grpc };
+  try {
+    return { grpc, web: await openWebDoor({ handlers, listen: web, hosts, grpcAddress: grpc.address, log }) };
+  } catch (error) {
+    await grpc.drain();
+    throw error;
+  }
 }

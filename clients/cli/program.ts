@@ -78,12 +78,13 @@ function addServe(add: Add): void {
     .option('--config <file>', 'configuration (default: optistore.yaml where it exists)')
     .option('--listen <host:port>', 'gRPC address (default: 127.0.0.1:50051)')
     .option('--socket <path>', 'Unix socket, beside TCP')
+    .option('--web <host:port>', 'address for browsers and curl (default: off)')
     .option('--path <folder>', 'folder of the store (default: ./optistore-data)')
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent')
     .option('--insecure', 'allow an address that others can reach, without encryption')
     .action(async (flags: Record<string, string | boolean | undefined>) => {
-      const { config, listen, socket, path, logLevel, insecure } = flags;
-      const settings: Settings = { listen, socket, insecure, log_level: logLevel, primary: { path } };
+      const { config, listen, socket, web, path, logLevel, insecure } = flags;
+      const settings: Settings = { listen, socket, web, insecure, log_level: logLevel, primary: { path } };
       // Only this command needs the stores and their libraries: all others start without them.
       const { serve } = await import('../../server/main.js');
       await serve(settings, config as string | undefined);

@@ -1,0 +1,157 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from 'node:http2';
+import type { Socket } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
+import { StorageError } from '../../../errors.js';
+import {
+  STREAMS_PER_CONNECTION_MAX,
+  WEB_CHECK_MS,
+  WEB_CONNECTIONS_MAX,
+  WEB_HEADER_BYTES_MAX,
+  WEB_HEADERS_MS_MAX,
+  WEB_IDLE_MS_MAX,
+  WEB_REQUEST_MS_MAX,
+} from '../../../limits.js';
+import { RAISED_SETTINGS, raiseConnectionWindow } from '../http2-windows.js';
+
+export type WebRequest = IncomingMessage | Http2ServerRequest;
+export type WebResponse = ServerResponse | Http2ServerResponse;
+
+/** A certificate with its key, and whether clients have to show one. */
+export type SecureOptions = SecureContextOptions & {
+  readonly requestCert?: boolean;
+  readonly rejectUnauthorized?: boolean;
+};
+
+/** Serves a request to its end. */
+export type Serve = (request: WebRequest, response: WebResponse) => void;
+
+/** An HTTP server: 1.1 in the clear; with a certificate 1.1 and 2, by ALPN. */
+export class WebListener {
+  private readonly server: Server | Http2SecureServer;
+  private readonly sockets = new Set<Socket>();
+  private readonly sessions = new Set<ServerHttp2Session>();
+  /** Answers that are not ended yet. */
+  private readonly open = new Set<WebResponse>();
+  /** HTTP/1.1 connections with a request that is not answered yet. */
+  private readonly busy = new WeakSet<object>();
+  private whenIdle: () => void = () => undefined;
+
+  constructor(serve: Serve, secure: SecureOptions | undefined) {
+    const listener: Serve = (request, response) => this.served(serve, request, response);
+    this.server = secure === undefined ? createServer(PROBED, listener) : secureServer(secure, listener);
+    // As properties, which both kinds of server go by: HTTP/1.1 over TLS knows no options for them.
+    Object.assign(this.server, LIMITS);
+    this.server.on('connection', (socket: Socket) => {
+      this.sockets.add(socket);
+      socket.once('close', () => this.sockets.delete(socket));
+    });
+    this.server.on('session', (session: ServerHttp2Session) => this.began(session));
+  }
+
+  /** Listens on `host:port`; gives the address as bound. REQUEST_INVALID where that can't be had. */
+  async listen(address: string): Promise<string> {
+    const at = address.lastIndexOf(':');
+    const host = address.slice(0, at);
+    await new Promise<void>((resolve, reject) => {
+      this.server.once('error', (error: Error) => reject(cannotListen(address, error)));
+      this.server.listen(Number(address.slice(at + 1)), host.replace(/^\[|\]$/g, ''), resolve);
+    });
+    const bound = this.server.address();
+    return `${host}:${typeof bound === 'object' && bound !== null ? bound.port : 0}`;
+  }
+
+  /** Takes another certificate, for connections that come from now on. Those that are there keep theirs. */
+  replaceSecureContext(secure: SecureContextOptions): void {
+    if ('setSecureContext' in this.server) this.server.setSecureContext(secure);
+  }
+
+  /** Waits until nothing is open, but not beyond a time; then closes all. */
+  async close(waitMs: number): Promise<void> {
+    const idle = new Promise<void>((resolve) => (this.whenIdle = resolve));
+    if (this.open.size > 0) await within(waitMs, idle);
+    this.server.close();
+    // What they have been told is on its way: a session says goodbye behind it.
+    const parted = [...this.sessions].map((session) => new Promise<void>((resolve) => session.close(resolve)));
+    await within(GOODBYE_MS, Promise.all(parted));
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  private served(serve: Serve, request: WebRequest, response: WebResponse): void {
+    this.open.add(response);
+    response.once('close', () => {
+      this.open.delete(response);
+      if (this.open.size === 0) this.whenIdle();
+    });
+    response.on('error', () => undefined);
+    if ('stream' in request) {
+      // Nobody reads the rest of what was refused; reset at once, the stream would lose the trailers that say why.
+      response.once('finish', () => {
+        if (!request.complete) setTimeout(() => request.stream.close(), REST_MS).unref();
+      });
+    } else {
+      const { socket } = request;
+      // Answers that wait behind another are not told when the client goes, and nobody limits their number.
+      if (this.busy.has(socket)) return void socket.destroy();
+      this.busy.add(socket);
+      response.once('close', () => this.busy.delete(socket));
+    }
+    serve(request, response);
+  }
+
+  private began(session: ServerHttp2Session): void {
+    raiseConnectionWindow(session);
+    this.sessions.add(session);
+    session.once('close', () => this.sessions.delete(session));
+    session.on('error', () => undefined);
+    // Closing waits for streams that are open.
+    session.setTimeout(WEB_IDLE_MS_MAX, () => session.close());
+  }
+}
+
+const LIMITS = {
+  maxConnections: WEB_CONNECTIONS_MAX,
+  maxHeaderSize: WEB_HEADER_BYTES_MAX,
+  headersTimeout: WEB_HEADERS_MS_MAX,
+  requestTimeout: WEB_REQUEST_MS_MAX,
+  keepAliveTimeout: WEB_IDLE_MS_MAX,
+  connectionsCheckingInterval: WEB_CHECK_MS,
+};
+/** A peer that is gone without a word is noticed. */
+const PROBED = { keepAlive: true, keepAliveInitialDelay: WEB_IDLE_MS_MAX };
+/** How long one who is refused may take to read that while it sends on. */
+const REST_MS = 1000;
+/** How long sessions may take to say goodbye. */
+const GOODBYE_MS = 500;
+
+function secureServer(secure: SecureOptions, listener: Serve): Http2SecureServer {
+  const settings = {
+    ...RAISED_SETTINGS,
+    maxConcurrentStreams: STREAMS_PER_CONNECTION_MAX,
+    maxHeaderListSize: WEB_HEADER_BYTES_MAX,
+  };
+  return createSecureServer(
+    { ...PROBED, ...secure, allowHTTP1: true, handshakeTimeout: WEB_HEADERS_MS_MAX, settings },
+    listener,
+  );
+}
+
+function cannotListen(address: string, cause: Error): StorageError {
+  return new StorageError(
+    'REQUEST_INVALID',
+    `Can't listen on ${address} for the web: ${cause.message}. Is another program there? Choose another with --web, or --web off.`,
+    { cause },
+  );
+}
+
+async function within(ms: number, done: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([done, new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,147 @@
+import type { DescMethod, Message } from '@bufbuild/protobuf';
+import { Code, ConnectError, createConnectRouter, createContextKey, createContextValues } from '@connectrpc/connect';
+import type { HandlerContext } from '@connectrpc/connect';
+import type { UniversalHandler, UniversalServerRequest } from '@connectrpc/connect/protocol';
+import { universalRequestFromNodeRequest } from '@connectrpc/connect-node';
+import { StorageService } from '../../../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { StorageError } from '../../../errors.js';
+import { LOAD_BATCH_BYTES_MAX, MESSAGE_BYTES_MAX } from '../../../limits.js';
+import type { CallContext, StorageServiceHandlers } from '../../service.js';
+import { JSON_OPTIONS } from '../decode-request.js';
+import { ServedCall, type Surroundings } from '../served-call.js';
+import { writeAll, type Sink } from '../write-all.js';
+import { fromConnectError, toConnectError } from './connect-error.js';
+import type { WebRequest, WebResponse } from './listener.js';
+import { bodyFormOf, readRequestBody } from './request-body.js';
+
+/** What the rpcs of the web port are served with. */
+export interface RpcOptions extends Surroundings {
+  readonly handlers: StorageServiceHandlers;
+  /** Where SaveResult is to be had, for those who ask for it over HTTP/1.1. */
+  readonly grpcAddress: string;
+}
+
+/** Serves an rpc; the handler of a request's path. */
+export type Rpc = (request: WebRequest, response: WebResponse) => Promise<void>;
+
+const PEER = createContextKey('');
+
+/** The rpcs by path, for HTTP/1.1 or HTTP/2. Over HTTP/1.1 nobody can send and receive at once: no SaveResult. */
+export function createRpcs(options: RpcOptions, httpVersion: 1 | 2): Map<string, Rpc> {
+  const router = createConnectRouter({
+    grpc: httpVersion === 2,
+    acceptCompression: [],
+    readMaxBytes: MESSAGE_BYTES_MAX,
+    writeMaxBytes: LOAD_BATCH_BYTES_MAX + MESSAGE_BYTES_MAX,
+    jsonOptions: JSON_OPTIONS,
+  });
+  for (const method of StorageService.methods) {
+    if (method.methodKind !== 'bidi_streaming') router.rpc(method, implementation(options, method) as never);
+    else if (httpVersion === 2) router.rpc(method, implementation(options, method) as never);
+    else router.rpc({ ...method, methodKind: 'client_streaming' } as never, (() => refuse(method, options)) as never);
+  }
+  return new Map(router.handlers.map((handler) => [handler.requestPath, rpcOf(handler, options)]));
+}
+
+/** What SaveResult answers where it can't be served. */
+export function unimplemented(method: string, grpcAddress: string): string {
+  return `${method} sends and receives at once, which HTTP/1.1 can't. Use gRPC, at ${grpcAddress}.`;
+}
+
+function refuse(method: DescMethod, { grpcAddress }: RpcOptions): never {
+  throw new ConnectError(unimplemented(method.name, grpcAddress), Code.Unimplemented);
+}
+
+type Handler = (request: unknown, context: CallContext) => Promise<Message> | AsyncIterable<Message>;
+
+/** A method as Connect wants it. */
+function implementation(options: RpcOptions, method: DescMethod) {
+  const handler = options.handlers[method.localName as keyof StorageServiceHandlers] as Handler;
+  const begin = (context: HandlerContext) => new ServedCall(options, method.name, context.values.get(PEER));
+  if (method.methodKind === 'unary')
+    return async (request: Message, context: HandlerContext): Promise<Message> => {
+      const served = begin(context);
+      try {
+        served.admit();
+        return await (handler(request, contextOf(context, options)) as Promise<Message>);
+      } catch (error) {
+        throw failed(served.fail(error), context);
+      } finally {
+        served.end();
+      }
+    };
+  return async function* (request: Message | AsyncIterable<Message>, context: HandlerContext): AsyncGenerator<Message> {
+    const served = begin(context);
+    try {
+      served.admit();
+      const asked = Symbol.asyncIterator in request ? explained(request, method) : request;
+      yield* handler(asked, contextOf(context, options)) as AsyncIterable<Message>;
+    } catch (error) {
+      throw failed(served.fail(error), context);
+    } finally {
+      served.end();
+    }
+  };
+}
+
+function contextOf({ signal, requestHeader }: HandlerContext, { draining }: RpcOptions): CallContext {
+  const authorization = requestHeader.get('authorization');
+  return { signal, draining, ...(authorization === null ? {} : { authorization }) };
+}
+
+/** A call whose time is over was cancelled, but not by the client. */
+function failed(failure: StorageError, { signal }: HandlerContext): ConnectError {
+  const reason: unknown = signal.reason;
+  const isOverdue = reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
+  return isOverdue && failure.reason === 'CANCELLED' ? reason : toConnectError(failure);
+}
+
+async function* explained(requests: AsyncIterable<Message>, method: DescMethod): AsyncGenerator<Message> {
+  try {
+    yield* requests;
+  } catch (error) {
+    throw fromConnectError(error, method);
+  }
+}
+
+function rpcOf(handler: UniversalHandler, options: RpcOptions): Rpc {
+  return async (request, response) => {
+    const values = createContextValues().set(PEER, peerOf(request));
+    const call = universalRequestFromNodeRequest(request, response, undefined, values);
+    const answer = await handler(withCheckedBody(call, handler.method, options));
+    answer.header?.forEach((value, name) => response.setHeader(name, value));
+    response.statusCode = answer.status;
+    if (answer.body !== undefined && !(await writeAll(response as Sink<Uint8Array>, answer.body, call.signal))) return;
+    if (answer.trailer !== undefined) response.addTrailers(Object.fromEntries(answer.trailer));
+    response.end();
+  };
+}
+
+/** The other end, as the log names it. */
+export function peerOf({ socket }: WebRequest): string {
+  return `${socket.remoteAddress ?? 'gone'}:${socket.remotePort ?? 0}`;
+}
+
+/** The one message of a call is looked at before Connect reads it; a stream's messages come one by one. */
+function withCheckedBody(
+  call: UniversalServerRequest,
+  method: DescMethod,
+  options: RpcOptions,
+): UniversalServerRequest {
+  const form = bodyFormOf(call.header.get('content-type') ?? '');
+  const isOne = method.methodKind === 'unary' || method.methodKind === 'server_streaming';
+  if (!isOne || form === undefined) return call;
+  const { body, header, contextValues } = call;
+  const declaredBytes = Number(header.get('content-length') ?? 0);
+  const checked = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      yield await readRequestBody(body as AsyncIterable<Uint8Array>, method, form, declaredBytes);
+    } catch (error) {
+      const served = new ServedCall(options, method.name, contextValues?.get(PEER) ?? '');
+      const failure = served.fail(error);
+      served.end();
+      throw toConnectError(failure);
+    }
+  };
+  return { ...call, body: checked() };
+}
