@@ -180,8 +180,10 @@ export function rowsFrom(firstRow: number, rowCount: number) {
 }
 
 /** A daemon for all tests of a file, and ways to speak to it; closed behind the last test. */
-export async function sharedDaemon(): Promise<{ daemon: TestDaemon; client: OptistoreClient; channel: Channel }> {
-  const daemon = await TestDaemon.start();
+export async function sharedDaemon(
+  ...flags: string[]
+): Promise<{ daemon: TestDaemon; client: OptistoreClient; channel: Channel }> {
+  const daemon = await TestDaemon.start(...flags);
   const client = createClient({ address: daemon.address });
   const channel = new Channel(daemon.address);
   afterAll(async () => {

@@ -12,17 +12,20 @@ export function toConnectError(error: StorageError): ConnectError {
   return new ConnectError(error.message, error.code, undefined, details, error);
 }
 
-/** What is wrong with a request that Connect itself could not read. */
-export function fromConnectError(error: unknown, method: DescMethod): unknown {
-  if (!(error instanceof ConnectError)) return error;
-  if (error.code === Code.ResourceExhausted)
-    return new StorageError(
-      'MESSAGE_TOO_LARGE',
-      `A message has more than ${MESSAGE_BYTES_MAX} bytes. Cut the rows into smaller batches.`,
-      { cause: error },
-    );
-  if (GONE.includes(error.code)) return new StorageError('CANCELLED', 'The client went away.', { cause: error });
-  return requestInvalid(method, error.rawMessage);
+/** Why no more of a stream's requests could be read. */
+export function fromConnectError(error: unknown, method: DescMethod): StorageError {
+  if (!(error instanceof ConnectError) || GONE.includes(error.code)) return wentAway(error);
+  if (error.code !== Code.ResourceExhausted) return requestInvalid(method, error.rawMessage);
+  return new StorageError(
+    'MESSAGE_TOO_LARGE',
+    `A message has more than ${MESSAGE_BYTES_MAX} bytes. Cut the rows into smaller batches.`,
+    { cause: error },
+  );
+}
+
+/** The error for a connection that broke. */
+export function wentAway(cause: unknown): StorageError {
+  return new StorageError('CANCELLED', 'The client went away.', { cause });
 }
 
 /** What Connect makes of a connection that breaks, and of a call whose time is over. */

@@ -35,10 +35,12 @@ export async function readRequestBody(
   const chunks: Uint8Array[] = [];
   let byteLength = 0;
   for await (const chunk of body) {
-    chunks.push(chunk);
     byteLength += chunk.byteLength;
-    if (byteLength > MESSAGE_BYTES_MAX + prefix) checkMessageSize(byteLength - prefix);
+    // A body that is left in the middle would block its connection: the rest is let go.
+    if (byteLength <= MESSAGE_BYTES_MAX + prefix) chunks.push(chunk);
+    else chunks.length = 0;
   }
+  checkMessageSize(byteLength - prefix);
   const bytes = Buffer.concat(chunks);
   // Of an envelope that is broken, Connect says what is wrong.
   if (!isEnveloped || isWhole(bytes)) decodeRequest(method, bytes.subarray(prefix), format);

@@ -4,13 +4,13 @@ import type { HandlerContext } from '@connectrpc/connect';
 import type { UniversalHandler, UniversalServerRequest } from '@connectrpc/connect/protocol';
 import { universalRequestFromNodeRequest } from '@connectrpc/connect-node';
 import { StorageService } from '../../../../proto/gen/optistore/v1/storage_service_pb.js';
-import type { StorageError } from '../../../errors.js';
-import { LOAD_BATCH_BYTES_MAX, MESSAGE_BYTES_MAX } from '../../../limits.js';
+import { StorageError } from '../../../errors.js';
+import { LOAD_BATCH_BYTES_MAX, MESSAGE_BYTES_MAX, WEB_REQUEST_MS_MAX } from '../../../limits.js';
 import type { CallContext, StorageServiceHandlers } from '../../service.js';
 import { JSON_OPTIONS } from '../decode-request.js';
 import { ServedCall, type Surroundings } from '../served-call.js';
 import { writeAll, type Sink } from '../write-all.js';
-import { fromConnectError, toConnectError } from './connect-error.js';
+import { fromConnectError, toConnectError, wentAway } from './connect-error.js';
 import type { WebRequest, WebResponse } from './listener.js';
 import { bodyFormOf, readRequestBody } from './request-body.js';
 
@@ -85,8 +85,12 @@ function implementation(options: RpcOptions, method: DescMethod) {
 }
 
 function contextOf({ signal, requestHeader }: HandlerContext, { draining }: RpcOptions): CallContext {
+  // Connect's signal gives errors of Connect as its reason, which the service would take for a defect.
+  const gone = new AbortController();
+  signal.addEventListener('abort', () => gone.abort(), { once: true });
+  if (signal.aborted) gone.abort();
   const authorization = requestHeader.get('authorization');
-  return { signal, draining, ...(authorization === null ? {} : { authorization }) };
+  return { signal: gone.signal, draining, ...(authorization === null ? {} : { authorization }) };
 }
 
 /** A call whose time is over was cancelled, but not by the client. */
@@ -108,7 +112,7 @@ function rpcOf(handler: UniversalHandler, options: RpcOptions): Rpc {
   return async (request, response) => {
     const values = createContextValues().set(PEER, peerOf(request));
     const call = universalRequestFromNodeRequest(request, response, undefined, values);
-    const answer = await handler(withCheckedBody(call, handler.method, options));
+    const answer = await handler(withCheckedBody(call, request, handler.method, options));
     answer.header?.forEach((value, name) => response.setHeader(name, value));
     response.statusCode = answer.status;
     if (answer.body !== undefined && !(await writeAll(response as Sink<Uint8Array>, answer.body, call.signal))) return;
@@ -125,22 +129,29 @@ export function peerOf({ socket }: WebRequest): string {
 /** The one message of a call is looked at before Connect reads it; a stream's messages come one by one. */
 function withCheckedBody(
   call: UniversalServerRequest,
+  request: WebRequest,
   method: DescMethod,
   options: RpcOptions,
 ): UniversalServerRequest {
   const form = bodyFormOf(call.header.get('content-type') ?? '');
   const isOne = method.methodKind === 'unary' || method.methodKind === 'server_streaming';
   if (!isOne || form === undefined) return call;
-  const { body, header, contextValues } = call;
+  const { body, header } = call;
   const declaredBytes = Number(header.get('content-length') ?? 0);
+  // Connect would refuse by it alone, without a reason.
+  header.delete('content-length');
   const checked = async function* (): AsyncGenerator<Uint8Array> {
+    // HTTP/1.1 has this limit of its own.
+    const timer = setTimeout(() => request.destroy(), WEB_REQUEST_MS_MAX);
     try {
       yield await readRequestBody(body as AsyncIterable<Uint8Array>, method, form, declaredBytes);
     } catch (error) {
-      const served = new ServedCall(options, method.name, contextValues?.get(PEER) ?? '');
-      const failure = served.fail(error);
+      const served = new ServedCall(options, method.name, peerOf(request));
+      const failure = served.fail(error instanceof StorageError ? error : wentAway(error));
       served.end();
       throw toConnectError(failure);
+    } finally {
+      clearTimeout(timer);
     }
   };
   return { ...call, body: checked() };
