@@ -169,8 +169,8 @@ describe('a limit of connections', () => {
   });
 
   test('who sends its headers byte by byte, or none at all, is cut off after 10 s; who waits for an answer is not', async () => {
-    const [slow, silent, half, watching] = await Promise.all([1, 2, 3, 4].map(() => rawSocket(web)));
-    if (!slow || !silent || !half || !watching) throw new Error('no connections');
+    const [slow, silent, watching] = await Promise.all([1, 2, 3].map(() => rawSocket(web)));
+    if (!slow || !silent || !watching) throw new Error('no connections');
     const ended = [slow, silent].map((socket) => once(socket.resume(), 'close'));
     const head = `GET /healthz HTTP/1.1\r\nHost: ${web}\r\nX: `;
     const drip = setInterval(() => slow.write('x'), 500);
@@ -180,7 +180,7 @@ describe('a limit of connections', () => {
     clearInterval(drip);
     expect(watching.destroyed).toBe(false);
     expect(await streamCount()).toBe(1);
-    for (const socket of [watching, half]) socket.destroy();
+    watching.destroy();
     await until(async () => (await streamCount()) === 0);
   });
 
