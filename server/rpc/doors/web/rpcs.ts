@@ -114,7 +114,8 @@ function rpcOf(handler: UniversalHandler, options: RpcOptions): Rpc {
     const call = universalRequestFromNodeRequest(request, response, undefined, values);
     const answer = await handler(withCheckedBody(call, request, handler.method, options));
     answer.header?.forEach((value, name) => response.setHeader(name, value));
-    response.statusCode = answer.status;
+    // Not by `end`, which over HTTP/2 leaves the trailers of an answer without a body out.
+    response.writeHead(answer.status);
     if (answer.body !== undefined && !(await writeAll(response as Sink<Uint8Array>, answer.body, call.signal))) return;
     if (answer.trailer !== undefined) response.addTrailers(Object.fromEntries(answer.trailer));
     response.end();
