@@ -119,6 +119,13 @@ export function residentBytes(pid: number): number {
   return Number(kib) * 1024;
 }
 
+/** How long a process has been at work, in hundredths of a second. */
+export function cpuTicks(pid: number): number {
+  // Behind the name, which may have blanks, utime and stime are the 12th and 13th.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return Number(fields[11]) + Number(fields[12]);
+}
+
 function partsOf(address: string): [host: string, port: number] {
   const at = address.lastIndexOf(':');
   return [address.slice(0, at), Number(address.slice(at + 1))];
