@@ -40,16 +40,18 @@ export async function expectNothingLeft(
     client.close();
     return { streamCount, uploadCount, ...(await openFiles(daemon.process.pid)) };
   };
-  const wanted = { streamCount: 0n, uploadCount: 0n, ...before };
+  const isMore = ({ streamCount, uploadCount, sockets, files }: Awaited<ReturnType<typeof left>>) =>
+    streamCount > 0n || uploadCount > 0n || sockets > before.sockets || files.join() !== before.files.join();
   let now = await left();
-  for (let tries = 0; tries < 200 && JSON.stringify(now, text) !== JSON.stringify(wanted, text); tries++) {
+  for (let tries = 0; tries < 200 && isMore(now); tries++) {
     await sleep(100);
     now = await left();
   }
-  expect(now).toEqual(wanted);
+  // A connection that was on its way out when it began is no loss.
+  expect({ ...now, sockets: Math.max(now.sockets, before.sockets) }).toEqual({
+    streamCount: 0n,
+    uploadCount: 0n,
+    ...before,
+  });
   expect(await memoryMib(daemon.process.pid, 'VmHWM')).toBeLessThan(MEMORY_MIB_MAX);
-}
-
-function text(_: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? String(value) : value;
 }

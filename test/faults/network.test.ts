@@ -67,6 +67,8 @@ beforeAll(async () => {
   await writer.append(columnsOf(0, LARGE_ROWS));
   await writer.commit();
   await saveByClient(daemon.address, 'small');
+  // The first call of a channel makes its connection.
+  await expectSaved('small');
   before = await openFiles(daemon.process.pid);
 });
 
