@@ -13,12 +13,16 @@ export class DaemonProcess implements AsyncDisposable {
     readonly log: string[],
   ) {}
 
-  /** Starts the built `optistore serve`; resolves when it serves. */
+  /** Starts the built `optistore serve`, with variables beside this process's own; resolves when it serves. */
   static async start(
     flags: readonly string[],
     main = fileURLToPath(new URL('./main.js', import.meta.url)),
+    env: Readonly<Record<string, string>> = {},
   ): Promise<DaemonProcess> {
-    const child = spawn(process.execPath, [main, 'serve', ...flags], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(process.execPath, [main, 'serve', ...flags], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, ...env },
+    });
     const log: string[] = [];
     const address = await new Promise<string>((resolve, reject) => {
       createInterface({ input: child.stderr }).on('line', (line) => {

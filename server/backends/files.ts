@@ -1,4 +1,4 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** writev takes at most this many buffers at once (IOV_MAX). */
@@ -35,6 +35,13 @@ export function syncDirectoryOf(path: string): Promise<void> {
 export async function syncFolder(path: string): Promise<void> {
   await using folder = await open(path, 'r');
   await folder.sync();
+}
+
+/** Makes a folder, and those above it, where they are not there. The names of those that it makes are durable. */
+export async function makeFolders(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) await syncDirectoryOf(made);
 }
 
 /** Reads at most so many bytes: fewer at the end of the file. */

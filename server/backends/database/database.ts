@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import connect, { type Knex } from 'knex';
 import { StorageError } from '../../errors.js';
+import { makeFolders } from '../files.js';
 import type { DatabaseAddress } from './connection-string.js';
 import { databaseError } from './database-errors.js';
 import { MIGRATION_SOURCE } from './migrations.js';
@@ -82,7 +82,7 @@ export class Database implements AsyncDisposable {
   private async prepare(): Promise<void> {
     const { address } = this;
     if (address.dialect === 'sqlite') {
-      if (address.file !== undefined) await mkdir(dirname(address.file), { recursive: true });
+      if (address.file !== undefined) await makeFolders(dirname(address.file));
       await this.migrate();
       if (!this.isDurable) await this.startNumbers();
       return;

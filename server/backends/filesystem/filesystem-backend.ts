@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
@@ -15,7 +14,7 @@ import type {
   UploadState,
   UploadView,
 } from '../backend.js';
-import { syncDirectoryOf } from '../files.js';
+import { makeFolders, syncFolder } from '../files.js';
 import { annotated, deleted, movedOut } from '../revisions.js';
 import { Copies, type ReadSource } from '../uploads/copies.js';
 import { ChangeLog } from './change-log.js';
@@ -56,9 +55,9 @@ const TEMPORARY_MS = 24 * 3_600_000;
 export async function openFilesystemBackend(options: FilesystemOptions): Promise<FilesystemBackend> {
   const base = resolve(options.base_path);
   try {
-    for (const name of ['results', 'uploads', 'ended', 'temporary'])
-      await mkdir(join(base, name), { recursive: true, mode: 0o700 });
-    await syncDirectoryOf(join(base, STORE_FILE));
+    for (const name of ['results', 'uploads', 'ended', 'temporary']) await makeFolders(join(base, name));
+    // A start that was killed may have made some.
+    await syncFolder(base);
   } catch (error) {
     throw new StorageError('BACKEND_UNAVAILABLE', `The store's folder ${base} can't be made: ${String(error)}.`, {
       cause: error,

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
 import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
 import { timestampNow, type Timestamp } from '@bufbuild/protobuf/wkt';
 import { Level } from 'level';
@@ -14,6 +16,7 @@ import { StorageError, unlessDamaged } from '../../errors.js';
 import { KEY_BYTES_MAX } from '../../limits.js';
 import type { ListQuery } from '../backend.js';
 import { nanoseconds } from '../../times.js';
+import { syncDirectoryOf, syncFolder } from '../files.js';
 import { entryDamaged } from '../result-errors.js';
 import { corrupt } from '../blocks/block-format.js';
 
@@ -40,6 +43,26 @@ const digits = (value: number | bigint) => String(value).padStart(20, '0');
 /** Sorts behind every key that begins as given. */
 const endOf = (prefix: string) => prefix + '\u{10ffff}'.repeat(KEY_BYTES_MAX / 4 + 1);
 
+const levelAt = (path: string) => new Level<string, Uint8Array>(path, { keyEncoding: 'utf8', valueEncoding: 'view' });
+
+/**
+ * Makes an index where there is none, under another name first: LevelDB does not sync the first manifest that it writes,
+ * and a power cut would leave a folder that can't be opened. Says whether it made one.
+ */
+async function makeIndex(path: string): Promise<boolean> {
+  if (existsSync(path)) return false;
+  const temporary = `${path}.new`;
+  await rm(temporary, { recursive: true, force: true });
+  const level = levelAt(temporary);
+  await level.open();
+  await level.put(META_FORMAT, Buffer.from('1'), { sync: true });
+  await level.close();
+  await syncFolder(temporary);
+  await rename(temporary, path);
+  await syncDirectoryOf(path);
+  return true;
+}
+
 /**
  * The index: manifests by key and by time, older revisions, uploads and small results, in LevelDB. Values
  * carry a CRC-32, as LevelDB checks its blocks only when told to.
@@ -51,9 +74,15 @@ export class IndexStore implements AsyncDisposable {
 
   /** Opens or creates it. BACKEND_LOCKED where another process has it open. */
   static async open(path: string): Promise<{ index: IndexStore; isNew: boolean }> {
-    const level = new Level<string, Uint8Array>(path, { keyEncoding: 'utf8', valueEncoding: 'view' });
+    let isNew = false;
+    let level: Level<string, Uint8Array>;
     try {
+      isNew = await makeIndex(path);
+      // It opens by itself, and makes a folder, from when there is an object of it.
+      level = levelAt(path);
       await level.open();
+      // LevelDB leaves the name of its newest manifest to chance.
+      await syncFolder(path);
     } catch (error) {
       const cause = error instanceof Error ? error.cause : undefined;
       if (cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED') {
@@ -72,9 +101,9 @@ export class IndexStore implements AsyncDisposable {
       );
     }
     const index = new IndexStore(level);
-    const isNew = (await level.get(META_FORMAT)) === undefined;
-    if (isNew) await level.put(META_FORMAT, Buffer.from('1'), { sync: true });
-    return { index, isNew };
+    const isEmpty = (await level.get(META_FORMAT)) === undefined;
+    if (isEmpty) await level.put(META_FORMAT, Buffer.from('1'), { sync: true });
+    return { index, isNew: isNew || isEmpty };
   }
 
   /** The newest revision or marker of a key. */

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, unlink, type FileHandle } from 'node:fs/promises';
+import { open, readdir, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StorageError } from '../../errors.js';
 import { JOURNAL_ROTATE_BYTES } from '../../limits.js';
@@ -42,14 +42,13 @@ export class Journal implements AsyncDisposable {
   ) {}
 
   /**
-   * Opens the journal of a folder and gives every whole frame to `keep`, oldest first. What it keeps, and only
+   * Opens the journal of a folder, which is there, and gives every whole frame to `keep`, oldest first. What it keeps, and only
    * that, goes on into a new file; a torn end is dropped, as no ack covers it.
    */
   static async open(
     folder: string,
     keep: (header: FrameHeader) => boolean,
   ): Promise<{ journal: Journal; frames: Frame[] }> {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
     const old = (await readdir(folder)).filter((name) => NAME.test(name)).sort();
     const number = Number(NAME.exec(old.at(-1) ?? '')?.[1] ?? 0) + 1;
     const journal = await Journal.create(folder, number);

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, unlink } from 'node:fs/promises';
+import { readdir, rm, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
@@ -30,6 +30,7 @@ import type { Change } from './index-store.js';
 import { IndexStore } from './index-store.js';
 import { IngestBudget } from '../uploads/ingest-budget.js';
 import type { Frame } from './journal.js';
+import { makeFolders, syncFolder } from '../files.js';
 import { Journal } from './journal.js';
 import { LeveldbUploads } from './leveldb-uploads.js';
 import { SegmentReader } from './segment-reader.js';
@@ -56,7 +57,9 @@ export async function openLeveldbBackend(options: LeveldbOptions): Promise<Level
   const path = resolve(options.path);
   const segments = join(path, 'segments');
   try {
-    await mkdir(segments, { recursive: true, mode: 0o700 });
+    for (const name of ['segments', 'journal']) await makeFolders(join(path, name));
+    // A start that was killed may have made some.
+    await syncFolder(path);
   } catch (error) {
     throw new StorageError('BACKEND_UNAVAILABLE', `The store's folder ${path} can't be made: ${String(error)}.`, {
       cause: error,
