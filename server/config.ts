@@ -4,12 +4,14 @@ import { z } from 'zod';
 import { parseConnectionString, withoutPassword } from './backends/database/connection-string.js';
 
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-const duration = z
+/** A duration such as `24h`, in milliseconds. */
+export const duration = z
   .string()
   .regex(/^\d+(ms|s|m|h|d)$/, 'a duration such as 10m, 24h or 30d')
   .transform((text) => Number.parseInt(text, 10) * UNITS_MS[text.replace(/\d+/, '') as keyof typeof UNITS_MS]);
 const INTERVAL_OR_OFF = 'off, or a duration such as 7d';
 const interval = duration.refine((ms) => ms > 0, INTERVAL_OR_OFF);
+const path = z.string().min(1);
 const megabytes = z.coerce.number().positive('a number of MiB above 0');
 const flag = z.union([z.boolean(), z.stringbool()], { error: 'true or false was expected' });
 const hostAndPort = z
@@ -40,9 +42,13 @@ const store = z.discriminatedUnion('type', [
 /** The configuration; names, defaults and meanings are documented in docs/configuration.md. */
 const ConfigSchema = z.strictObject({
   listen: hostAndPort.default('127.0.0.1:50051'),
-  socket: z.string().min(1).optional(),
+  socket: path.optional(),
   web: z.union([z.literal('off'), hostAndPort], 'off, or host:port, such as 127.0.0.1:8080').default('off'),
   web_hosts: hostNames.default([]),
+  tls_cert: path.optional(),
+  tls_key: path.optional(),
+  tls_client_ca: path.optional(),
+  tokens: path.optional(),
   insecure: flag.default(false),
   primary: store.prefault({ type: 'leveldb' }),
   secondary: store.optional(),
@@ -89,12 +95,18 @@ export function readConfig(flags: Settings, file: string | undefined, environmen
   return parsed.data;
 }
 
-/** What others can reach is not encrypted: it has to be meant. */
-function checkAddresses({ listen, web, insecure }: Config): void {
+/** What others can reach is encrypted and asks for tokens, unless it is meant otherwise. */
+function checkAddresses({ listen, web, insecure, tls_cert, tls_key, tls_client_ca, tokens }: Config): void {
+  if ((tls_cert === undefined) !== (tls_key === undefined))
+    throw new ConfigError('tls_cert and tls_key go together, and one of them is not there.');
+  if (tls_client_ca !== undefined && tls_cert === undefined)
+    throw new ConfigError('tls_client_ca asks clients for certificates, which needs tls_cert and tls_key.');
+  if (insecure || (tls_cert !== undefined && tokens !== undefined)) return;
+  const lacking = tls_cert === undefined ? 'the traffic is not encrypted' : 'nobody is asked for a token';
   for (const [key, address] of Object.entries({ listen, web })) {
-    if (insecure || address === 'off' || LOOPBACK.test(address)) continue;
+    if (address === 'off' || LOOPBACK.test(address)) continue;
     throw new ConfigError(
-      `${key} is ${address}, which others can reach, and the traffic is not encrypted. Use 127.0.0.1, or say --insecure if that is meant.`,
+      `${key} is ${address}, which others can reach, and ${lacking}. Use 127.0.0.1; or configure tls_cert, tls_key and tokens; or say --insecure if that is meant.`,
     );
   }
 }

@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { pino, type Logger } from 'pino';
 import { loggable, readConfig, type Config, type Settings } from './config.js';
-import { createStorageManager } from './manager/storage-manager.js';
+import { createStorageManager, type StorageManager } from './manager/storage-manager.js';
+import { authorized } from './rpc/access/authorized.js';
+import { Tokens } from './rpc/access/tokens.js';
+import { Certificates } from './rpc/doors/certificates.js';
 import type { Door } from './rpc/doors/door.js';
 import { openGrpcDoor } from './rpc/doors/grpc.js';
-import { openWebDoor, type WebDoor } from './rpc/doors/web.js';
-import type { StorageServiceHandlers } from './rpc/service.js';
+import { openWebDoor } from './rpc/doors/web.js';
 import { createStorageService } from './rpc/storage-service.js';
 
 /** The version in package.json, which lies two folders above the built file and one above the source. */
@@ -29,45 +31,87 @@ function packageVersion(): string {
 export async function serve(flags: Settings, configFile: string | undefined): Promise<void> {
   const config = readConfig(flags, configFile, process.env);
   const log = pino({ level: config.log_level }, pino.destination({ fd: 2, sync: true }));
+  using access = new Access(config, log);
   await using manager = await createStorageManager({
     ...config,
     upload_ttl_ms: config.upload_ttl,
     scrub_interval_ms: config.scrub_interval === 'off' ? undefined : config.scrub_interval,
     onFault: ({ key, role, state, message }) => log.warn({ key, role, state, fault: message }, 'a copy does not check'),
   });
-  const handlers = createStorageService(manager, {
-    version: packageVersion(),
-    startTime: new Date(),
-    streamIdleTimeoutMs: config.stream_idle_timeout,
-  });
-  const doors = await openDoors(config, handlers, log);
+  const doors = await openDoors(config, manager, access, log);
   const stores = {
     store: loggable(config.primary),
     ...(config.secondary && { secondary: loggable(config.secondary) }),
   };
   log.info({ grpc: doors.grpc.address, web: doors.web?.address, socket: config.socket, ...stores }, 'serving');
 
+  const reload = () => access.reload();
+  process.on('SIGHUP', reload);
   const signal = await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   for (const name of ['SIGTERM', 'SIGINT']) process.once(name, () => process.exit(1));
   log.info({ signal: String(signal[0]) }, 'draining');
-  await Promise.all([doors.grpc.drain(), doors.web?.drain()]);
+  await Promise.all(doors.opened.map((door) => door.drain()));
+  process.off('SIGHUP', reload);
 }
 
-/** Opens both doors, or none. */
-async function openDoors(
-  { listen, socket, web, web_hosts: hosts, stream_idle_timeout: streamIdleTimeoutMs }: Config,
-  handlers: StorageServiceHandlers,
-  log: Logger,
-): Promise<{ grpc: Door; web?: WebDoor }> {
-  const grpc = await openGrpcDoor({
-    ...{ handlers, listen, log, streamIdleTimeoutMs },
-    ...(socket === undefined ? {} : { socket }),
+/** Opens all doors, or none; each has its own way to tell who calls. */
+async function openDoors(config: Config, manager: StorageManager, access: Access, log: Logger): Promise<OpenDoors> {
+  const { listen, socket, web, web_hosts: hosts, stream_idle_timeout: streamIdleTimeoutMs } = config;
+  const own = createStorageService(manager, {
+    version: packageVersion(),
+    startTime: new Date(),
+    streamIdleTimeoutMs,
   });
-  if (web === 'off') return { grpc };
+  const { tokens, certificates } = access;
+  const handlers = tokens === undefined ? own : authorized(own, manager, tokens);
+  const grpc = await openGrpcDoor({ handlers, listen, certificates, log, streamIdleTimeoutMs });
+  const opened: Door[] = [grpc];
   try {
-    return { grpc, web: await openWebDoor({ handlers, listen: web, hosts, grpcAddress: grpc.address, log }) };
+    // Who can open the socket is the user that the daemon runs as, and needs no token.
+    if (socket !== undefined)
+      opened.push(await openGrpcDoor({ handlers: own, listen: `unix:${socket}`, log, streamIdleTimeoutMs }));
+    if (web === 'off') return { grpc, web: undefined, opened };
+    const webDoor = await openWebDoor({ handlers, listen: web, hosts, grpcAddress: grpc.address, certificates, log });
+    return { grpc, web: webDoor, opened: [...opened, webDoor] };
   } catch (error) {
-    await grpc.drain();
+    await Promise.all(opened.map((door) => door.drain()));
     throw error;
+  }
+}
+
+interface OpenDoors {
+  readonly grpc: Door;
+  readonly web: Door | undefined;
+  readonly opened: readonly Door[];
+}
+
+/** Who is let in, and by what they know the daemon. */
+class Access implements Disposable {
+  readonly certificates: Certificates | undefined;
+  readonly tokens: Tokens | undefined;
+
+  constructor(
+    { tls_cert: cert, tls_key: key, tls_client_ca: clientCa, tokens }: Config,
+    private readonly log: Logger,
+  ) {
+    if (cert !== undefined && key !== undefined) this.certificates = new Certificates({ cert, key, clientCa });
+    if (tokens === undefined) return;
+    this.tokens = new Tokens(tokens, (error) => log.error({ err: error }, 'the tokens stay as they were'));
+    if (this.tokens.count === 0) log.warn({ tokens }, 'no token yet: `optistore token create` makes one');
+  }
+
+  /** Reads certificates and tokens again; what can't be used changes nothing. */
+  reload(): void {
+    this.tokens?.refresh();
+    try {
+      this.certificates?.reload();
+      this.log.info('certificates and tokens were read again');
+    } catch (error) {
+      this.log.error({ err: error }, 'the certificate stays as it was');
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.tokens?.[Symbol.dispose]();
   }
 }

@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { CommanderError } from 'commander';
 import { ConfigError } from '../../server/config.js';
 import { StorageError } from '../../server/errors.js';
+import { TokenFileError } from '../../server/rpc/access/token-file.js';
 import { OptistoreError } from '../typescript/index.js';
 import { InputError } from './csv.js';
 import { program } from './program.js';
@@ -31,7 +32,8 @@ async function main(): Promise<void> {
 function explain(error: unknown): string {
   if (error instanceof OptistoreError || error instanceof StorageError)
     return error.reason === undefined ? error.message : `${error.message} [${error.reason}]`;
-  if (error instanceof InputError || error instanceof ConfigError) return error.message;
+  if (error instanceof InputError || error instanceof ConfigError || error instanceof TokenFileError)
+    return error.message;
   // The system's own words name the file: ENOENT, EACCES, EISDIR and their like.
   if (error instanceof Error && 'syscall' in error) return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);

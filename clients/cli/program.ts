@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { Settings } from '../../server/config.js';
+import { duration, type Settings } from '../../server/config.js';
+import { SCOPES } from '../../server/rpc/access/caller.js';
 import { abortUpload, list, remove, show, status, uploads, type CommonFlags } from './commands/catalogue.js';
 import { copy, move } from './commands/copy.js';
 import { removeByPrefix, type DeletePrefixFlags } from './commands/delete-prefix.js';
@@ -8,6 +9,7 @@ import { migrateStore } from './commands/migrate-store.js';
 import { migrate, type MigrateFlags } from './commands/migrate.js';
 import { replicate } from './commands/replicate.js';
 import { save, type SaveFlags } from './commands/save.js';
+import { create, list as listTokens, revoke, type NewTokenFlags, type TokenFlags } from './commands/token.js';
 import { verify, type VerifyFlags } from './commands/verify.js';
 import { watch, type WatchFlags } from './commands/watch.js';
 import { outcomeNamed, update, type UpdateFlags } from './commands/update.js';
@@ -266,6 +268,38 @@ function addDaemon(add: Add): void {
     .action(status);
 }
 
+const TOKENS_FILE = ['--tokens <file>', 'the file of tokens (default: `tokens` of the configuration)'] as const;
+const CONFIG = ['--config <file>', 'configuration (default: optistore.yaml where it exists)'] as const;
+
+/** Who may call. Works on the daemon's file, on its machine. */
+function addTokens(add: Add): void {
+  const token = add('token', 'make, list and revoke the tokens that a daemon accepts');
+  const on = (name: string, description: string) =>
+    token
+      .command(name)
+      .description(description)
+      .option(...TOKENS_FILE)
+      .option(...CONFIG)
+      .exitOverride();
+  on('create <name>', 'make a token and print it, this once')
+    .addOption(new Option('--scope <scope>', 'what it allows').choices(SCOPES).default('write'))
+    .option('--prefix <text>', 'only keys that begin so, such as team/ (default: all)')
+    .option('--expires <time>', 'it ends so long from now, such as 90d (default: never)', lifetime)
+    .action((name: string, flags: NewTokenFlags) => create(name, flags));
+  on('list', 'list the tokens, without their secrets')
+    .option(...JSON_FLAG)
+    .action((flags: TokenFlags) => listTokens(flags));
+  on('revoke <name>', 'revoke a token, by its name or id').action((name: string, flags: TokenFlags) =>
+    revoke(name, flags),
+  );
+}
+
+function lifetime(text: string): number {
+  const parsed = duration.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError('a duration was expected, such as 90d or 12h.');
+  return parsed.data;
+}
+
 /** All commands and their flags. */
 export function program(): Command {
   const cli = new Command('optistore').description('Keeps the results of optimization runs.').exitOverride();
@@ -276,5 +310,6 @@ export function program(): Command {
   addCatalogue(add);
   addMigration(add);
   addDaemon(add);
+  addTokens(add);
   return cli;
 }

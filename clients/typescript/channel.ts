@@ -1,5 +1,5 @@
 import type { DescMethod, Message, MessageShape } from '@bufbuild/protobuf';
-import { Client, credentials, type ClientDuplexStream, type ClientReadableStream } from '@grpc/grpc-js';
+import { Client, type ClientDuplexStream, type ClientReadableStream, type Metadata } from '@grpc/grpc-js';
 import { StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
   CLIENT_KEEPALIVE_ANSWER_MS,
@@ -8,6 +8,7 @@ import {
   MESSAGE_BYTES_MAX,
 } from '../../server/limits.js';
 import { decodeMessage, encodeMessage } from '../../server/rows/message-codec.js';
+import { connectionTo, type ConnectionOptions } from './connection.js';
 import { toOptistoreError } from './errors.js';
 
 type Methods = (typeof StorageService)['method'];
@@ -20,13 +21,17 @@ type Streams = 'copyResult' | 'migrateResult' | 'migrateStore' | 'replicateResul
 /** A connection to a daemon, typed by the contract. */
 export class Channel {
   private readonly client: Client;
+  private readonly metadata: Metadata;
 
   /** `keepalive`: see CLIENT_KEEPALIVE_MS. */
   constructor(
     readonly address: string,
     keepalive = { everyMs: CLIENT_KEEPALIVE_MS, answerMs: CLIENT_KEEPALIVE_ANSWER_MS },
+    options: ConnectionOptions = {},
   ) {
-    this.client = new Client(address, credentials.createInsecure(), {
+    const { credentials, metadata } = connectionTo(address, options);
+    this.metadata = metadata;
+    this.client = new Client(address, credentials, {
       // Node's own window of 64 KiB caps a load at a quarter of its speed.
       'grpc-node.flow_control_window': CONNECTION_WINDOW_BYTES,
       'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
@@ -43,10 +48,12 @@ export class Channel {
   unary<Name extends keyof Methods>(name: Name, request: Input<Name>): Promise<Output<Name>> {
     const method: DescMethod = StorageService.method[name];
     return new Promise((resolve, reject) => {
-      this.client.makeUnaryRequest(pathOf(method), serializer(method), parser(method), request, (error, response) => {
+      const answered = (error: Error | null, response?: unknown) => {
         if (error !== null) reject(toOptistoreError(error, this.address));
         else resolve(response as Output<Name>);
-      });
+      };
+      const { metadata } = this;
+      this.client.makeUnaryRequest(pathOf(method), serializer(method), parser(method), request, metadata, answered);
     });
   }
 
@@ -58,13 +65,15 @@ export class Channel {
       serializer(method),
       parser(method) as (bytes: Buffer) => Output<'loadResult'>,
       request,
+      this.metadata,
     );
   }
 
   /** Calls an rpc that answers with a stream. OptistoreError. Left early, it is cancelled. */
   async *stream<Name extends Streams>(name: Name, request: Input<Name>): AsyncGenerator<Output<Name>> {
     const method: DescMethod = StorageService.method[name];
-    const call = this.client.makeServerStreamRequest(pathOf(method), serializer(method), parser(method), request);
+    const { client, metadata } = this;
+    const call = client.makeServerStreamRequest(pathOf(method), serializer(method), parser(method), request, metadata);
     try {
       for await (const response of call) yield response as Output<Name>;
     } catch (error) {
@@ -81,6 +90,7 @@ export class Channel {
       pathOf(method),
       serializer(method),
       parser(method) as (bytes: Buffer) => Output<'saveResult'>,
+      this.metadata,
     );
   }
 

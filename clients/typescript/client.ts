@@ -36,6 +36,7 @@ import {
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { rowNumbersOf, type GivenRows } from '../../server/rows/row-numbers/given-rows.js';
 import { Channel } from './channel.js';
+import type { ConnectionOptions } from './connection.js';
 import { OptistoreError } from './errors.js';
 import { loadRequest, type LoadOptions } from './load-options.js';
 import { migrationRequest, type Migrated, type MigrationOptions } from './migration.js';
@@ -45,7 +46,7 @@ import { ResultReader } from './reader.js';
 import { ResultWriter, type WriterEvents } from './writer.js';
 
 /** Where and how to connect. */
-export interface ClientOptions {
+export interface ClientOptions extends ConnectionOptions {
   /** `host:port` or `unix:PATH`. Default: OPTISTORE_SERVER, else 127.0.0.1:50051. */
   readonly address?: string;
   /** A save or load gives up after failing to reconnect for this long. Default: 5 minutes. */
@@ -159,6 +160,7 @@ export class OptistoreClient implements AsyncDisposable {
     this.channel = new Channel(
       options.address ?? process.env['OPTISTORE_SERVER'] ?? '127.0.0.1:50051',
       options.keepalive,
+      options,
     );
     this.retryMs = options.retryMs ?? 5 * 60_000;
   }

@@ -11,6 +11,7 @@ export type {
   SetOptions,
   VerifyOptions,
 } from './client.js';
+export type { ConnectionOptions, TlsOptions } from './connection.js';
 export type { LoadOptions } from './load-options.js';
 export { OptistoreError } from './errors.js';
 export type { Migrated, MigrationOptions } from './migration.js';

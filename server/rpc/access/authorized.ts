@@ -21,6 +21,33 @@ export function authorized(
   manager: StorageManager,
   tokens: Tokens,
 ): StorageServiceHandlers {
+  const access: Access = { handlers, manager, tokens };
+  return { ...forResults(access), ...forCatalogue(access), ...forStores(access) };
+}
+
+/** What the calls of those who have tokens are served with. */
+interface Access {
+  readonly handlers: StorageServiceHandlers;
+  readonly manager: StorageManager;
+  readonly tokens: Tokens;
+}
+
+/** One result each. */
+function forResults({
+  handlers,
+  tokens,
+  manager,
+}: Access): Pick<
+  StorageServiceHandlers,
+  | 'saveResult'
+  | 'loadResult'
+  | 'getResult'
+  | 'updateResult'
+  | 'copyResult'
+  | 'putResultSet'
+  | 'deleteResultSet'
+  | 'deleteResult'
+> {
   return {
     saveResult: (requests, context) =>
       stream(tokens, context, 'write', (caller, own) =>
@@ -30,10 +57,6 @@ export function authorized(
       stream(tokens, context, 'read', (caller, own) => handlers.loadResult(ownKey(request, caller), own)),
     getResult: (request, context) =>
       unary(tokens, context, 'read', (caller, own) => handlers.getResult(ownKey(request, caller), own)),
-    listResults: (request, context) =>
-      unary(tokens, context, 'read', (caller, own) =>
-        handlers.listResults(create(ListResultsRequestSchema, narrowed(request, caller)), own),
-      ),
     updateResult: (request, context) =>
       unary(tokens, context, 'write', (caller, own) => {
         checkKeys(caller, request.result?.key ?? '');
@@ -50,20 +73,20 @@ export function authorized(
       unary(tokens, context, 'write', (caller, own) => handlers.deleteResultSet(ownKey(request, caller), own)),
     deleteResult: (request, context) =>
       unary(tokens, context, 'write', (caller, own) => handlers.deleteResult(ownKey(request, caller), own)),
-    migrateResult: (request, context) =>
-      stream(tokens, context, 'write', (caller, own) => {
-        checkKeys(caller, request.key === '' ? request.prefix : request.key);
-        return handlers.migrateResult(request, own);
-      }),
-    replicateResults: (request, context) =>
-      stream(tokens, context, 'admin', (caller, own) => handlers.replicateResults(ownPrefix(request, caller), own)),
-    migrateStore: (request, context) =>
-      stream(tokens, context, 'admin', (caller, own) => {
-        checkKeys(caller, '');
-        return handlers.migrateStore(request, own);
-      }),
-    verifyResults: (request, context) =>
-      stream(tokens, context, 'admin', (caller, own) => handlers.verifyResults(ownPrefix(request, caller), own)),
+  };
+}
+
+/** What there is. */
+function forCatalogue({
+  handlers,
+  tokens,
+  manager,
+}: Access): Pick<StorageServiceHandlers, 'listResults' | 'watchResults' | 'listUploads' | 'abortUpload' | 'getStatus'> {
+  return {
+    listResults: (request, context) =>
+      unary(tokens, context, 'read', (caller, own) =>
+        handlers.listResults(create(ListResultsRequestSchema, narrowed(request, caller)), own),
+      ),
     watchResults: (request, context) =>
       stream(tokens, context, 'read', (caller, own) =>
         handlers.watchResults(create(WatchResultsRequestSchema, narrowed(request, caller)), own),
@@ -78,6 +101,29 @@ export function authorized(
         return await handlers.abortUpload(request, own);
       }),
     getStatus: (request, context) => unary(tokens, context, 'read', (_, own) => handlers.getStatus(request, own)),
+  };
+}
+
+/** From store to store. */
+function forStores({
+  handlers,
+  tokens,
+}: Access): Pick<StorageServiceHandlers, 'migrateResult' | 'replicateResults' | 'migrateStore' | 'verifyResults'> {
+  return {
+    migrateResult: (request, context) =>
+      stream(tokens, context, 'write', (caller, own) => {
+        checkKeys(caller, request.key === '' ? request.prefix : request.key);
+        return handlers.migrateResult(request, own);
+      }),
+    replicateResults: (request, context) =>
+      stream(tokens, context, 'admin', (caller, own) => handlers.replicateResults(ownPrefix(request, caller), own)),
+    migrateStore: (request, context) =>
+      stream(tokens, context, 'admin', (caller, own) => {
+        checkKeys(caller, '');
+        return handlers.migrateStore(request, own);
+      }),
+    verifyResults: (request, context) =>
+      stream(tokens, context, 'admin', (caller, own) => handlers.verifyResults(ownPrefix(request, caller), own)),
   };
 }
 

@@ -1,7 +1,6 @@
 import { setMaxListeners, type EventEmitter } from 'node:events';
-import { chmod, stat, unlink } from 'node:fs/promises';
+import { unlink } from 'node:fs/promises';
 import type { Http2Server, ServerHttp2Stream } from 'node:http2';
-import { connect } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { DescMethod, Message } from '@bufbuild/protobuf';
 import {
@@ -30,6 +29,7 @@ import {
 } from '../../limits.js';
 import type { CallContext, StorageServiceHandlers } from '../service.js';
 import { limitCalls, type Received } from './call-limits.js';
+import { ReloadedCredentials, type Certificates } from './certificates.js';
 import { guardConnections } from './connections.js';
 import { decodeRequest } from './decode-request.js';
 import { reflectionPackage, serviceDefinition } from './definition.js';
@@ -38,14 +38,15 @@ import { withRaisedWindows } from './http2-windows.js';
 import { writeAtPace } from './paced-answers.js';
 import { ServedCall, type Surroundings } from './served-call.js';
 import { toStatus } from './status.js';
+import { bindPrivately, freeSocketPath, refuseOtherUsers } from './unix-socket.js';
 
 /** How the gRPC door is opened. */
 export interface GrpcDoorOptions {
   readonly handlers: StorageServiceHandlers;
-  /** `host:port`; port 0 takes any that is free. */
+  /** `host:port`, port 0 takes any that is free; or `unix:PATH`, for this user alone. */
   readonly listen: string;
-  /** Path of a Unix socket, beside TCP. */
-  readonly socket?: string;
+  /** With it: TLS. */
+  readonly certificates?: Certificates | undefined;
   readonly log: Logger;
   /** A stream of answers of which nothing is read for this long ends with STREAM_IDLE. */
   readonly streamIdleTimeoutMs: number;
@@ -62,7 +63,7 @@ type Handler = (request: unknown, context: CallContext) => Promise<Message> | As
 type Call =
   ServerUnaryCall<Received, Message> | ServerWritableStream<Received, Message> | ServerDuplexStream<Received, Message>;
 
-/** Serves gRPC over TCP and a Unix socket, with health and reflection. */
+/** Serves gRPC at an address, with health and reflection. REQUEST_INVALID or BACKEND_LOCKED where that can't be had. */
 export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   const draining = new AbortController();
   // Each save listens: more than ten are no leak.
@@ -90,16 +91,20 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   health.addToServer(server);
   const described = reflectionPackage(StorageService, ...ALSO_DESCRIBED);
   new ReflectionService(described as never).addToServer(server);
-  let port: number;
+  const { listen } = options;
+  const socketPath = listen.startsWith('unix:') ? listen.slice('unix:'.length) : undefined;
+  let address: string;
   try {
-    port = await bind(server, options.listen, prepare);
-    if (options.socket !== undefined) await bindSocket(server, options.socket, prepare);
+    address =
+      socketPath === undefined
+        ? `${listen.slice(0, listen.lastIndexOf(':'))}:${await bind(server, options, prepare)}`
+        : await bindSocket(server, options, socketPath, prepare);
   } catch (error) {
     server.forceShutdown();
     throw error;
   }
   return {
-    address: `${options.listen.slice(0, options.listen.lastIndexOf(':'))}:${port}`,
+    address,
     async drain() {
       health.setStatus('', 'NOT_SERVING');
       health.setStatus(StorageService.typeName, 'NOT_SERVING');
@@ -109,24 +114,38 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
       const timer = setTimeout(() => server.forceShutdown(), DRAIN_MS_MAX);
       await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, DRAIN_MS_MAX + 500).unref())]);
       clearTimeout(timer);
-      if (options.socket !== undefined) await unlink(options.socket).catch(() => undefined);
+      if (socketPath !== undefined) await unlink(socketPath).catch(() => undefined);
     },
   };
 }
 
 type Prepare = (server: Http2Server) => void;
 
-function bind(server: Server, address: string, prepare: Prepare): Promise<number> {
+async function bindSocket(server: Server, options: GrpcDoorOptions, path: string, prepare: Prepare): Promise<string> {
+  await freeSocketPath(path);
+  const refused = (userId: number) => options.log.warn({ userId, socket: path }, 'another user was refused');
+  await bindPrivately(path, () =>
+    bind(server, options, (http2Server) => {
+      refuseOtherUsers(http2Server, refused);
+      prepare(http2Server);
+    }),
+  );
+  return options.listen;
+}
+
+function bind(server: Server, { listen, certificates }: GrpcDoorOptions, prepare: Prepare): Promise<number> {
+  const credentials =
+    certificates === undefined ? ServerCredentials.createInsecure() : new ReloadedCredentials(certificates);
   return withRaisedWindows(
     () =>
       new Promise((resolve, reject) => {
-        server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+        server.bindAsync(listen, credentials, (error, port) => {
           if (error === null) resolve(port);
           else
             reject(
               new StorageError(
                 'REQUEST_INVALID',
-                `Can't listen on ${address}: ${error.message}. Is another daemon running there? Choose another with --listen.`,
+                `Can't listen on ${listen}: ${error.message}. Is another daemon running there? Choose another with --listen.`,
                 { cause: error },
               ),
             );
@@ -134,35 +153,6 @@ function bind(server: Server, address: string, prepare: Prepare): Promise<number
       }),
     prepare,
   );
-}
-
-/** Only the user that runs the daemon may connect. */
-async function bindSocket(server: Server, path: string, prepare: Prepare): Promise<void> {
-  const before = await stat(path).catch(() => undefined);
-  if (before !== undefined) {
-    if (!before.isSocket())
-      throw new StorageError(
-        'REQUEST_INVALID',
-        `${path} is there already, and it is no socket. Choose another path with --socket, or move it away.`,
-      );
-    const isServed = await new Promise<boolean>((resolve) => {
-      const probe = connect(path, () => resolve(true)).on('error', () => resolve(false));
-      probe.on('connect', () => probe.destroy());
-    });
-    if (isServed)
-      throw new StorageError(
-        'BACKEND_LOCKED',
-        `Another process serves the socket ${path}. Stop it, or choose another with --socket.`,
-      );
-    await unlink(path);
-  }
-  const mask = process.umask(0o177);
-  try {
-    await bind(server, `unix:${path}`, prepare);
-  } finally {
-    process.umask(mask);
-  }
-  await chmod(path, 0o600);
 }
 
 function implementation(options: GrpcDoorOptions, draining: AbortSignal): UntypedServiceImplementation {

@@ -18,17 +18,23 @@ export async function withRaisedWindows<T>(
   act: () => Promise<T>,
   prepare: (server: http2.Http2Server) => void = () => undefined,
 ): Promise<T> {
-  const original = http2.createServer;
-  const raised = (options: http2.ServerOptions = {}): http2.Http2Server => {
-    const server = original({ ...options, settings: { ...options.settings, ...RAISED_SETTINGS } });
+  const { createServer, createSecureServer } = http2;
+  const raise = <Made extends http2.Http2Server | http2.Http2SecureServer>(server: Made): Made => {
     server.on('session', raiseConnectionWindow);
     prepare(server);
     return server;
   };
-  http2.createServer = raised as typeof http2.createServer;
+  const raised = <Options extends http2.ServerOptions>(options: Options): Options => ({
+    ...options,
+    settings: { ...options.settings, ...RAISED_SETTINGS },
+  });
+  http2.createServer = ((options: http2.ServerOptions = {}) =>
+    raise(createServer(raised(options)))) as typeof createServer;
+  http2.createSecureServer = ((options: http2.SecureServerOptions = {}) =>
+    raise(createSecureServer(raised(options)))) as typeof createSecureServer;
   try {
     return await act();
   } finally {
-    http2.createServer = original;
+    Object.assign(http2, { createServer, createSecureServer });
   }
 }

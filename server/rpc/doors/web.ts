@@ -1,11 +1,11 @@
-import type { SecureContextOptions } from 'node:tls';
 import type { Logger } from 'pino';
 import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { DRAIN_MS_MAX } from '../../limits.js';
 import type { StorageServiceHandlers } from '../service.js';
+import type { Certificates } from './certificates.js';
 import type { Door } from './door.js';
 import { refusalOf, STRICT_HEADERS } from './web/guard.js';
-import { WebListener, type SecureOptions, type WebRequest, type WebResponse } from './web/listener.js';
+import { WebListener, type WebRequest, type WebResponse } from './web/listener.js';
 import { bodyFormOf } from './web/request-body.js';
 import { createRpcs, peerOf, unimplemented, type Rpc } from './web/rpcs.js';
 
@@ -19,18 +19,12 @@ export interface WebDoorOptions {
   /** Where gRPC is served, for those who ask here for what only gRPC can. */
   readonly grpcAddress: string;
   /** With it: TLS, and HTTP/2 beside HTTP/1.1. */
-  readonly secure?: SecureOptions;
+  readonly certificates?: Certificates | undefined;
   readonly log: Logger;
 }
 
-/** The open web door. */
-export interface WebDoor extends Door {
-  /** Takes another certificate for connections that come from now on; no stream is dropped. */
-  replaceSecureContext(secure: SecureContextOptions): void;
-}
-
 /** Serves Connect and gRPC-Web, for browsers and curl, and `/healthz`. REQUEST_INVALID where the address can't be had. */
-export async function openWebDoor(options: WebDoorOptions): Promise<WebDoor> {
+export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
   const draining = new AbortController();
   const surroundings = { ...options, draining: draining.signal };
   const rpcs = { 1: createRpcs(surroundings, 1), 2: createRpcs(surroundings, 2) };
@@ -46,11 +40,11 @@ export async function openWebDoor(options: WebDoorOptions): Promise<WebDoor> {
     const rpc = rpcs[request.httpVersionMajor === 2 ? 2 : 1].get(path);
     if (rpc === undefined) return answerError(response, 404, 'unimplemented', 'There is nothing at this path.');
     serveRpc(rpc, request, response, options);
-  }, options.secure);
+  }, options.certificates?.current);
+  options.certificates?.onReload((secure) => listener.replaceSecureContext(secure));
   const address = await listener.listen(options.listen);
   return {
     address,
-    replaceSecureContext: (secure) => listener.replaceSecureContext(secure),
     async drain() {
       draining.abort();
       await listener.close(DRAIN_MS_MAX);

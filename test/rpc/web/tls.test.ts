@@ -9,11 +9,12 @@ import { pino } from 'pino';
 import { afterAll, describe, expect, test } from 'vitest';
 import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { createStorageManager } from '../../../server/index.js';
+import { Certificates } from '../../../server/rpc/doors/certificates.js';
 import { openWebDoor, type WebDoorOptions } from '../../../server/rpc/doors/web.js';
 import type { CallContext, StorageServiceHandlers } from '../../../server/rpc/service.js';
 import { createStorageService } from '../../../server/rpc/storage-service.js';
 import { PROBLEM, rowsFrom } from '../wire.js';
-import { selfSigned } from './certificates.js';
+import { Certificate } from '../certificates.js';
 import { failureOf, infoOf, until } from './web-daemon.js';
 
 const manager = await createStorageManager({ primary: { type: 'memory', max_memory_mb: 64 } });
@@ -28,12 +29,16 @@ const handlers: StorageServiceHandlers = {
     return service.getStatus(request, context);
   },
 };
-const [first, second] = [await selfSigned('first'), await selfSigned('second')];
+const [first, second] = [await Certificate.make('first'), await Certificate.make('second')];
+afterAll(async () => {
+  for (const certificate of [first, second]) await certificate[Symbol.asyncDispose]();
+});
+const certificates = new Certificates({ ...first.files, clientCa: undefined });
 const log = pino({ level: 'silent' });
 
 function open(more: Partial<WebDoorOptions> = {}) {
   const fixed = { handlers, listen: '127.0.0.1:0', hosts: [], grpcAddress: '127.0.0.1:1', log };
-  return openWebDoor({ ...fixed, secure: first, ...more });
+  return openWebDoor({ ...fixed, certificates, ...more });
 }
 
 const door = await open();
@@ -177,12 +182,16 @@ test('the HTTP/2 windows are raised, and streams are limited, as at the gRPC por
 });
 
 test('another certificate is taken without dropping a stream', async () => {
-  const own = await open();
+  await using third = await Certificate.make('third');
+  await third.replaceBy(first);
+  const renewed = new Certificates({ ...third.files, clientCa: undefined });
+  const own = await open({ certificates: renewed });
   const options = { baseUrl: `https://${own.address}`, httpVersion: '2' as const, nodeOptions };
   const watched = createClient(StorageService, createConnectTransport(options)).watchResults({ prefix: 'renewed/' });
   const events = watched[Symbol.asyncIterator]();
   await events.next();
-  own.replaceSecureContext(second);
+  await third.replaceBy(second);
+  renewed.reload();
   expect(await shown(own.address, 'h2')).toEqual(['second', 'h2']);
   expect(await shown(own.address, 'http/1.1')).toEqual(['second', 'http/1.1']);
   for await (const answer of clientOf('gRPC').saveResult(saveOf('renewed/a', 2))) void answer;
@@ -194,7 +203,7 @@ test('another certificate is taken without dropping a stream', async () => {
 });
 
 test('where clients have to show a certificate, one without is not let in, over neither HTTP', async () => {
-  const own = await open({ secure: { ...first, requestCert: true, rejectUnauthorized: true, ca: second.cert } });
+  const own = await open({ certificates: new Certificates({ ...first.files, clientCa: second.files.cert }) });
   const [host, port] = own.address.split(':');
   const isServed = async (protocol: string, certificate: object) => {
     const more = { ALPNProtocols: [protocol], ...nodeOptions, ...certificate };
@@ -216,8 +225,8 @@ test('where clients have to show a certificate, one without is not let in, over 
   };
   for (const protocol of ['h2', 'http/1.1']) {
     expect(await isServed(protocol, {})).toBe(false);
-    expect(await isServed(protocol, first)).toBe(false);
-    expect(await isServed(protocol, second)).toBe(true);
+    expect(await isServed(protocol, { cert: first.cert, key: first.key })).toBe(false);
+    expect(await isServed(protocol, { cert: second.cert, key: second.key })).toBe(true);
   }
   await own.drain();
 });

@@ -18,16 +18,11 @@ import {
   WEB_IDLE_MS_MAX,
   WEB_REQUEST_MS_MAX,
 } from '../../../limits.js';
+import type { SecureOptions } from '../certificates.js';
 import { RAISED_SETTINGS, raiseConnectionWindow } from '../http2-windows.js';
 
 export type WebRequest = IncomingMessage | Http2ServerRequest;
 export type WebResponse = ServerResponse | Http2ServerResponse;
-
-/** A certificate with its key, and whether clients have to show one. */
-export type SecureOptions = SecureContextOptions & {
-  readonly requestCert?: boolean;
-  readonly rejectUnauthorized?: boolean;
-};
 
 /** Serves a request to its end. */
 export type Serve = (request: WebRequest, response: WebResponse) => void;
