@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { OptistoreError, type OptistoreClient } from '../../clients/typescript/index.js';
+import { Backend, OptistoreError, type OptistoreClient } from '../../clients/typescript/index.js';
 import type { Channel } from '../../clients/typescript/channel.js';
 import { schemaOf } from '../../server/rows/batch.js';
 import { checkBatch } from '../../server/rows/check.js';
@@ -112,6 +112,19 @@ export class Ledger {
     return rows;
   }
 
+  /** Fails unless the secondary has the same; gives rows compared. All was checked, and nothing waits to be copied. */
+  async checkCopies(channel: Channel): Promise<number> {
+    let rows = 0;
+    for (const { key, revision, content } of this.keys) {
+      const load = await loadIfThere(channel, { key, backend: Backend.SECONDARY });
+      expect(load === undefined, `${key}@${revision} in the secondary`).toBe(content === undefined);
+      if (load === undefined) continue;
+      expect(Number(load.header?.result?.revision), `${key} in the secondary`).toBe(revision);
+      rows += checkLoad(`${key}@${revision} in the secondary`, load, content);
+    }
+    return rows;
+  }
+
   /** The uploads in progress are those that were opened and not ended. */
   private async checkUploads(client: OptistoreClient): Promise<void> {
     const listed = new Map(
@@ -174,10 +187,7 @@ const open = ({ uploadId, key }: UploadRecord, address: string) =>
 /** A key has what was answered last, or what was asked for behind that; and what it had before can still be loaded. */
 async function checkKey(record: KeyRecord, channel: Channel): Promise<number> {
   const { key, maybe, revision } = record;
-  const load = await rawLoad(channel, { key }).catch((error: unknown) => {
-    if (error instanceof OptistoreError && error.reason === 'RESULT_NOT_FOUND') return undefined;
-    throw error;
-  });
+  const load = await loadIfThere(channel, { key });
   if (load === undefined) {
     if (record.content !== undefined) {
       expect(maybe, `${key} is gone`).toEqual({ content: undefined });
@@ -193,6 +203,16 @@ async function checkKey(record: KeyRecord, channel: Channel): Promise<number> {
   if (earlier === undefined || Date.now() > earlier.untilMs) return rows;
   const before = await rawLoad(channel, { key, revision: BigInt(earlier.revision) });
   return rows + checkLoad(`${key}@${earlier.revision}, superseded`, before, earlier.content);
+}
+
+async function loadIfThere(
+  channel: Channel,
+  request: { key: string; backend?: Backend },
+): Promise<RawLoad | undefined> {
+  return rawLoad(channel, request).catch((error: unknown) => {
+    if (error instanceof OptistoreError && error.reason === 'RESULT_NOT_FOUND') return undefined;
+    throw error;
+  });
 }
 
 /** A load gave a content, and nothing else. */

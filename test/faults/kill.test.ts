@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { Channel } from '../../clients/typescript/channel.js';
 import { createClient } from '../../clients/typescript/index.js';
-import { type ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
+import { ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
 import { PostgresServer } from '../backends/postgres.js';
 import { dice } from '../rpc/wire.js';
 import { campaign } from './campaign.js';
@@ -66,4 +67,31 @@ describe('kill -9', () => {
       });
     },
   );
+
+  test('while results are replicated loses none of them, and the secondary gets what it lacks', async () => {
+    await using daemon = await KilledDaemon.create((folder) => ({
+      primary: FILE_STORES[0].settings(folder),
+      secondary: FILE_STORES[2].settings(folder),
+      replication: 'async',
+    }));
+    const workers = Array.from({ length: WORKER_COUNT }, (_, i) => new KillWorker(`worker${i}`));
+    await daemon.start();
+    await campaign('kill -9, replicating', { short: 2, long: 200 }, async (roll) => {
+      await workUntilKilled(daemon, workers, roll, [ReplicationMode.ASYNC, ReplicationMode.SYNC]);
+      // Also while what waits is copied.
+      for (let kills = Math.floor(roll() * 3); kills > 0; kills--) await daemon.startAndKill(0.7 + roll());
+      await daemon.start();
+      await using client = createClient({ address: daemon.address });
+      const channel = new Channel(daemon.address);
+      let rows = 0;
+      for (const { ledger } of workers) rows += await ledger.check(client, channel);
+      for (let pending = 1n; pending > 0n;) {
+        pending = (await client.getStatus()).replication?.pendingCount ?? 0n;
+        if (pending > 0n) await sleep(20);
+      }
+      for (const { ledger } of workers) rows += await ledger.checkCopies(channel);
+      channel.close();
+      return rows;
+    });
+  });
 });
