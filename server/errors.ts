@@ -62,7 +62,6 @@ const CODE_OF_REASON: Record<Reason, keyof typeof GrpcCode> = {
   VOLATILE_TARGET: 'FAILED_PRECONDITION',
   TOKEN_INVALID: 'UNAUTHENTICATED',
   NOT_ALLOWED: 'PERMISSION_DENIED',
-  QUOTA_EXCEEDED: 'RESOURCE_EXHAUSTED',
 };
 
 /** A failure that the caller can act on. Its message says what was wrong, what was expected and what to do. */

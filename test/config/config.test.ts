@@ -238,6 +238,32 @@ describe('an address that others can reach', () => {
     },
   );
 
+  test('is taken with TLS and tokens, and with neither alone', async () => {
+    const tls = { tls_cert: 'c.pem', tls_key: 'k.pem' };
+    for (const address of [{ listen: '0.0.0.0:50051' }, { web: '0.0.0.0:8080' }]) {
+      expect(await refusal('', {}, { ...address, ...tls })).toMatch(/nobody is asked for a token/);
+      expect(await refusal('', {}, { ...address, tokens: 't.json' })).toMatch(/not encrypted/);
+      expect(await read('', {}, { ...address, ...tls, tokens: 't.json' })).toMatchObject(address);
+    }
+    expect(await refusal('', {}, { tls_cert: 'c.pem' })).toMatch(/tls_cert and tls_key go together/);
+    expect(await refusal('', {}, { tls_client_ca: 'c.pem' })).toMatch(/needs tls_cert/);
+  });
+
+  test('is not served without the files that it needs', async () => {
+    await using folder = await Folder.make();
+    const wrong = await folder.file('wrong.pem', 'no certificate');
+    for (const cert of [wrong, folder.at('none.pem')]) {
+      const config = await folder.file('optistore.yaml', { tls_cert: cert, tls_key: wrong, listen: '127.0.0.1:0' });
+      const { code, stderr } = await run(['serve', '--config', config], { cwd: folder.at('.') });
+      expect(code).toBe(1);
+      expect(stderr).toContain(cert);
+    }
+    const config = await folder.file('optistore.yaml', { tokens: wrong, listen: '127.0.0.1:0' });
+    const { code, stderr } = await run(['serve', '--config', config], { cwd: folder.at('.') });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/is no file of tokens.*Restore it/s);
+  });
+
   test.each(['127.0.0.1:0', '127.1.2.3:50051', 'localhost:50051', '[::1]:50051'])('%s is none', async (listen) => {
     expect(await read('', {}, { listen })).toMatchObject({ listen });
   });

@@ -38,6 +38,7 @@ export async function campaign(
   const startedMs = Date.now();
   const numbers =
     ONLY_ROUND === undefined ? Array.from({ length: roundCount(rounds) }, (_, i) => i) : [Number(ONLY_ROUND)];
+  if (numbers.length === 0) throw new Error(`${fault}: no round was asked for, so nothing would be tested.`);
   let checked = 0;
   for (const number of numbers) {
     try {

@@ -317,11 +317,12 @@ describe('a connection that goes slow or silent', () => {
     save.cancel();
   });
 
-  test('from its first byte on is given up by the client', () =>
-    // grpc-js gives a connection 20 s to be made.
-    campaign('network: a black hole', { short: 0, long: 1 }, async () => {
-      await using proxy = await FaultyProxy.start(daemon.address, () => 'blackhole');
-      await using client = createClient({ address: proxy.address });
-      await expect(client.getStatus()).rejects.toMatchObject({ code: 14, isRetryable: true });
-    }));
+  // grpc-js gives a connection 20 s to be made.
+  if (IS_LONG)
+    test('from its first byte on is given up by the client', () =>
+      campaign('network: a black hole', { short: 1, long: 1 }, async () => {
+        await using proxy = await FaultyProxy.start(daemon.address, () => 'blackhole');
+        await using client = createClient({ address: proxy.address });
+        await expect(client.getStatus()).rejects.toMatchObject({ code: 14, isRetryable: true });
+      }));
 });

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -30,6 +30,11 @@ export class Certificate implements AsyncDisposable {
   async replaceBy(other: Certificate): Promise<void> {
     await copyFile(other.files.cert, this.files.cert);
     await copyFile(other.files.key, this.files.key);
+  }
+
+  /** Makes its file no certificate any more. */
+  async spoil(): Promise<void> {
+    await writeFile(this.files.cert, 'no certificate');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

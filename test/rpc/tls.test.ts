@@ -1,0 +1,113 @@
+import { once } from 'node:events';
+import { connect } from 'node:tls';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
+import { until } from '../cli/cli.js';
+import { Certificate } from './certificates.js';
+import { PROBLEM, TestDaemon } from './wire.js';
+
+const [own, other, clients] = await Promise.all(['first', 'second', 'clients'].map((name) => Certificate.make(name)));
+
+afterAll(async () => {
+  for (const certificate of [own, other, clients]) await certificate?.[Symbol.asyncDispose]();
+});
+
+const filesOf = (certificate: Certificate | undefined) => certificate?.files ?? { cert: '', key: '' };
+
+/** The common name of the certificate that a new connection is shown. */
+async function shown(address: string): Promise<unknown> {
+  const [host, port] = address.split(':');
+  const socket = connect({ host, port: Number(port), ALPNProtocols: ['h2'], rejectUnauthorized: false });
+  await once(socket, 'secureConnect');
+  const { subject } = socket.getPeerCertificate();
+  socket.destroy();
+  return subject.CN;
+}
+
+describe('with tls_cert and tls_key', () => {
+  let daemon: TestDaemon;
+  let client: OptistoreClient;
+  beforeAll(async () => {
+    const { cert, key } = filesOf(own);
+    daemon = await TestDaemon.startWith({ tls_cert: cert, tls_key: key });
+    client = createClient({ address: daemon.address, tls: { ca: cert } });
+  });
+  afterAll(async () => {
+    client.close();
+    await daemon[Symbol.asyncDispose]();
+  });
+
+  test('a run is saved and loaded over TLS, whole', async () => {
+    const writer = await client.save('k', PROBLEM);
+    await writer.append({ x: [1, 2], label: ['a', 'b'] });
+    await writer.commit();
+    expect((await client.load('k').toColumns()).columns['x']?.values).toEqual(Float64Array.of(1, 2));
+  });
+
+  test('who does not trust the certificate, or speaks no TLS, is not served', async () => {
+    for (const tls of [{ ca: filesOf(other).cert }, true, false]) {
+      const stranger = createClient({ address: daemon.address, tls });
+      await expect(stranger.getStatus()).rejects.toMatchObject({ code: 14 });
+      stranger.close();
+    }
+  });
+
+  test('SIGHUP takes another certificate without dropping a stream; one that is no good changes nothing', async () => {
+    const writer = await client.save('over the change', PROBLEM);
+    await writer.append({ x: [1], label: ['a'] });
+    await writer.flush();
+    expect(await shown(daemon.address)).toBe('first');
+    await own?.replaceBy(other as Certificate);
+    process.kill(daemon.process.pid, 'SIGHUP');
+    await until(
+      () => shown(daemon.address),
+      (name) => name === 'second',
+    );
+    await own?.spoil();
+    process.kill(daemon.process.pid, 'SIGHUP');
+    await until(
+      () => daemon.process.log.join('\n'),
+      (log) => log.includes('the certificate stays as it was'),
+    );
+    expect(await shown(daemon.address)).toBe('second');
+    await writer.append({ x: [2], label: ['b'] });
+    expect((await writer.commit()).rowCount).toBe(2n);
+    // One stream and no reconnect: the daemon logs a call as it ends.
+    const saves = daemon.process.log.filter((line) => line.includes('"SaveResult"'));
+    expect(saves.every((line) => !line.includes('"reason"'))).toBe(true);
+  });
+});
+
+test('with tls_client_ca only those with a certificate of that authority are served', async () => {
+  await using server = await Certificate.make('server');
+  const { cert, key } = server.files;
+  await using daemon = await TestDaemon.startWith({
+    ...{ tls_cert: cert, tls_key: key, tls_client_ca: filesOf(clients).cert },
+  });
+  const served = async (tls: object) => {
+    const client = createClient({ address: daemon.address, tls: { ca: cert, ...tls } });
+    try {
+      await client.getStatus();
+      return true;
+    } catch {
+      return false;
+    } finally {
+      client.close();
+    }
+  };
+  expect(await served({})).toBe(false);
+  expect(await served(filesOf(other))).toBe(false);
+  expect(await served(filesOf(clients))).toBe(true);
+});
+
+test('a token is not sent over the network unencrypted', () => {
+  expect(() => createClient({ address: '192.0.2.1:50051', token: 'ost_x' })).toThrow(/unencrypted/);
+  for (const options of [
+    { address: '192.0.2.1:50051', token: 'ost_x', tls: true },
+    { address: '192.0.2.1:50051', token: 'ost_x', insecure: true },
+    { address: '127.0.0.1:1', token: 'ost_x' },
+    { address: 'unix:/tmp/none', token: 'ost_x' },
+    { address: '192.0.2.1:50051', token: '' },
+  ])
+    createClient(options).close();
+});
