@@ -7,7 +7,7 @@ import { DaemonProcess, freePort } from '../../../clients/cli/daemon-process.js'
 import { saveRun } from '../raw-load.js';
 import { floatRun, floats } from '../sample-runs.js';
 import { MAIN, TestDaemon } from '../wire.js';
-import { ask, failureOf, infoOf, post, rawSocket, until, webAddress, webClients } from './web-daemon.js';
+import { ask, failureOf, infoOf, post, rawSocket, until, untilStill, webAddress, webClients } from './web-daemon.js';
 
 test('streams are told SHUTTING_DOWN when the daemon stops, and it ends with 0 though the connections stay', async () => {
   await using daemon = await TestDaemon.start('--web', '127.0.0.1:0');
@@ -34,8 +34,9 @@ test('while it stops, /healthz is 503, and new calls are refused, until the last
   await saveRun(daemon.address, 'big', floats(64), floatRun(64, 64 * 1024), 2048);
   const transport = createConnectTransport({ baseUrl: `http://${web}`, httpVersion: '1.1' });
   const loading = createClient(StorageService, transport).loadResult({ key: 'big' })[Symbol.asyncIterator]();
-  await loading.next();
-  // Nobody reads on: the load can't end, and holds the daemon.
+  // The header and a batch. Nobody reads on: the load can't end, and holds the daemon once nothing more fits.
+  for (let i = 0; i < 2; i++) await loading.next();
+  await untilStill(daemon.process.pid);
   const stopped = daemon.process.stop('SIGTERM');
   await until(async () => (await ask(web, '/healthz')).status === 503);
   const refused = await post(web, StorageService.method.getStatus, {});

@@ -130,3 +130,14 @@ function partsOf(address: string): [host: string, port: number] {
   const at = address.lastIndexOf(':');
   return [address.slice(0, at), Number(address.slice(at + 1))];
 }
+
+/** Waits until a process has done next to nothing for a second. */
+export async function untilStill(pid: number): Promise<void> {
+  let busy = cpuTicks(pid);
+  for (let still = 0; still < 20; still++) {
+    await sleep(50);
+    const now = cpuTicks(pid);
+    if (now <= busy + 1) continue;
+    [busy, still] = [now, 0];
+  }
+}
