@@ -1,4 +1,4 @@
-import { mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -45,6 +45,7 @@ test.each([
 });
 
 test('frames are read beside writers while the journal starts new files; one that is released is no longer given', async () => {
+  await mkdir(join(path, 'journal'));
   const opened = await Journal.open(join(path, 'journal'), () => false);
   await using journal = opened.journal;
   const kept = await journal.append(1, lineRows(0, 10));
