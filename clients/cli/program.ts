@@ -63,6 +63,7 @@ const SERVER = [
   '--server <address>',
   'daemon: host:port or unix:PATH (default: OPTISTORE_SERVER, else 127.0.0.1:50051)',
 ] as const;
+const CONFIG = ['--config <file>', 'configuration (default: optistore.yaml where it exists)'] as const;
 const JSON_FLAG = ['--json', 'print protobuf JSON'] as const;
 const TAG = ['--tag <name=value>', 'a tag; may be repeated', tag] as const;
 
@@ -77,7 +78,7 @@ const names = (text: string) => text.split(',');
 /** The daemon. */
 function addServe(add: Add): void {
   add('serve', 'run the daemon until Ctrl-C')
-    .option('--config <file>', 'configuration (default: optistore.yaml where it exists)')
+    .option(...CONFIG)
     .option('--listen <host:port>', 'gRPC address (default: 127.0.0.1:50051)')
     .option('--socket <path>', 'Unix socket, beside TCP')
     .option('--web <host:port>', 'address for browsers and curl (default: off)')
@@ -269,7 +270,6 @@ function addDaemon(add: Add): void {
 }
 
 const TOKENS_FILE = ['--tokens <file>', 'the file of tokens (default: `tokens` of the configuration)'] as const;
-const CONFIG = ['--config <file>', 'configuration (default: optistore.yaml where it exists)'] as const;
 
 /** Who may call. Works on the daemon's file, on its machine. */
 function addTokens(add: Add): void {

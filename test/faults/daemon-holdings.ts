@@ -1,7 +1,8 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { createClient } from '../../clients/typescript/index.js';
+import { residentBytes } from '../rpc/processes.js';
 import type { TestDaemon } from '../rpc/wire.js';
 
 const MIB = 1024 * 1024;
@@ -21,9 +22,8 @@ export async function openFiles(pid: number): Promise<{ sockets: number; files: 
 }
 
 /** Resident memory of a process now, or at its highest, in MiB. */
-export async function memoryMib(pid: number, what: 'VmRSS' | 'VmHWM' = 'VmRSS'): Promise<number> {
-  const kib = new RegExp(`${what}:\\s+(\\d+) kB`).exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return (Number(kib) * 1024) / MIB;
+export function memoryMib(pid: number, what?: 'VmRSS' | 'VmHWM'): number {
+  return residentBytes(pid, what) / MIB;
 }
 
 /**
@@ -53,5 +53,5 @@ export async function expectNothingLeft(
     uploadCount: 0n,
     ...before,
   });
-  expect(await memoryMib(daemon.process.pid, 'VmHWM')).toBeLessThan(MEMORY_MIB_MAX);
+  expect(memoryMib(daemon.process.pid, 'VmHWM')).toBeLessThan(MEMORY_MIB_MAX);
 }

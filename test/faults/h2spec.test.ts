@@ -1,14 +1,13 @@
 import { execFile } from 'node:child_process';
-import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { goTool } from '../rpc/go-tool.js';
 import { TestDaemon } from '../rpc/wire.js';
 
 const VERSION = 'v2.2.1+incompatible';
-const FOLDER = resolve('node_modules/.cache/optistore-h2spec', VERSION);
-const H2SPEC = join(FOLDER, 'h2spec');
 /** Seconds that it waits for an answer that may never come. */
 const PATIENCE = '2';
 /** All that version 2.2.1 knows. */
@@ -45,19 +44,10 @@ const GRPC_PORT_DIFFERS = [
 
 let daemon: TestDaemon;
 let folder: string;
-
-/** Builds h2spec where no earlier run has; `go install` puts the file there whole or not at all. */
-async function install(): Promise<void> {
-  try {
-    await access(H2SPEC);
-  } catch {
-    const env = { ...process.env, GOBIN: FOLDER };
-    await run('go', ['install', `github.com/summerwind/h2spec/cmd/h2spec@${VERSION}`], { env, timeout: 280_000 });
-  }
-}
+let tool: string;
 
 beforeAll(async () => {
-  await install();
+  tool = await goTool('github.com/summerwind/h2spec/cmd/h2spec', VERSION);
   folder = await mkdtemp(join(tmpdir(), 'optistore-h2spec-'));
   daemon = await TestDaemon.start();
 });
@@ -72,7 +62,7 @@ async function differences(address: string, flags: readonly string[]): Promise<s
   const report = join(folder, 'report.xml');
   const [host = '', port = ''] = address.split(':');
   // It ends with 1 when anything differs.
-  await run(H2SPEC, ['-h', host, '-p', port, '-o', PATIENCE, '-j', report, ...flags]).catch(() => undefined);
+  await run(tool, ['-h', host, '-p', port, '-o', PATIENCE, '-j', report, ...flags]).catch(() => undefined);
   const xml = await readFile(report, 'utf8');
   const cases = [...xml.matchAll(/<testcase package="([^"]+)" classname="([^"]+)"[^>]*>(\s*<(?:error|failure)>)?/g)];
   expect(cases).toHaveLength(CASE_COUNT);

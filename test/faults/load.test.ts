@@ -147,11 +147,11 @@ describe('under load', () => {
       const before = await openFiles(daemon.process.pid);
       await work(daemon.address, 'warm', PHASE_MS / 4);
       const alone = await work(daemon.address, 'alone');
-      const aloneMib = await memoryMib(daemon.process.pid, 'VmHWM');
+      const aloneMib = memoryMib(daemon.process.pid, 'VmHWM');
       const bad = await misbehave(daemon.address);
       while ((await client.getStatus()).streamCount < BigInt(2 * BAD_ONES)) await sleep(50);
       const together = await work(daemon.address, 'together');
-      const mib = await memoryMib(daemon.process.pid, 'VmHWM');
+      const mib = memoryMib(daemon.process.pid, 'VmHWM');
       await bad[Symbol.asyncDispose]();
       process.stdout.write(
         `p99 of a flush ${alone.flushes.p99} ms alone, ${together.flushes.p99} ms beside the bad ones; of a load of 1.2 MiB ` +

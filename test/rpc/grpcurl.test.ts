@@ -1,34 +1,24 @@
 import { execFile } from 'node:child_process';
-import { access, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { protoPath as healthProto } from 'grpc-health-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { goTool } from './go-tool.js';
 import { TestDaemon } from './wire.js';
 
 const VERSION = 'v1.9.4';
-const FOLDER = resolve('node_modules/.cache/optistore-grpcurl', VERSION);
-const GRPCURL = join(FOLDER, 'grpcurl');
 const SERVICE = 'optistore.v1.StorageService';
 
 const run = promisify(execFile);
 
 let daemon: TestDaemon;
 let folder: string;
-
-/** Builds grpcurl where no earlier run has; `go install` puts the file there whole or not at all. */
-async function install(): Promise<void> {
-  try {
-    await access(GRPCURL);
-  } catch {
-    const env = { ...process.env, GOBIN: FOLDER };
-    await run('go', ['install', `github.com/fullstorydev/grpcurl/cmd/grpcurl@${VERSION}`], { env, timeout: 280_000 });
-  }
-}
+let tool: string;
 
 beforeAll(async () => {
-  await install();
+  tool = await goTool('github.com/fullstorydev/grpcurl/cmd/grpcurl', VERSION);
   folder = await mkdtemp(join(tmpdir(), 'optistore-grpcurl-'));
   daemon = await TestDaemon.start('--socket', join(folder, 'optistore.sock'));
 });
@@ -44,7 +34,7 @@ describe.each([
 ] as const)('grpcurl over %s, which knows nothing but the address', (door, server) => {
   /** What it prints; fails with what it says where it fails. */
   const grpcurl = async (flags: readonly string[], ...what: readonly string[]): Promise<string> =>
-    (await run(GRPCURL, ['-plaintext', '-max-time', '30', ...flags, ...server(), ...what], { timeout: 60_000 })).stdout;
+    (await run(tool, ['-plaintext', '-max-time', '30', ...flags, ...server(), ...what], { timeout: 60_000 })).stdout;
   const call = async (method: string, request: string, ...flags: readonly string[]): Promise<unknown> =>
     JSON.parse(await grpcurl(['-emit-defaults', ...flags, '-d', request], method));
   /** The status that a call fails with, details included. */

@@ -12,16 +12,15 @@ import {
 import { createClient } from '../../../clients/typescript/index.js';
 import { saveRun } from '../raw-load.js';
 import { floatRun, floats } from '../sample-runs.js';
+import { residentBytes, untilStill } from '../processes.js';
 import { TestDaemon } from '../wire.js';
 import {
   ask,
-  cpuTicks,
   failureOf,
   infoOf,
   pathOf,
   post,
   rawSocket,
-  residentBytes,
   streamRequest,
   until,
   webAddress,
@@ -105,14 +104,10 @@ test('who does not read is not read for: the daemon waits, with little in memory
   await until(async () => (await streamCount()) === sockets.length);
   // Until it does nothing any more, or has too much; 512 MiB were asked for.
   let most = before;
-  let busy = cpuTicks(daemon.process.pid);
-  for (let still = 0; still < 20 && most - before < 128 * MIB; still++) {
-    await sleep(50);
+  await untilStill(daemon.process.pid, () => {
     most = Math.max(most, resident());
-    const now = cpuTicks(daemon.process.pid);
-    if (now <= busy + 1) continue;
-    [busy, still] = [now, 0];
-  }
+    return most - before >= 128 * MIB;
+  });
   expect(most - before).toBeLessThan(128 * MIB);
   for (const socket of sockets.slice(1)) socket.destroy();
   const [slow] = sockets;

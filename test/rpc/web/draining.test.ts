@@ -4,10 +4,11 @@ import { createConnectTransport } from '@connectrpc/connect-node';
 import { expect, test } from 'vitest';
 import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { DaemonProcess, freePort } from '../../../clients/cli/daemon-process.js';
+import { untilStill } from '../processes.js';
 import { saveRun } from '../raw-load.js';
 import { floatRun, floats } from '../sample-runs.js';
 import { MAIN, TestDaemon } from '../wire.js';
-import { ask, failureOf, infoOf, post, rawSocket, until, untilStill, webAddress, webClients } from './web-daemon.js';
+import { ask, failureOf, infoOf, post, rawSocket, until, webAddress, webClients } from './web-daemon.js';
 
 test('streams are told SHUTTING_DOWN when the daemon stops, and it ends with 0 though the connections stay', async () => {
   await using daemon = await TestDaemon.start('--web', '127.0.0.1:0');

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -113,31 +112,7 @@ export async function until(holds: () => Promise<boolean> | boolean): Promise<vo
   while (!(await holds())) await sleep(20);
 }
 
-/** Bytes of memory that a process has. */
-export function residentBytes(pid: number): number {
-  const kib = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kib) * 1024;
-}
-
-/** How long a process has been at work, in hundredths of a second. */
-export function cpuTicks(pid: number): number {
-  // Behind the name, which may have blanks, utime and stime are the 12th and 13th.
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return Number(fields[11]) + Number(fields[12]);
-}
-
 function partsOf(address: string): [host: string, port: number] {
   const at = address.lastIndexOf(':');
   return [address.slice(0, at), Number(address.slice(at + 1))];
-}
-
-/** Waits until a process has done next to nothing for a second. */
-export async function untilStill(pid: number): Promise<void> {
-  let busy = cpuTicks(pid);
-  for (let still = 0; still < 20; still++) {
-    await sleep(50);
-    const now = cpuTicks(pid);
-    if (now <= busy + 1) continue;
-    [busy, still] = [now, 0];
-  }
 }
