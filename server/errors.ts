@@ -106,6 +106,11 @@ export async function unlessDamaged<T>(entry: Promise<T>): Promise<T | undefined
   }
 }
 
+/** For a `catch`: damage gives undefined, any other failure stays one. */
+export function unlessCorrupt(error: unknown): undefined {
+  if (!(error instanceof StorageError) || error.reason !== 'RESULT_CORRUPT') throw error;
+}
+
 /** Fails with the signal's StorageError, else CANCELLED, where it is aborted. */
 export function throwIfCancelled(signal: AbortSignal): void {
   if (!signal.aborted) return;

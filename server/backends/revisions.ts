@@ -188,3 +188,10 @@ export class ChangeNumbers {
     }
   }
 }
+
+/** When the first of the pending changes was made. */
+export function oldestOf(pending: ReadonlyMap<bigint, number>): number | undefined {
+  let first: bigint | undefined;
+  for (const number of pending.keys()) if (first === undefined || number < first) first = number;
+  return first === undefined ? undefined : pending.get(first);
+}

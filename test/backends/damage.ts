@@ -1,8 +1,17 @@
-import { open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstat, open, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { knex, type Knex } from 'knex';
 import { Level } from 'level';
 import { folderName } from '../../server/backends/filesystem/names.js';
+
+/** Flips a bit of a byte of a file, where it lies. Negative: counted from the end. */
+export async function flipBit(path: string, at: number, bit = 0): Promise<void> {
+  await using file = await open(path, 'r+');
+  const place = at < 0 ? (await file.stat()).size + at : at;
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, place);
+  if (bytesRead === 0) throw new Error(`${path} has no byte ${place}`);
+  await file.write(Buffer.of((buffer[0] ?? 0) ^ (1 << bit)), 0, 1, place);
+}
 
 /** Flips a bit in what a LevelDB store, which is closed, keeps of a key besides its rows. */
 export async function damageLeveldbEntry(path: string, key: string): Promise<void> {
@@ -29,7 +38,112 @@ export async function damageDatabaseEntry(config: Knex.Config, key: string): Pro
 export async function damageFilesystemEntry(basePath: string, key: string): Promise<void> {
   const folder = join(basePath, 'results', folderName(key));
   const slots = (await readdir(folder)).filter((name) => /^\d+$/.test(name)).sort();
-  await using file = await open(join(folder, slots.at(-1) ?? '', 'result.json'), 'r+');
-  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, 100);
-  await file.write(Buffer.of((buffer[0] ?? 0) ^ 1), 0, 1, 100);
+  await flipBit(join(folder, slots.at(-1) ?? '', 'result.json'), 100);
+}
+
+/** All files below a folder, in order. */
+export async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+}
+
+/** A way to damage a file, as disks and people do. */
+type Damage = (path: string, roll: () => number, all: readonly string[]) => Promise<string>;
+
+const below = (roll: () => number, count: number) => Math.floor(roll() * count);
+
+/** Changes some bytes in a row where they lie. */
+async function overwrite(path: string, roll: () => number, bytesOf: (length: number) => Buffer): Promise<string> {
+  const { size } = await lstat(path);
+  if (size === 0) return 'left as it was, being empty';
+  const at = below(roll, size);
+  const length = Math.min(size - at, 1 + below(roll, roll() < 0.3 ? 5000 : 40));
+  await using file = await open(path, 'r+');
+  await file.write(bytesOf(length), 0, length, at);
+  return `${length} bytes at ${at} of ${size}`;
+}
+
+/** Each gives what it did, for people. */
+export const DAMAGES: Readonly<Record<string, Damage>> = {
+  async flip(path, roll) {
+    const { size } = await lstat(path);
+    if (size === 0) return 'left as it was, being empty';
+    const at = below(roll, size);
+    await flipBit(path, at, below(roll, 8));
+    return `at ${at} of ${size}`;
+  },
+  zero: (path, roll) => overwrite(path, roll, (length) => Buffer.alloc(length)),
+  rubbish: (path, roll) =>
+    overwrite(path, roll, (length) => Buffer.from(Array.from({ length }, () => below(roll, 256)))),
+  async cut(path, roll) {
+    const { size } = await lstat(path);
+    const length = below(roll, size);
+    await truncate(path, length);
+    return `to ${length} of ${size}`;
+  },
+  async append(path, roll) {
+    const rubbish = Buffer.from(Array.from({ length: 1 + below(roll, 300) }, () => below(roll, 256)));
+    await writeFile(path, rubbish, { flag: 'a' });
+    return `${rubbish.byteLength} bytes`;
+  },
+  async empty(path) {
+    await truncate(path, 0);
+    return '';
+  },
+  async delete(path) {
+    await rm(path);
+    return '';
+  },
+  async swap(path, roll, all) {
+    // Most alike are those of the same ending.
+    const ending = path.slice(path.lastIndexOf('.'));
+    const alike = all.filter((other) => other !== path && other.endsWith(ending));
+    const other = alike[below(roll, alike.length)] ?? all.find((candidate) => candidate !== path);
+    if (other === undefined) return 'with nothing';
+    await rename(path, `${path}.swapped`);
+    await rename(other, path);
+    await rename(`${path}.swapped`, other);
+    return `with ${other}`;
+  },
+};
+
+/** Damages a random file of a folder; says what it did. `isSpared`: files that are not the store's own. */
+export async function damageSomeFile(
+  folder: string,
+  roll: () => number,
+  isSpared: (name: string) => boolean = () => false,
+): Promise<DamagedFile> {
+  const files = (await filesBelow(folder)).filter((path) => !isSpared(relative(folder, path)));
+  // Kinds of files first: else those of which there are most are hit all the time.
+  const kinds = [...new Set(files.map(kindOf))];
+  const kind = kinds[below(roll, kinds.length)];
+  const some = files.filter((path) => kindOf(path) === kind);
+  const path = some[below(roll, some.length)] ?? '';
+  const names = Object.keys(DAMAGES);
+  const name = names[below(roll, names.length)] ?? '';
+  const whole = await readFile(path);
+  const did = (await DAMAGES[name]?.(path, roll, files)) ?? '';
+  const now = await readFile(path).catch(() => Buffer.alloc(0));
+  const isEndGone = now.byteLength < whole.byteLength || !now.includes(whole.subarray(-END_BYTES));
+  const short = relative(folder, path);
+  return { path: short, how: `${name} ${short} ${did.replaceAll(`${folder}/`, '')}`, isEndGone };
+}
+
+/** What is damaged so near to a file's end may be the last write that it got. */
+const END_BYTES = 2000;
+
+/** A file that was damaged. */
+export interface DamagedFile {
+  readonly path: string;
+  /** For people. */
+  readonly how: string;
+  /** The end of the file is not there as it was: in a store whose process was killed, it looks like a write that was not finished. */
+  readonly isEndGone: boolean;
+}
+
+function kindOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1).replaceAll(/[0-9a-f]{8,}|\d+/g, '#');
 }

@@ -9,11 +9,27 @@ import { columnBuffers } from '../../rows/batch.js';
  * buffers begin at multiples of 64 bytes. All numbers little-endian.
  */
 export const ALIGNMENT_BYTES = 64;
-export const SEGMENT_HEAD = (() => {
-  const head = Buffer.alloc(ALIGNMENT_BYTES);
-  head.write('OPTISTORE SEGMENT 1\n', 'latin1');
+export const SEGMENT_HEAD_BYTES = ALIGNMENT_BYTES;
+const SEGMENT_TITLE = 'OPTISTORE SEGMENT 1\n';
+
+/** The head of a segment: with its name, so that one which took the place of another is known. */
+export function segmentHead(name: string): Buffer {
+  const head = Buffer.alloc(SEGMENT_HEAD_BYTES);
+  head.write(SEGMENT_TITLE + name, 'latin1');
   return head;
-})();
+}
+
+/** The name in the head of a segment, or '' in one of version 0.1; undefined where it is no such head. */
+export function nameInHead(head: Buffer): string | undefined {
+  const [, name] = /^OPTISTORE SEGMENT 1\n([0-9a-z.]*)\0*$/.exec(head.toString('latin1')) ?? [];
+  return name;
+}
+
+/** RESULT_CORRUPT where a head is not that of a segment; one of version 0.1 has no name. */
+export function checkSegmentHead(head: Buffer, name: string): void {
+  const named = nameInHead(head);
+  if (named !== name && named !== '') throw corrupt(`the head of ${name}`);
+}
 
 const BLOCK_MAGIC = 0x314b4c42; // 'BLK1'
 const FIXED_HEADER_BYTES = 48;

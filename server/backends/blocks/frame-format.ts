@@ -41,6 +41,25 @@ export function encodeFrame(uploadNumber: number, batch: Batch): { buffers: Uint
   return { buffers, byteLength };
 }
 
+/**
+ * A frame without rows or columns, which says how many rows of an upload are on stable storage: written behind them, it tells that
+ * they are lost from that they were never there.
+ */
+export function encodeMark(uploadNumber: number, durableRowCount: number): Buffer {
+  const head = Buffer.alloc(FRAME_HEADER_BYTES);
+  head.writeUInt32LE(FRAME_MAGIC, 0);
+  head.writeUInt32LE(FRAME_HEADER_BYTES, 8);
+  head.writeUInt32LE(uploadNumber, 12);
+  head.writeBigUInt64LE(BigInt(durableRowCount), 20);
+  head.writeUInt32LE(crc32(head.subarray(8)), 4);
+  return head;
+}
+
+/** Whether a frame is a mark; `firstRow` is then the number of rows that are durable. */
+export function isMark({ byteLength, rowCount }: Pick<FrameHeader, 'byteLength' | 'rowCount'>): boolean {
+  return byteLength === FRAME_HEADER_BYTES && rowCount === 0;
+}
+
 /** A frame's length and rows, by the header alone; undefined where none begins. Not checked. */
 export function frameSizeOf(bytes: Buffer): { byteLength: number; rowCount: number } | undefined {
   if (bytes.byteLength < FRAME_HEADER_BYTES || bytes.readUInt32LE(0) !== FRAME_MAGIC) return undefined;

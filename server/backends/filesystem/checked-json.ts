@@ -49,5 +49,10 @@ export function messageOf<Desc extends DescMessage>(
   file: string,
 ): MessageShape<Desc> {
   if (json === undefined) throw corrupt(file);
-  return fromJson(schema, json, { ignoreUnknownFields: true });
+  try {
+    return fromJson(schema, json, { ignoreUnknownFields: true });
+  } catch {
+    // It checks, and is another file's.
+    throw corrupt(file);
+  }
 }

@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import { lstat, unlink } from 'node:fs/promises';
 import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { StorageError } from '../../errors.js';
+import { StorageError, unlessCorrupt } from '../../errors.js';
 import { milliseconds } from '../../times.js';
 import { syncFolder } from '../files.js';
+import { corrupt } from '../blocks/block-format.js';
 import { committedRecord } from '../uploads/uploads.js';
 import { decodeJson, encodeJson, messageJson, messageOf } from './checked-json.js';
 import { ifThere, namesIn, readIfThere, replaceFile } from './durable-files.js';
@@ -25,8 +26,14 @@ export class EndedUploads {
   async find(uploadId: string): Promise<UploadRecord | undefined> {
     const path = this.pathOf(uploadId, RESULT_SUFFIX);
     const result = await readIfThere(path);
-    if (result !== undefined) return committedRecord({ uploadId, number: 0 }, decodeManifest(result, path));
-    return readRecord(this.pathOf(uploadId, UPLOAD_SUFFIX));
+    if (result !== undefined) {
+      const manifest = decodeManifest(result, path);
+      if (manifest.uploadId !== uploadId) throw corrupt(`${path} is that of another upload`);
+      return committedRecord({ uploadId, number: 0 }, manifest);
+    }
+    const record = await readRecord(this.pathOf(uploadId, UPLOAD_SUFFIX));
+    if (record !== undefined && record.uploadId !== uploadId) throw corrupt(`the end of upload ${uploadId}`);
+    return record;
   }
 
   /** Whether an upload is known to have ended, however that reads. */
@@ -64,7 +71,8 @@ export class EndedUploads {
     for (const name of await namesIn(this.root)) {
       if (!name.endsWith(UPLOAD_SUFFIX)) continue;
       const path = join(this.root, name);
-      const record = await readRecord(path);
+      // What is damaged is kept: nobody knows how old it is.
+      const record = await readRecord(path).catch(unlessCorrupt);
       if (record !== undefined && milliseconds(record.updateTime) < endedBeforeMs) await ifThere(unlink(path));
     }
   }

@@ -1,4 +1,6 @@
+import { rename } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { JsonValue } from '@bufbuild/protobuf';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError, toStorageError } from '../../errors.js';
@@ -81,12 +83,27 @@ async function checkVersion(base: string): Promise<void> {
   const bytes = await readIfThere(path);
   if (bytes === undefined)
     return replaceFile(base, STORE_FILE, encodeJson({ format: 'optistore filesystem store', version: FORMAT_VERSION }));
-  const { version } = decodeJson(bytes, path);
+  const version = versionIn(bytes, path);
+  if (version === undefined) {
+    // It says nothing else, and there are no other versions yet.
+    await rename(path, `${path}.damaged-${Date.now()}`);
+    return checkVersion(base);
+  }
   if (version !== FORMAT_VERSION)
     throw new StorageError(
       'BACKEND_UNAVAILABLE',
       `The store at ${base} has version ${JSON.stringify(version)}; this optistore reads version ${FORMAT_VERSION}. Use a newer one.`,
     );
+}
+
+/** The version that a store's file says; undefined where it does not check. */
+function versionIn(bytes: Buffer, path: string): JsonValue | undefined {
+  try {
+    return decodeJson(bytes, path)['version'];
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    return undefined;
+  }
 }
 
 /** Results as folders that people and their tools read: see openFilesystemBackend. */
@@ -189,9 +206,15 @@ export class FilesystemBackend implements StorageBackend {
   }
 
   async stats(): Promise<BackendStats> {
-    const { sizeBytes, uploadCount } = await this.uploadList.totals();
+    const { sizeBytes, uploadCount, failure } = await this.uploadList.totals();
     const results = await this.results.stats();
-    return { type: 'filesystem', ...results, sizeBytes: results.sizeBytes + sizeBytes, uploadCount };
+    return {
+      type: 'filesystem',
+      ...results,
+      sizeBytes: results.sizeBytes + sizeBytes,
+      uploadCount,
+      failure: results.failure ?? failure,
+    };
   }
 
   /** Removes revisions whose retention is over, uploads that expired, and what processes left that were killed. */

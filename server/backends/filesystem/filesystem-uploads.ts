@@ -3,7 +3,7 @@ import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { UploadOutcome, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { StorageError } from '../../errors.js';
+import { StorageError, unlessCorrupt } from '../../errors.js';
 import { OPEN_UPLOADS_MAX } from '../../limits.js';
 import type { CommitSpec, Upload, UploadSpec } from '../backend.js';
 import { IngestBudget } from '../uploads/ingest-budget.js';
@@ -23,8 +23,9 @@ import {
 } from '../uploads/upload-errors.js';
 import type { CommitStore } from '../uploads/upload-store.js';
 import { baseOf, committedRecord, newCopyRecord, newRecord, publicationOf, reopenEnded } from '../uploads/uploads.js';
-import { namesIn } from './durable-files.js';
+import { ifThere, namesIn } from './durable-files.js';
 import type { EndedUploads } from './ended-uploads.js';
+import { saveLeft } from './frames.js';
 import { folderName } from './names.js';
 import type { Change, FilesystemResults } from './results.js';
 import { UploadFolder, type Epoch, type Standing } from './upload-folder.js';
@@ -70,7 +71,7 @@ export class FilesystemUploads implements CopyRows<FilesystemRows>, CommitStore<
         await this.letGo(held, takenOver(spec.uploadId));
       }
       const taken = await this.obtain(
-        spec.uploadId,
+        spec,
         (record) => checkSame(record, spec),
         () => this.newUpload(spec),
       );
@@ -95,7 +96,7 @@ export class FilesystemUploads implements CopyRows<FilesystemRows>, CommitStore<
 
   /** Begins an upload, or takes it over from whoever has it; the record of one that has ended. */
   private async obtain(
-    uploadId: string,
+    { uploadId, key }: Pick<UploadSpec, 'uploadId' | 'key'>,
     check: (record: UploadRecord) => void,
     begin: () => Promise<UploadRecord>,
   ): Promise<FilesystemRows | UploadRecord> {
@@ -105,6 +106,8 @@ export class FilesystemUploads implements CopyRows<FilesystemRows>, CommitStore<
       if (ended !== undefined) return ended;
       const newest = await folder.newest();
       if (newest === undefined) {
+        const result = await this.forgottenResult(key, uploadId);
+        if (result !== undefined) return result;
         const epoch = await folder.begin(await begin());
         // It may have ended, and been removed, between the two looks.
         if (epoch !== undefined && (await this.ended.find(uploadId)) !== undefined) await folder.remove();
@@ -118,6 +121,14 @@ export class FilesystemUploads implements CopyRows<FilesystemRows>, CommitStore<
       }
     }
     throw takenOver(uploadId);
+  }
+
+  /** What an upload became whose end was lost; the key's slots still tell, those that can be read. */
+  private async forgottenResult(key: string, uploadId: string): Promise<UploadRecord | undefined> {
+    const slot = await this.results.commitOf(key, uploadId).catch(unlessCorrupt);
+    if (slot === undefined) return undefined;
+    await this.ended.rememberResult(uploadId, slot);
+    return committedRecord({ uploadId, number: 0 }, slot.manifest);
   }
 
   /** Takes an upload over; the record of one that turns out to be a result; undefined where another was quicker. */
@@ -177,8 +188,10 @@ export class FilesystemUploads implements CopyRows<FilesystemRows>, CommitStore<
 
   /** Says that nobody holds it any more. Of an upload without rows nobody was told anything: it need not be remembered. */
   private async leave({ folder, rows }: HeldUpload): Promise<void> {
-    if (rows.durableRowCount > 0) await folder.markHeld(rows.epoch, false);
-    else await this.forgetUpload(folder, rows.epoch);
+    if (rows.durableRowCount > 0) {
+      await ifThere(saveLeft(folder, rows.epoch.number, rows.durableRowCount));
+      await folder.markHeld(rows.epoch, false);
+    } else await this.forgetUpload(folder, rows.epoch);
   }
 
   private async forgetUpload(folder: UploadFolder, epoch: Epoch): Promise<void> {
@@ -225,7 +238,7 @@ export class FilesystemUploads implements CopyRows<FilesystemRows>, CommitStore<
       const held = this.held.get(uploadId);
       if (held !== undefined) await this.letGo(held, takenOver(uploadId));
       const taken = await this.obtain(
-        uploadId,
+        { uploadId, key: source.key },
         () => undefined,
         () => Promise.resolve(newCopyRecord(uploadId, source)),
       );

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { Serial } from '../serial.js';
+import { isMark } from '../blocks/frame-format.js';
 import { wholeFrames } from './frames.js';
 
 /** A place is kept for each so many bytes: less is read again sooner than it is remembered. */
@@ -14,10 +15,14 @@ class FramePlaces {
   private readonly places: { row: number; at: number }[];
   /** The row behind those that are known to be on stable storage, and to count whoever takes the upload over. */
   durableRow = 0;
-  private endBytes = 0;
+  /** Where what was found ends. */
+  endBytes = 0;
 
   /** `nextRow`: the row behind those that were found, whose frames all check. */
-  constructor(public nextRow: number) {
+  constructor(
+    public nextRow: number,
+    private readonly tag: number,
+  ) {
     this.places = [{ row: nextRow, at: 0 }];
   }
 
@@ -25,7 +30,11 @@ class FramePlaces {
   extend(file: FileHandle, endRow: number): Promise<void> {
     return this.serial.run(async () => {
       if (this.nextRow >= endRow) return;
-      for await (const { header, at } of wholeFrames(file, this.endBytes)) {
+      for await (const { header, at } of wholeFrames(file, this.tag, this.endBytes)) {
+        if (isMark(header)) {
+          this.endBytes = at + header.byteLength;
+          continue;
+        }
         if (header.firstRow !== this.nextRow || header.firstRow + header.rowCount > endRow) return;
         if (at - (this.places.at(-1)?.at ?? 0) >= PLACE_BYTES) this.places.push({ row: header.firstRow, at });
         this.nextRow += header.rowCount;
@@ -45,8 +54,8 @@ export class KeptPlaces {
   private readonly kept = new LRUCache<string, FramePlaces>({ max: FILES_MAX });
 
   /** The places of a file whose first row is known. */
-  of(path: string, firstRow: number): FramePlaces {
-    const places = this.kept.get(path) ?? new FramePlaces(firstRow);
+  of(path: string, firstRow: number, tag: number): FramePlaces {
+    const places = this.kept.get(path) ?? new FramePlaces(firstRow, tag);
     this.kept.set(path, places);
     return places;
   }

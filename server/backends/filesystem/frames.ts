@@ -1,12 +1,21 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JsonValue } from '@bufbuild/protobuf';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { corrupt } from '../blocks/block-format.js';
 import { readAt, writeFully } from '../files.js';
 import type { FrameHeader } from '../blocks/frame-format.js';
-import { decodeFrame, encodeFrame, FRAME_HEADER_BYTES, frameSizeOf, parseFrame } from '../blocks/frame-format.js';
+import {
+  decodeFrame,
+  encodeFrame,
+  encodeMark,
+  FRAME_HEADER_BYTES,
+  frameSizeOf,
+  isMark,
+  parseFrame,
+} from '../blocks/frame-format.js';
 import { decodeJson, encodeJson } from './checked-json.js';
+import { rowsLost } from '../uploads/upload-errors.js';
 import { createFile, ifThere, readIfThere, replaceFile } from './durable-files.js';
 import { FRAMES_FILE, type UploadFolder } from './upload-folder.js';
 
@@ -23,19 +32,29 @@ const READ_BYTES = 1024 * 1024;
 export class FrameWriter implements AsyncDisposable {
   sizeBytes = 0;
 
-  private constructor(private readonly file: FileHandle) {}
+  private constructor(
+    private readonly file: FileHandle,
+    private readonly tag: number,
+  ) {}
 
-  /** Creates the file of an epoch. */
-  static async create(epochPath: string): Promise<FrameWriter> {
-    return new FrameWriter(await createFile(join(epochPath, FRAMES_FILE)));
+  /** Creates the file of an epoch; `tag`: UploadFolder.frameTag. */
+  static async create(epochPath: string, tag: number): Promise<FrameWriter> {
+    return new FrameWriter(await createFile(join(epochPath, FRAMES_FILE)), tag);
   }
 
   /** Writes rows; gives their bytes. Not durable before `sync`. */
   async append(batch: Batch): Promise<number> {
-    const { buffers, byteLength } = encodeFrame(0, batch);
+    const { buffers, byteLength } = encodeFrame(this.tag, batch);
     await writeFully(this.file, buffers, this.sizeBytes);
     this.sizeBytes += byteLength;
     return byteLength;
+  }
+
+  /** Says behind rows that are durable that they are: it outlives the process. */
+  async mark(durableRowCount: number): Promise<void> {
+    const bytes = encodeMark(this.tag, durableRowCount);
+    await writeFully(this.file, [bytes], this.sizeBytes);
+    this.sizeBytes += bytes.byteLength;
   }
 
   /** Makes all durable that was written before the call. */
@@ -46,7 +65,7 @@ export class FrameWriter implements AsyncDisposable {
   /** Reads the rows back that were written from a place on. */
   async read(schema: Schema, from: number): Promise<Batch[]> {
     const batches: Batch[] = [];
-    for await (const batch of readFrames(this.file, schema, from)) batches.push(batch);
+    for await (const batch of readFrames(this.file, schema, this.tag, from)) batches.push(batch);
     return batches;
   }
 
@@ -56,8 +75,9 @@ export class FrameWriter implements AsyncDisposable {
 }
 
 /** Reads the rows of a file in order, up to the first frame that does not check: a write that was torn. */
-export async function* readFrames(file: FileHandle, schema: Schema, from = 0): AsyncGenerator<Batch> {
-  for await (const { bytes } of wholeFrames(file, from)) yield decodeFrame(bytes, schema);
+export async function* readFrames(file: FileHandle, schema: Schema, tag: number, from = 0): AsyncGenerator<Batch> {
+  for await (const { header, bytes } of wholeFrames(file, tag, from))
+    if (!isMark(header)) yield decodeFrame(bytes, schema);
 }
 
 /** A frame that checks, and where it lies. */
@@ -67,8 +87,8 @@ export interface WholeFrame {
   readonly at: number;
 }
 
-/** Reads the frames of a file in order from a place on, up to the first that does not check. */
-export async function* wholeFrames(file: FileHandle, from: number): AsyncGenerator<WholeFrame> {
+/** Reads the frames of a file in order from a place on, up to the first that does not check. RESULT_CORRUPT: of another upload. */
+export async function* wholeFrames(file: FileHandle, tag: number, from: number): AsyncGenerator<WholeFrame> {
   const { size } = await file.stat();
   let bytes: Buffer = Buffer.alloc(0);
   for (let at = from; at < size;) {
@@ -80,6 +100,7 @@ export async function* wholeFrames(file: FileHandle, from: number): AsyncGenerat
     }
     const header = parseFrame(bytes);
     if (header === undefined) return;
+    if (header.uploadNumber !== 0 && header.uploadNumber !== tag) throw corrupt('rows of another upload');
     yield { header, bytes: bytes.subarray(0, header.byteLength), at };
     at += header.byteLength;
     bytes = bytes.subarray(header.byteLength);
@@ -90,7 +111,13 @@ export async function* wholeFrames(file: FileHandle, from: number): AsyncGenerat
 async function loadBase(folder: UploadFolder, epoch: number): Promise<Part[] | undefined> {
   const file = join(folder.epochPath(epoch), BASE_FILE);
   const bytes = await readIfThere(file);
-  if (bytes === undefined) return (await folder.load(epoch))?.isFirst === true ? [] : undefined;
+  if (bytes === undefined) {
+    if ((await folder.load(epoch))?.isFirst === true) return [];
+    // It is written before the first row.
+    const frames = join(folder.epochPath(epoch), FRAMES_FILE);
+    if ((await ifThere(stat(frames))) !== undefined) throw corrupt(`${file} is lacking`);
+    return undefined;
+  }
   return (decodeJson(bytes, file)['parts'] as Record<string, JsonValue>[]).map((part) => ({
     epoch: Number(part['epoch']),
     endRow: Number(part['end_row']),
@@ -101,6 +128,54 @@ async function loadBase(folder: UploadFolder, epoch: number): Promise<Part[] | u
 export function saveBase(folder: UploadFolder, epoch: number, parts: readonly Part[]): Promise<void> {
   const content = { parts: parts.map(({ epoch: number, endRow }) => ({ epoch: number, end_row: endRow })) };
   return replaceFile(folder.epochPath(epoch), BASE_FILE, encodeJson(content));
+}
+
+const LEFT_FILE = 'left.json';
+
+/** Says, durably, how many rows an upload had when its process let it go: all are there, or some are lost. */
+export function saveLeft(folder: UploadFolder, epoch: number, rowCount: number): Promise<void> {
+  return replaceFile(folder.epochPath(epoch), LEFT_FILE, encodeJson({ epoch, tag: folder.tag, rows: rowCount }));
+}
+
+/** How many rows were durable when an epoch was let go; 0 where nothing tells. */
+async function loadLeft(folder: UploadFolder, epoch: number): Promise<number> {
+  const path = join(folder.epochPath(epoch), LEFT_FILE);
+  const bytes = await readIfThere(path);
+  if (bytes === undefined) return 0;
+  const left = decodeJson(bytes, path);
+  if (left['epoch'] !== epoch || left['tag'] !== folder.tag) throw corrupt(`${path} is that of another upload`);
+  return Number(left['rows']);
+}
+
+/**
+ * Fails where an epoch had more rows that were acked than are found, which end at `endBytes` of its file, or have no file. By what was left
+ * when it was let go, and by the marks behind what does not check. RESULT_CORRUPT.
+ */
+export async function checkAcked(
+  folder: UploadFolder,
+  epoch: number,
+  rowCount: number,
+  found: { file: FileHandle; endBytes: number } | undefined,
+): Promise<void> {
+  let acked = await loadLeft(folder, epoch);
+  if (found !== undefined && rowCount >= acked) acked = await markedRows(found.file, found.endBytes);
+  if (rowCount < acked)
+    throw rowsLost((await folder.load(epoch))?.record ?? { uploadId: folder.uploadId, key: '' }, rowCount);
+}
+
+/** The greatest number of rows that marks behind a place speak of. */
+async function markedRows(file: FileHandle, from: number): Promise<number> {
+  const { size } = await file.stat();
+  let rowCount = 0;
+  for (let start = from; start + FRAME_HEADER_BYTES <= size; start += READ_BYTES) {
+    // A mark may lie across two pieces.
+    const bytes = await readAt(file, start, Math.min(READ_BYTES + FRAME_HEADER_BYTES - 1, size - start));
+    for (let at = bytes.indexOf('FRM1', 0, 'latin1'); at >= 0; at = bytes.indexOf('FRM1', at + 1, 'latin1')) {
+      const header = parseFrame(bytes.subarray(at, at + FRAME_HEADER_BYTES));
+      if (header !== undefined && isMark(header)) rowCount = Math.max(rowCount, header.firstRow);
+    }
+  }
+  return rowCount;
 }
 
 /** The parts that count before an epoch: what the newest process that had the upload went on from, then its own. */
@@ -131,14 +206,18 @@ export async function readParts(
     const file = await ifThere(open(path, 'r'));
     if (file !== undefined) {
       await using frames = file;
-      for await (const batch of readFrames(frames, schema)) {
+      let endBytes = 0;
+      for await (const { header, bytes, at } of wholeFrames(frames, folder.frameTag, 0)) {
+        endBytes = at + header.byteLength;
+        if (isMark(header)) continue;
         // A process that was fenced has written them.
-        if (batch.firstRow !== nextRow || nextRow + batch.rowCount > endRow) break;
-        await add(batch);
-        nextRow += batch.rowCount;
+        if (header.firstRow !== nextRow || nextRow + header.rowCount > endRow) break;
+        await add(decodeFrame(bytes, schema));
+        nextRow += header.rowCount;
       }
       await frames.datasync();
-    }
+      if (endRow === Infinity) await checkAcked(folder, epoch, nextRow, { file: frames, endBytes });
+    } else if (endRow === Infinity) await checkAcked(folder, epoch, nextRow, undefined);
     if (endRow !== Infinity && nextRow !== endRow) throw corrupt(`${path}, rows ${nextRow} to ${endRow - 1}`);
     read.push({ epoch, endRow: nextRow });
   }

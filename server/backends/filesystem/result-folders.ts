@@ -85,7 +85,10 @@ export class ResultFolders {
       if ((await ifThere(stat(path))) !== undefined) throw corrupt(`${join(path, RESULT_FILE)} is lacking`);
       return undefined;
     }
-    return { folder, number, manifest: decodeManifest(bytes, join(path, RESULT_FILE)) };
+    const file = join(path, RESULT_FILE);
+    const manifest = decodeManifest(bytes, file, number);
+    if (folderName(manifest.key) !== folder) throw corrupt(`${file} is that of another result`);
+    return { folder, number, manifest };
   }
 
   /** The slot with the greatest number. RESULT_CORRUPT; undefined where there is none. */
@@ -131,7 +134,7 @@ export class ResultFolders {
     if (bytes === undefined) return undefined;
     try {
       const { key } = decodeJson(bytes, file);
-      return typeof key === 'string' ? key : undefined;
+      return typeof key === 'string' && folderName(key) === folder ? key : undefined;
     } catch {
       return undefined;
     }
@@ -152,7 +155,7 @@ export class ResultFolders {
     await makeFolder(stage);
     try {
       for (const { source, name } of files) await linkFile(source, join(stage, name));
-      await writeNew(join(stage, RESULT_FILE), encodeManifest(manifest));
+      await writeNew(join(stage, RESULT_FILE), encodeManifest(manifest, number));
       await syncFolder(stage);
       return stage;
     } catch (error) {
@@ -207,7 +210,7 @@ export class ResultFolders {
     const path = join(this.root, folder, numberName(number));
     const before = await ifThere(stat(path));
     if (before === undefined) return;
-    await ifThere(replaceFile(path, RESULT_FILE, encodeManifest(manifest)));
+    await ifThere(replaceFile(path, RESULT_FILE, encodeManifest(manifest, number)));
     await ifThere(utimes(path, before.atime, before.mtime));
   }
 
@@ -229,11 +232,13 @@ export class ResultFolders {
 }
 
 /** A manifest as result.json has it. */
-function encodeManifest(manifest: Manifest): Buffer {
-  return encodeJson({ result: messageJson(ManifestSchema, { ...manifest, changeNumber: 0n }) });
+function encodeManifest(manifest: Manifest, slot: number): Buffer {
+  return encodeJson({ slot, result: messageJson(ManifestSchema, { ...manifest, changeNumber: 0n }) });
 }
 
-/** A manifest that result.json has. RESULT_CORRUPT. */
-export function decodeManifest(bytes: Buffer, file: string): Manifest {
-  return messageOf(ManifestSchema, decodeJson(bytes, file)['result'], file);
+/** A manifest that result.json has. RESULT_CORRUPT, also where it is that of another slot; those of before don't say of which. */
+export function decodeManifest(bytes: Buffer, file: string, slot?: number): Manifest {
+  const content = decodeJson(bytes, file);
+  if (slot !== undefined && content['slot'] !== undefined && content['slot'] !== slot) throw corrupt(file);
+  return messageOf(ManifestSchema, content['result'], file);
 }

@@ -64,6 +64,8 @@ function decodeChecks(text: JsonValue | undefined, file: string): BufferCheck[] 
 /** Reads what encodeSidecar made. RESULT_CORRUPT. */
 export function decodeSidecar(bytes: Buffer, file: string): Sidecar {
   const content = decodeJson(bytes, file);
+  // It may check, and be another file's.
+  if (!Array.isArray(content['record_batches'])) throw corrupt(file);
   const one = (text: JsonValue | undefined): BufferCheck => {
     const [check] = decodeChecks(text, file);
     if (check === undefined) throw corrupt(file);

@@ -1,8 +1,9 @@
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { rename, rmdir, stat, utimes } from 'node:fs/promises';
 import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { milliseconds } from '../../times.js';
+import { corrupt } from '../blocks/block-format.js';
 import { syncFolder } from '../files.js';
 import { decodeJson, encodeJson, messageJson, messageOf } from './checked-json.js';
 import {
@@ -57,6 +58,11 @@ export class UploadFolder {
     this.tag = name.slice(name.lastIndexOf('-') + 1);
   }
 
+  /** Names the upload in its frames: those of another one that took their place are known. Never 0, which older frames have. */
+  get frameTag(): number {
+    return (Number.parseInt(this.tag.slice(0, 8), 16) | 1) >>> 0;
+  }
+
   /** The folder of an epoch. */
   epochPath(number: number): string {
     return join(this.path, numberName(number));
@@ -102,9 +108,9 @@ export class UploadFolder {
     return undefined;
   }
 
-  private async write(folder: string, { standing, isFirst, record }: Epoch): Promise<void> {
+  private async write(folder: string, { number, standing, isFirst, record }: Epoch): Promise<void> {
     await makeFolder(folder);
-    const content = { standing, is_first: isFirst, upload: messageJson(UploadRecordSchema, record) };
+    const content = { epoch: number, standing, is_first: isFirst, upload: messageJson(UploadRecordSchema, record) };
     await writeNew(join(folder, EPOCH_FILE), encodeJson(content));
     await syncFolder(folder);
   }
@@ -174,8 +180,14 @@ export async function newestIn(path: string): Promise<Epoch | undefined> {
 async function loadEpoch(path: string, number: number): Promise<Epoch | undefined> {
   const file = join(path, numberName(number), EPOCH_FILE);
   const bytes = await readIfThere(file);
-  if (bytes === undefined) return undefined;
-  const { standing, is_first: isFirst, upload } = decodeJson(bytes, file);
+  if (bytes === undefined) {
+    // Its folder comes with it, and goes as a whole.
+    if ((await ifThere(stat(dirname(file)))) !== undefined) throw corrupt(`${file} is lacking`);
+    return undefined;
+  }
+  const { epoch, standing, is_first: isFirst, upload } = decodeJson(bytes, file);
   const record = messageOf(UploadRecordSchema, upload, file);
+  const isOwn = folderName(record.uploadId) === basename(path) && (epoch === undefined || epoch === number);
+  if (!isOwn) throw corrupt(`${file} is that of another upload`);
   return { number, standing: standing as Standing, isFirst: isFirst === true, record };
 }

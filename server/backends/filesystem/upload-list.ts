@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { StorageError } from '../../errors.js';
 import { UPLOAD_MEMORY_MS } from '../../limits.js';
 import { milliseconds } from '../../times.js';
 import type { UploadState } from '../backend.js';
@@ -23,9 +24,14 @@ export class UploadList {
     private readonly ttlMs: number,
   ) {}
 
-  private async *open(): AsyncGenerator<OpenUpload> {
+  private async *open(damaged: string[] = []): AsyncGenerator<OpenUpload> {
     for (const name of await namesIn(this.root)) {
-      const epoch = await newestIn(join(this.root, name));
+      const epoch = await newestIn(join(this.root, name)).catch((error: unknown) => {
+        if (!(error instanceof StorageError) || error.reason !== 'RESULT_CORRUPT') throw error;
+        // Who asks for it is told.
+        damaged.push(error.message);
+        return undefined;
+      });
       if (epoch?.standing !== 'open') continue;
       const { uploadId } = epoch.record;
       const folder = this.uploads.folderOf(uploadId);
@@ -61,14 +67,16 @@ export class UploadList {
   }
 
   /** Bytes and number of uploads: there are at most OPEN_UPLOADS_MAX. */
-  async totals(): Promise<{ sizeBytes: number; uploadCount: number }> {
+  async totals(): Promise<{ sizeBytes: number; uploadCount: number; failure: string | undefined }> {
+    const damaged: string[] = [];
     let sizeBytes = 0;
     let uploadCount = 0;
-    for await (const { folder, epoch } of this.open()) {
+    for await (const { folder, epoch } of this.open(damaged)) {
       sizeBytes += (await folder.measure(epoch)).sizeBytes;
       if (epoch.record.copyOf === undefined) uploadCount++;
     }
-    return { sizeBytes, uploadCount };
+    const failure = damaged.length === 0 ? undefined : `${damaged.length} uploads can't be read. ${damaged[0]}`;
+    return { sizeBytes, uploadCount, failure };
   }
 
   /** Ends uploads whose time is over, and forgets those that ended long ago. */

@@ -153,7 +153,10 @@ export class FilesystemRows implements UploadRows {
         // After the rows are on stable storage: whoever has followed by now does not count on them.
         await this.checkEpoch();
         this.updateTimeMs = Date.now();
-        return (this.durableRowCount = this.written);
+        this.durableRowCount = this.written;
+        // Without it the rows are no less durable: only that they were lost could not be told later.
+        await this.frames?.mark(this.durableRowCount).catch(() => undefined);
+        return this.durableRowCount;
       }),
     );
   }
@@ -175,7 +178,7 @@ export class FilesystemRows implements UploadRows {
 
   private async writeFrame(batch: Batch): Promise<void> {
     if (this.frames === undefined) {
-      this.frames = await FrameWriter.create(this.epochPath);
+      this.frames = await FrameWriter.create(this.epochPath, this.context.folder.frameTag);
       // The name of the new file.
       this.isPersisted = false;
     }
@@ -209,7 +212,8 @@ export class FilesystemRows implements UploadRows {
         await this.write();
         const { frames } = this;
         if (frames !== undefined && frames.sizeBytes > this.gatheredBytes) {
-          await this.addBlock(gatherBatches(this.schema, await frames.read(this.schema, this.gatheredBytes)));
+          const waiting = await frames.read(this.schema, this.gatheredBytes);
+          if (waiting.length > 0) await this.addBlock(gatherBatches(this.schema, waiting));
           this.gatheredBytes = frames.sizeBytes;
         }
         manifest.columns = this.summary.summaries();

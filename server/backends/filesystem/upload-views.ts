@@ -12,7 +12,7 @@ import { ifThere } from './durable-files.js';
 import type { EndedUploads } from './ended-uploads.js';
 import { endedRecord, type FilesystemUploads } from './filesystem-uploads.js';
 import { KeptPlaces } from './frame-places.js';
-import { partsBefore, readFrames, type Part } from './frames.js';
+import { checkAcked, partsBefore, readFrames, type Part } from './frames.js';
 import type { FilesystemResults } from './results.js';
 import { FRAMES_FILE, type Epoch, type UploadFolder } from './upload-folder.js';
 
@@ -63,11 +63,15 @@ export class UploadViews {
       if (part.endRow !== Infinity) rowCount = part.endRow;
       else if (part.epoch === epoch.number) {
         const file = await ifThere(open(framesPath(folder, part), 'r'));
-        if (file === undefined) continue;
+        if (file === undefined) {
+          await checkAcked(folder, part.epoch, rowCount, undefined);
+          continue;
+        }
         await using frames = file;
-        const places = this.places.of(framesPath(folder, part), rowCount);
+        const places = this.places.of(framesPath(folder, part), rowCount, folder.frameTag);
         await places.extend(frames, part.endRow);
-        const { nextRow } = places;
+        const { nextRow, endBytes } = places;
+        await checkAcked(folder, part.epoch, nextRow, { file: frames, endBytes });
         if (nextRow > places.durableRow) {
           await frames.datasync();
           // All may be gone with its end.
@@ -96,10 +100,10 @@ export class UploadViews {
       const file = at < end ? await ifThere(open(path, 'r')) : undefined;
       if (file !== undefined) {
         await using frames = file;
-        const places = this.places.of(path, partFirst);
+        const places = this.places.of(path, partFirst, folder.frameTag);
         await places.extend(frames, part.endRow);
         const rows = { ...selection, firstRow: at, rowCount: Math.min(end, places.nextRow) - at };
-        for await (const batch of readPart(frames, places.before(at), schema, rows, signal)) {
+        for await (const batch of readPart(frames, folder.frameTag, places.before(at), schema, rows, signal)) {
           at = batch.firstRow + batch.rowCount;
           yield batch;
         }
@@ -117,6 +121,7 @@ function framesPath(folder: UploadFolder, { epoch }: Part): string {
 /** The selected rows of a file of frames, from a place before them on. */
 async function* readPart(
   file: FileHandle,
+  tag: number,
   from: number,
   schema: Schema,
   selection: Selection,
@@ -124,7 +129,7 @@ async function* readPart(
 ): AsyncGenerator<Batch> {
   const end = selection.firstRow + selection.rowCount;
   if (selection.rowCount <= 0) return;
-  for await (const batch of readFrames(file, schema, from)) {
+  for await (const batch of readFrames(file, schema, tag, from)) {
     throwIfCancelled(signal);
     const part = selectRows(schema, batch, selection);
     if (part !== undefined) yield part;

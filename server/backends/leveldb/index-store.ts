@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
-import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
-import { timestampNow, type Timestamp } from '@bufbuild/protobuf/wkt';
+import { timestampNow } from '@bufbuild/protobuf/wkt';
 import { Level } from 'level';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import {
@@ -10,47 +9,41 @@ import {
   UploadOutcome,
   UploadRecordSchema,
 } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
-import { crc32 } from '../../rows/checksum.js';
 import { StorageError, unlessDamaged } from '../../errors.js';
-import { KEY_BYTES_MAX } from '../../limits.js';
 import type { ListQuery } from '../backend.js';
-import { nanoseconds } from '../../times.js';
 import { syncDirectoryOf, syncFolder } from '../files.js';
-import { entryDamaged } from '../result-errors.js';
 import { corrupt } from '../blocks/block-format.js';
-
-type Put = { type: 'put'; key: string; value: Uint8Array };
-type Del = { type: 'del'; key: string };
-/** A change of the index. */
-export type Change = Put | Del;
-
-// No key and no upload id has a control character, so NUL parts a key's fields and sorts before all else.
-const currentKey = (key: string) => `current\0${key}`;
-const olderKey = (key: string, revision: number) => `older\0${key}\0${digits(revision)}`;
-// Uploads lie apart by what became of them: at the start only open ones are read, and only aborted and expired ones expire.
-const uploadKey = (uploadId: string) => `upload\0${uploadId}`;
-const committedKey = (uploadId: string) => `committed\0${uploadId}`;
-const goneKey = (uploadId: string) => `gone\0${uploadId}`;
-const inlineKey = (name: string) => `rows\0${name}`;
-const timeKey = (order: string, time: Timestamp | undefined, key: string) =>
-  `time\0${order}\0${digits(nanoseconds(time))}\0${key}`;
-const changeKey = (number: bigint) => `change\0${digits(number)}`;
-const pendingKey = (number: bigint) => `pending\0${digits(number)}`;
-const META_NUMBER = 'meta\0next-upload-number';
-const META_FORMAT = 'meta\0format';
-const digits = (value: number | bigint) => String(value).padStart(20, '0');
-/** Sorts behind every key that begins as given. */
-const endOf = (prefix: string) => prefix + '\u{10ffff}'.repeat(KEY_BYTES_MAX / 4 + 1);
+import { auditIndex } from './audit-index.js';
+import type { Change } from './index-entries.js';
+import {
+  changeKey,
+  checks,
+  committedKey,
+  currentKey,
+  decode,
+  decodeCurrent,
+  digits,
+  endOf,
+  goneKey,
+  inlineKey,
+  META_FORMAT,
+  META_NUMBER,
+  olderKey,
+  pendingKey,
+  placesOf,
+  put,
+  timeKeys,
+  uploadKey,
+} from './index-entries.js';
 
 const levelAt = (path: string) => new Level<string, Uint8Array>(path, { keyEncoding: 'utf8', valueEncoding: 'view' });
 
 /**
  * Makes an index where there is none, under another name first: LevelDB does not sync the first manifest that it writes,
- * and a power cut would leave a folder that can't be opened. Says whether it made one.
+ * and a power cut would leave a folder that can't be opened.
  */
-async function makeIndex(path: string): Promise<boolean> {
-  if (existsSync(path)) return false;
+async function makeIndex(path: string): Promise<void> {
+  if (existsSync(path)) return;
   const temporary = `${path}.new`;
   await rm(temporary, { recursive: true, force: true });
   const level = levelAt(temporary);
@@ -60,7 +53,6 @@ async function makeIndex(path: string): Promise<boolean> {
   await syncFolder(temporary);
   await rename(temporary, path);
   await syncDirectoryOf(path);
-  return true;
 }
 
 /**
@@ -69,41 +61,63 @@ async function makeIndex(path: string): Promise<boolean> {
  */
 export class IndexStore implements AsyncDisposable {
   private nextNumber = 1;
+  /** Whether LevelDB found a file of it damaged when it wrote. */
+  hasFailed = false;
 
-  private constructor(private readonly level: Level<string, Uint8Array>) {}
+  private constructor(
+    private readonly level: Level<string, Uint8Array>,
+    private readonly noteFailure: () => Promise<void>,
+  ) {}
 
-  /** Opens or creates it. BACKEND_LOCKED where another process has it open. */
-  static async open(path: string): Promise<{ index: IndexStore; isNew: boolean }> {
-    let isNew = false;
+  /**
+   * Opens it, or makes an empty one; `noteFailure` is called when LevelDB finds a file of its own damaged: it takes no more writes.
+   * BACKEND_LOCKED where another process has it open.
+   */
+  static async open(path: string, noteFailure: () => Promise<void>): Promise<IndexStore> {
     let level: Level<string, Uint8Array>;
     try {
-      isNew = await makeIndex(path);
+      await makeIndex(path);
       // It opens by itself, and makes a folder, from when there is an object of it.
       level = levelAt(path);
       await level.open();
       // LevelDB leaves the name of its newest manifest to chance.
       await syncFolder(path);
     } catch (error) {
-      const cause = error instanceof Error ? error.cause : undefined;
-      if (cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED') {
-        throw new StorageError(
-          'BACKEND_LOCKED',
-          `Another process has the store at ${path} open. One daemon at a time serves a store: stop the other one, or give this one a path of its own.`,
-          { cause: error },
-        );
-      }
-      throw new StorageError(
-        'BACKEND_UNAVAILABLE',
-        `The index at ${path} can't be opened: ${String(cause ?? error)}.`,
-        {
-          cause: error,
-        },
-      );
+      throw openError(path, error);
     }
-    const index = new IndexStore(level);
-    const isEmpty = (await level.get(META_FORMAT)) === undefined;
-    if (isEmpty) await level.put(META_FORMAT, Buffer.from('1'), { sync: true });
-    return { index, isNew: isNew || isEmpty };
+    return new IndexStore(level, noteFailure);
+  }
+
+  /** Fails with BACKEND_LOCKED where another process has it open; changes nothing. */
+  static async checkLock(path: string): Promise<void> {
+    // What is there already is refused, as asked for here, but only once the lock is had.
+    const level = new Level(path, { createIfMissing: false, errorIfExists: true });
+    try {
+      await level.open();
+      await level.close();
+    } catch (error) {
+      if (isLocked(error)) throw openError(path, error);
+    }
+  }
+
+  /** Whether nothing was ever written to it. */
+  async isNew(): Promise<boolean> {
+    if ((await this.level.get(META_FORMAT)) !== undefined) return false;
+    for await (const _ of this.level.keys({ limit: 1 })) return false;
+    return true;
+  }
+
+  /** Writes what says that this is an index. */
+  begin(): Promise<void> {
+    return this.level.put(META_FORMAT, Buffer.from('1'), { sync: true });
+  }
+
+  /** Compares what its entries say of each other: see auditIndex. */
+  async audit(suspects: ReadonlySet<string>): Promise<void> {
+    await auditIndex(this.level, suspects);
+    // What was damaged is written anew, so that it is not found again.
+    await (this.level as unknown as Compacting).compactRange('', endOf(''));
+    await this.begin();
   }
 
   /** The newest revision or marker of a key. */
@@ -121,19 +135,26 @@ export class IndexStore implements AsyncDisposable {
 
   /** A superseded or deleted revision that is still kept. */
   async older(key: string, revision: number): Promise<Manifest | undefined> {
-    return decode(ManifestSchema, await this.level.get(olderKey(key, revision)));
+    const manifest = decode(ManifestSchema, await this.level.get(olderKey(key, revision)));
+    if (manifest !== undefined && (manifest.key !== key || manifest.revision !== BigInt(revision)))
+      throw corrupt(`revision ${revision} of "${key}"`);
+    return manifest;
   }
 
   /** What is known of an upload. */
   async upload(uploadId: string): Promise<UploadRecord | undefined> {
     const keys = [uploadKey(uploadId), committedKey(uploadId), goneKey(uploadId)];
     const value = (await this.level.getMany(keys)).find((found) => found !== undefined);
-    return decode(UploadRecordSchema, value);
+    const record = decode(UploadRecordSchema, value);
+    if (record !== undefined && record.uploadId !== uploadId) throw corrupt(`the entry of upload ${uploadId}`);
+    return record;
   }
 
   /** The bytes of a small result. */
   async inline(name: string): Promise<Buffer | undefined> {
-    const value = await this.level.get(inlineKey(name));
+    const value = await this.level.get(inlineKey(name)).catch((error: unknown) => {
+      throw isCorrupted(error) ? corrupt(`the rows ${name} of the index`) : error;
+    });
     return value === undefined ? undefined : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   }
 
@@ -146,7 +167,18 @@ export class IndexStore implements AsyncDisposable {
 
   /** Makes changes, all or none, durable when it returns. */
   async write(changes: Change[]): Promise<void> {
-    await this.level.batch(changes, { sync: true });
+    try {
+      await this.level.batch(changes, { sync: true });
+    } catch (error) {
+      if (!isCorrupted(error)) throw error;
+      if (!this.hasFailed) await this.noteFailure();
+      this.hasFailed = true;
+      throw new StorageError(
+        'BACKEND_UNAVAILABLE',
+        'The index can not be written: a file of it is damaged. Restart the daemon: the index is mended at the start.',
+        { cause: error },
+      );
+    }
   }
 
   putUpload(record: UploadRecord): Change[] {
@@ -220,11 +252,21 @@ export class IndexStore implements AsyncDisposable {
     return { type: 'del', key: olderKey(manifest.key, Number(manifest.revision)) };
   }
 
-  /** Uploads that are open, or ended without a result. */
+  /** Uploads that are open, or ended without a result; those whose entries check. */
   async *uploads(which: 'open' | 'gone'): AsyncGenerator<UploadRecord> {
     const from = which === 'open' ? uploadKey('') : goneKey('');
-    for await (const value of this.level.values({ gte: from, lt: endOf(from) }))
-      yield decode(UploadRecordSchema, value) as UploadRecord;
+    for await (const [place, value] of this.level.iterator({ gte: from, lt: endOf(from) })) {
+      const record = checks(value) ? decode(UploadRecordSchema, value) : undefined;
+      if (record !== undefined && from + record.uploadId === place) yield record;
+    }
+  }
+
+  /** Whether the entry of an open upload does not check. */
+  async hasDamagedUploads(): Promise<boolean> {
+    const from = uploadKey('');
+    for await (const [place, value] of this.level.iterator({ gte: from, lt: endOf(from) }))
+      if (!checks(value) || from + (decode(UploadRecordSchema, value)?.uploadId ?? '') !== place) return true;
+    return false;
   }
 
   /** Superseded revisions of one key that are kept and check. */
@@ -242,8 +284,9 @@ export class IndexStore implements AsyncDisposable {
   async *newestRevisions(): AsyncGenerator<Manifest | { readonly damagedKey: string }> {
     const from = currentKey('');
     for await (const [place, value] of this.level.iterator({ gte: from, lt: endOf(from) })) {
+      const key = place.slice(from.length);
       const manifest = checks(value) ? decode(ManifestSchema, value) : undefined;
-      yield manifest ?? { damagedKey: place.slice(from.length) };
+      yield manifest?.key === key ? manifest : { damagedKey: key };
     }
   }
 
@@ -294,42 +337,35 @@ export class IndexStore implements AsyncDisposable {
   }
 }
 
-/** Where a newest revision or marker is found, besides under its key. */
-function placesOf(manifest: Manifest): string[] {
-  const places = manifest.kind === RevisionKind.COMMITTED ? timeKeys(manifest) : [];
-  if (manifest.changeNumber > 0n) places.push(changeKey(manifest.changeNumber));
-  if (manifest.replication === ReplicationState.PENDING) places.push(pendingKey(manifest.changeNumber));
-  return places;
+/** What LevelDB can; `level`'s types know only what browsers have as well. */
+interface Compacting {
+  compactRange(from: string, to: string): Promise<void>;
 }
 
-function timeKeys(manifest: Manifest): string[] {
-  return [
-    timeKey('commit_time', manifest.commitTime, manifest.key),
-    timeKey('update_time', manifest.updateTime, manifest.key),
-  ];
+/** Whether LevelDB says that a file of its own is damaged. */
+function isCorrupted(error: unknown): boolean {
+  const cause = causeOf(error);
+  const codes = [error, cause].map((some) => (some instanceof Error && 'code' in some ? some.code : ''));
+  return codes.includes('LEVEL_CORRUPTION');
 }
 
-function put<Desc extends DescMessage>(key: string, schema: Desc, message: MessageShape<Desc>): Put {
-  const bytes = toBinary(schema, message);
-  const value = Buffer.allocUnsafe(4 + bytes.byteLength);
-  value.writeUInt32LE(crc32(bytes), 0);
-  value.set(bytes, 4);
-  return { type: 'put', key, value };
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? (error.cause ?? error) : error;
 }
 
-/** A key's newest; `time` is its place in a list. */
-function decodeCurrent(key: string, value: Uint8Array | undefined, time?: bigint): Manifest | undefined {
-  if (value !== undefined && !checks(value)) throw entryDamaged(key, time);
-  return decode(ManifestSchema, value);
+function isLocked(error: unknown): boolean {
+  const cause = causeOf(error);
+  return cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED';
 }
 
-function checks(value: Uint8Array): boolean {
-  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  return bytes.byteLength >= 4 && crc32(bytes.subarray(4)) === bytes.readUInt32LE(0);
-}
-
-function decode<Desc extends DescMessage>(schema: Desc, value: Uint8Array | undefined): MessageShape<Desc> | undefined {
-  if (value === undefined) return undefined;
-  if (!checks(value)) throw corrupt('an entry of the index');
-  return fromBinary(schema, value.subarray(4));
+function openError(path: string, error: unknown): StorageError {
+  if (isLocked(error))
+    return new StorageError(
+      'BACKEND_LOCKED',
+      `Another process has the store at ${path} open. One daemon at a time serves a store: stop the other one, or give this one a path of its own.`,
+      { cause: error },
+    );
+  return new StorageError('BACKEND_UNAVAILABLE', `The index at ${path} can't be opened: ${String(causeOf(error))}.`, {
+    cause: error,
+  });
 }

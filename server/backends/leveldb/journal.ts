@@ -5,7 +5,7 @@ import { JOURNAL_ROTATE_BYTES } from '../../limits.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { readAt, syncDirectoryOf, writeFully } from '../files.js';
 import type { FrameHeader } from '../blocks/frame-format.js';
-import { decodeFrame, encodeFrame, parseFrame } from '../blocks/frame-format.js';
+import { decodeFrame, encodeFrame, encodeMark, isMark, parseFrame } from '../blocks/frame-format.js';
 import { Serial } from '../serial.js';
 
 const HEAD = Buffer.alloc(64);
@@ -28,6 +28,10 @@ export interface Frame {
  */
 export class Journal implements AsyncDisposable {
   private readonly live = new Set<Frame>();
+  /** How many rows of uploads are known to be durable, by their numbers. */
+  private readonly marks = new Map<number, number>();
+  /** Whether there was a journal before it. */
+  private hasHead = false;
   private liveBytes = 0;
   private readonly serial = new Serial();
   private running: Promise<void> | undefined;
@@ -43,20 +47,22 @@ export class Journal implements AsyncDisposable {
 
   /**
    * Opens the journal of a folder, which is there, and gives every whole frame to `keep`, oldest first. What it keeps, and only
-   * that, goes on into a new file; a torn end is dropped, as no ack covers it.
+   * that, goes on into a new file; a torn end is dropped, as no ack covers it. `isLost`: there is none, or nothing of it.
    */
   static async open(
     folder: string,
     keep: (header: FrameHeader) => boolean,
-  ): Promise<{ journal: Journal; frames: Frame[] }> {
+  ): Promise<{ journal: Journal; frames: Frame[]; marks: ReadonlyMap<number, number>; isLost: boolean }> {
     const old = (await readdir(folder)).filter((name) => NAME.test(name)).sort();
     const number = Number(NAME.exec(old.at(-1) ?? '')?.[1] ?? 0) + 1;
     const journal = await Journal.create(folder, number);
     const frames: Frame[] = [];
     for (const name of old) await journal.recover(join(folder, name), keep, frames);
+    const marks = new Map(journal.marks);
+    await journal.writeMarks();
     await journal.file.datasync();
     for (const name of old) await unlink(join(folder, name));
-    return { journal, frames };
+    return { journal, frames, marks, isLost: !journal.hasHead };
   }
 
   private static async create(folder: string, number: number): Promise<Journal> {
@@ -70,6 +76,7 @@ export class Journal implements AsyncDisposable {
   private async recover(path: string, keep: (header: FrameHeader) => boolean, frames: Frame[]): Promise<void> {
     await using file = await open(path, 'r');
     const bytes = await readAt(file, 0, (await file.stat()).size);
+    this.hasHead ||= bytes.subarray(0, HEAD.byteLength).equals(HEAD);
     for (let at = HEAD.byteLength; at < bytes.byteLength;) {
       const header = parseFrame(bytes.subarray(at));
       if (header === undefined) {
@@ -79,7 +86,8 @@ export class Journal implements AsyncDisposable {
         at = next;
         continue;
       }
-      if (keep(header)) frames.push(await this.write(header, [bytes.subarray(at, at + header.byteLength)]));
+      if (keep(header) && isMark(header)) this.note(header.uploadNumber, header.firstRow);
+      else if (keep(header)) frames.push(await this.write(header, [bytes.subarray(at, at + header.byteLength)]));
       at += header.byteLength;
     }
   }
@@ -104,6 +112,37 @@ export class Journal implements AsyncDisposable {
       const { firstRow, rowCount } = batch;
       return this.write({ byteLength, uploadNumber, firstRow, rowCount }, buffers);
     });
+  }
+
+  /**
+   * Says that so many rows of an upload are durable, wherever they lie. What it says outlives the process, and the machine with the
+   * next sync. Where it can't be written, the rows are no less durable: only that they were lost could not be told later.
+   */
+  async mark(uploadNumber: number, durableRowCount: number): Promise<void> {
+    await this.serial.run(async () => {
+      if (this.failure !== undefined) return;
+      this.note(uploadNumber, durableRowCount);
+      await this.writeMark(uploadNumber, durableRowCount).catch(() => undefined);
+    });
+  }
+
+  /** Forgets what was said of an upload that has ended. */
+  forget(uploadNumber: number): void {
+    this.marks.delete(uploadNumber);
+  }
+
+  private note(uploadNumber: number, rowCount: number): void {
+    this.marks.set(uploadNumber, Math.max(rowCount, this.marks.get(uploadNumber) ?? 0));
+  }
+
+  private async writeMarks(): Promise<void> {
+    for (const mark of this.marks) await this.writeMark(...mark);
+  }
+
+  private async writeMark(uploadNumber: number, rowCount: number): Promise<void> {
+    const bytes = encodeMark(uploadNumber, rowCount);
+    await writeFully(this.file, [bytes], this.end);
+    this.end += bytes.byteLength;
   }
 
   /** Makes all frames durable that were written before the call. Calls at the same time share one fdatasync. */
@@ -169,6 +208,7 @@ export class Journal implements AsyncDisposable {
       const copy = await next.write(frame, [bytes]);
       moved.push([frame, copy.offset]);
     }
+    for (const mark of this.marks) await next.writeMark(...mark);
     await next.file.datasync();
     const old = this.file;
     const oldNumber = this.number;
@@ -213,4 +253,15 @@ function findFrame(bytes: Buffer, from: number): number | undefined {
     if (parseFrame(bytes.subarray(at)) !== undefined) return at;
   }
   return undefined;
+}
+
+/** Frames of each upload, by its number. */
+export function framesByUpload(frames: readonly Frame[]): Map<number, Frame[]> {
+  const byUpload = new Map<number, Frame[]>();
+  for (const frame of frames) {
+    const own = byUpload.get(frame.uploadNumber);
+    if (own === undefined) byUpload.set(frame.uploadNumber, [frame]);
+    else own.push(frame);
+  }
+  return byUpload;
 }

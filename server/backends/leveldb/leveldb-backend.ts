@@ -1,9 +1,9 @@
-import { readdir, rm, unlink } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
-import { StorageError, throwIfCancelled, toStorageError, unlessDamaged } from '../../errors.js';
+import { StorageError, throwIfCancelled, toStorageError, unlessCorrupt, unlessDamaged } from '../../errors.js';
 import { matches } from '../../filter/matches.js';
 import { REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { Batch } from '../../rows/batch.js';
@@ -21,17 +21,19 @@ import type {
 import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
 import { milliseconds } from '../../times.js';
-import { annotated, ChangeNumbers, deleted, movedOut, ownSegments } from '../revisions.js';
+import { annotated, ChangeNumbers, deleted, movedOut, oldestOf, ownSegments } from '../revisions.js';
 import { Copies, type ReadSource } from '../uploads/copies.js';
 import type { Publication, ReadableResults, Results } from '../uploads/upload-store.js';
 import { Uploads } from '../uploads/uploads.js';
 import { FactsIndex } from '../index/facts-index.js';
-import type { Change } from './index-store.js';
-import { IndexStore } from './index-store.js';
+import type { Change } from './index-entries.js';
+import type { IndexStore } from './index-store.js';
 import { IngestBudget } from '../uploads/ingest-budget.js';
-import type { Frame } from './journal.js';
 import { makeFolders, syncFolder } from '../files.js';
-import { Journal } from './journal.js';
+import { framesByUpload, Journal } from './journal.js';
+import { indexFiles, reportDamage, sealStore, standingReport, unsealStore } from './mend-index.js';
+import { openIndex, type OpenedIndex } from './open-index.js';
+import { greatestNumber, removeOrphans } from './segment-files.js';
 import { LeveldbUploads } from './leveldb-uploads.js';
 import { SegmentReader } from './segment-reader.js';
 import type { Places, UploadWriter } from './upload-writer.js';
@@ -50,8 +52,9 @@ const SWEEP_MS = 60_000;
 
 /**
  * Opens a store in a folder: `index/` is LevelDB (manifests, uploads, small results), `journal/` takes small
- * batches, `segments/` has one append-only file an upload. Recovers by itself from any crash.
- * BACKEND_LOCKED where another process has it open.
+ * batches, `segments/` has one append-only file an upload, `seal` says what there was when it was closed. Recovers by itself from any
+ * crash; damaged files of the index are put into `quarantine/` and mended: see openIndex.
+ * BACKEND_LOCKED where another process has it open; RESULT_CORRUPT where its index is lost.
  */
 export async function openLeveldbBackend(options: LeveldbOptions): Promise<LeveldbBackend> {
   const path = resolve(options.path);
@@ -65,17 +68,11 @@ export async function openLeveldbBackend(options: LeveldbOptions): Promise<Level
       cause: error,
     });
   }
-  const { index, isNew } = await IndexStore.open(join(path, 'index'));
+  const opened = await openIndex(path);
   try {
-    if (isNew && (await readdir(segments)).length > 0) {
-      throw new StorageError(
-        'RESULT_CORRUPT',
-        `The store at ${path} has row data but its index is empty. Nothing was changed: restore ${join(path, 'index')} from a backup.`,
-      );
-    }
-    return await LeveldbBackend.recover(options, index, path, segments);
+    return await LeveldbBackend.recover(options, opened, path, segments);
   } catch (error) {
-    await index[Symbol.asyncDispose]();
+    await opened.index[Symbol.asyncDispose]();
     throw error;
   }
 }
@@ -105,6 +102,9 @@ export class LeveldbBackend implements StorageBackend {
     private readonly changeNumber: ChangeNumbers,
     uploadTtlMs: number,
     private readonly retentionMs: number,
+    private readonly path: string,
+    /** What damage may have cost; undefined: nothing. */
+    private readonly report: string | undefined,
   ) {
     this.index = places.index;
     this.reader = new SegmentReader(places.segments, places.index);
@@ -123,7 +123,7 @@ export class LeveldbBackend implements StorageBackend {
 
   static async recover(
     options: LeveldbOptions,
-    index: IndexStore,
+    { index, seal }: OpenedIndex,
     path: string,
     segments: string,
   ): Promise<LeveldbBackend> {
@@ -135,21 +135,36 @@ export class LeveldbBackend implements StorageBackend {
       else await index.write(changes);
     }
     const numbers = new Set(records.map((record) => record.number));
-    const { journal, frames } = await Journal.open(join(path, 'journal'), (frame) => numbers.has(frame.uploadNumber));
+    let greatest = await greatestNumber(segments);
+    const { journal, frames, marks, isLost } = await Journal.open(join(path, 'journal'), (frame) => {
+      greatest = Math.max(greatest, frame.uploadNumber);
+      return numbers.has(frame.uploadNumber);
+    });
+    if (isLost && records.length > 0)
+      await reportDamage(
+        path,
+        `The journal of the store at ${path} is lost: uploads may lack rows that were acknowledged.`,
+      );
     const places = { index, journal, budget: new IngestBudget(), segments };
     const uploads = new LeveldbUploads(places);
     const backend = new LeveldbBackend(
       places,
       uploads,
-      await index.nextUploadNumber(),
+      Math.max(await index.nextUploadNumber(), greatest + 1),
       new ChangeNumbers(await index.newestChange()),
       options.upload_ttl_ms ?? UPLOAD_MEMORY_MS,
       options.revision_retention_ms ?? REVISION_RETENTION_MS,
+      path,
+      await standingReport(path),
     );
     const framesOf = framesByUpload(frames);
-    for (const record of records)
-      backend.uploadsInProgress.takeUp(await uploads.bringBack(record, framesOf.get(record.number) ?? []));
+    for (const record of records) {
+      const { number } = record;
+      const ackedRows = Math.max(marks.get(number) ?? 0, seal?.facts[`rows ${number}`] ?? 0);
+      backend.uploadsInProgress.takeUp(await uploads.bringBack(record, framesOf.get(number) ?? [], { ackedRows }));
+    }
     await backend.countAndTidy(numbers);
+    await unsealStore(path, index.hasFailed);
     backend.sweeper = setInterval(() => void backend.sweep().catch(() => undefined), SWEEP_MS).unref();
     return backend;
   }
@@ -166,19 +181,16 @@ export class LeveldbBackend implements StorageBackend {
       for (const segment of entry.segments) names.add(segment.name);
       if (entry.changeNumber === 0n) await this.numberChange(entry);
     }
-    let isDamaged = this.uncounted.size > 0;
+    let isDamaged = this.uncounted.size > 0 || this.report !== undefined || (await this.index.hasDamagedUploads());
     // What lists find by facts would lack it without a word.
-    if (isDamaged) this.facts.giveUp();
+    if (this.uncounted.size > 0) this.facts.giveUp();
     for await (const manifest of this.index.olderRevisions()) {
       isDamaged ||= manifest === undefined;
       for (const segment of manifest?.segments ?? []) names.add(segment.name);
     }
     // A file that seems to be nobody's may be that of an entry which can't be read.
     if (isDamaged) return;
-    for (const name of await readdir(this.places.segments)) {
-      if (!names.has(name) && !openNumbers.has(Number.parseInt(name, 10)))
-        await unlink(join(this.places.segments, name));
-    }
+    await removeOrphans(this.places.segments, names, openNumbers);
   }
 
   /** Stores of version 0.1 did not number their changes. */
@@ -328,13 +340,19 @@ export class LeveldbBackend implements StorageBackend {
     const { sizeBytes, uploadCount } = this.uploadsInProgress.totals();
     return Promise.resolve({
       type: 'leveldb',
-      failure: this.places.journal.failed?.message,
+      failure: this.failure(),
       sizeBytes: this.sizeBytes + sizeBytes,
       resultCount: this.resultCount,
       uploadCount,
       pendingCount: this.pending.size,
       oldestPendingMs: oldestOf(this.pending),
     });
+  }
+
+  private failure(): string | undefined {
+    const { size } = this.uncounted;
+    const unreadable = size === 0 ? undefined : `${size} results can't be read: run \`optistore verify\`.`;
+    return this.places.journal.failed?.message ?? this.report ?? unreadable;
   }
 
   /** Removes revisions whose retention is over and nobody reads, and uploads that expired. */
@@ -344,6 +362,7 @@ export class LeveldbBackend implements StorageBackend {
       if (manifest === undefined) continue;
       const isRead = manifest.segments.some((segment) => this.reading.has(segment.name));
       if (isRead || nowMs - milliseconds(manifest.supersededTime ?? manifest.updateTime) < this.retentionMs) continue;
+      // It is kept where the key's newest can't be read: that may have its rows.
       await this.remove(manifest).catch(unlessCorrupt);
     }
   }
@@ -367,30 +386,14 @@ export class LeveldbBackend implements StorageBackend {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.sweeper);
-    await this.uploadsInProgress.suspend();
-    await this.places.journal[Symbol.asyncDispose]();
-    await this.index[Symbol.asyncDispose]();
+    const { path, index, places } = this;
+    const facts: Record<string, number> = {};
+    await this.uploadsInProgress.suspend(({ record, durableRowCount }) => {
+      facts[`rows ${record.number}`] = durableRowCount;
+    });
+    await places.journal[Symbol.asyncDispose]();
+    await index[Symbol.asyncDispose]();
+    if (index.hasFailed) return;
+    await sealStore(path, { state: 'closed', files: await indexFiles(path), facts });
   }
-}
-
-/** A superseded revision is kept where the key's newest can't be read: it may have its rows. */
-function unlessCorrupt(error: unknown): void {
-  if (!(error instanceof StorageError) || error.reason !== 'RESULT_CORRUPT') throw error;
-}
-
-/** When the first of the pending changes was made. */
-function oldestOf(pending: ReadonlyMap<bigint, number>): number | undefined {
-  let first: bigint | undefined;
-  for (const number of pending.keys()) if (first === undefined || number < first) first = number;
-  return first === undefined ? undefined : pending.get(first);
-}
-
-function framesByUpload(frames: readonly Frame[]): Map<number, Frame[]> {
-  const byUpload = new Map<number, Frame[]>();
-  for (const frame of frames) {
-    const own = byUpload.get(frame.uploadNumber);
-    if (own === undefined) byUpload.set(frame.uploadNumber, [frame]);
-    else own.push(frame);
-  }
-  return byUpload;
 }

@@ -1,11 +1,11 @@
-import { unlink } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { milliseconds } from '../../times.js';
 import type { UploadStore } from '../uploads/upload-store.js';
-import type { Change } from './index-store.js';
+import type { Change } from './index-entries.js';
 import type { Frame } from './journal.js';
-import { recoverUpload } from './recovery.js';
+import { recoverUpload, type RowsBounds } from './recovery.js';
 import type { Places } from './upload-writer.js';
 import { UploadWriter } from './upload-writer.js';
 
@@ -23,15 +23,16 @@ export class LeveldbUploads implements UploadStore<UploadWriter, Change> {
 
   async mend(rows: UploadWriter): Promise<UploadWriter> {
     const { frames, durableRowCount } = await rows.giveUp();
-    return this.bringBack(rows.record, frames, durableRowCount);
+    return this.bringBack(rows.record, frames, { rowsMax: durableRowCount });
   }
 
-  /** What is on disk of an upload. `rowsMax`: rows beyond are not trusted. */
-  async bringBack(record: UploadRecord, frames: readonly Frame[], rowsMax?: number): Promise<UploadWriter> {
+  /** What is on disk of an upload. */
+  async bringBack(record: UploadRecord, frames: readonly Frame[], bounds?: RowsBounds): Promise<UploadWriter> {
     const { segmentName } = new UploadWriter(this.places, record);
-    const { recovered, unneeded } = await recoverUpload(this.places.segments, segmentName, record, frames, rowsMax);
-    this.places.journal.release(unneeded);
-    return new UploadWriter(this.places, record, recovered);
+    const { segments, journal } = this.places;
+    const { recovered, unneeded, damage } = await recoverUpload(segments, segmentName, record, frames, bounds);
+    if (damage === undefined) journal.release(unneeded);
+    return new UploadWriter(this.places, record, recovered, damage);
   }
 
   async complete(rows: UploadWriter, manifest: Manifest): Promise<Change[]> {
@@ -53,9 +54,10 @@ export class LeveldbUploads implements UploadStore<UploadWriter, Change> {
 
   async end(rows: UploadWriter, record: UploadRecord): Promise<void> {
     await this.places.index.write(this.places.index.putUpload(record));
-    const hadSegment = rows.hasSegment;
+    const hadSegment = rows.hasSegment || rows.damage !== undefined;
     await rows.close();
-    if (hadSegment) await unlink(join(this.places.segments, rows.segmentName));
+    // Of one that is damaged it may be lost.
+    if (hadSegment) await rm(join(this.places.segments, rows.segmentName), { force: true });
   }
 
   async forget(endedBeforeMs: number): Promise<void> {

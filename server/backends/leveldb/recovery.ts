@@ -1,33 +1,49 @@
 import { open, readdir, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import type { StorageError } from '../../errors.js';
 import { RunSummary } from '../../rows/summary.js';
 import type { BlockEntry, BlockHeader } from '../blocks/block-format.js';
-import { ALIGNMENT_BYTES, decodeColumns, headerBytesOf, parseHeader, SEGMENT_HEAD } from '../blocks/block-format.js';
+import {
+  ALIGNMENT_BYTES,
+  decodeColumns,
+  headerBytesOf,
+  nameInHead,
+  parseHeader,
+  SEGMENT_HEAD_BYTES,
+} from '../blocks/block-format.js';
 import { milliseconds } from '../../times.js';
 import { readAt } from '../files.js';
+import { rowsLost } from '../uploads/upload-errors.js';
 import type { Frame } from './journal.js';
 import { SegmentWriter } from './segment-writer.js';
 import type { Recovered } from './upload-writer.js';
 
+/** What is known of an upload's rows besides what is found. */
+export interface RowsBounds {
+  /** Rows beyond are not trusted. */
+  readonly rowsMax?: number;
+  /** So many were acked. */
+  readonly ackedRows?: number;
+}
+
 /**
  * Finds what is left of an upload: the blocks of its segment that check, then the journal's frames that follow
- * them. What lies behind is a torn write that no ack covers. `rowsMax`: rows beyond are not trusted.
+ * them. What lies behind is a torn write that no ack covers; unless more rows were acked, which is damage.
  */
 export async function recoverUpload(
   folder: string,
   segmentName: string,
   record: UploadRecord,
   frames: readonly Frame[],
-  rowsMax = Infinity,
-): Promise<{ recovered: Recovered; unneeded: Frame[] }> {
+  { rowsMax = Infinity, ackedRows = 0 }: RowsBounds = {},
+): Promise<{ recovered: Recovered; unneeded: Frame[]; damage: StorageError | undefined }> {
   const path = join(folder, segmentName);
   const checkpoint = record.checkpoint;
   const summary = new RunSummary(record.problem?.variables ?? [], checkpoint?.columns ?? record.base?.columns);
   const scanned = (await readdir(folder)).includes(segmentName)
-    ? await scanSegment(path, Number(checkpoint?.sizeBytes ?? 0), rowsMax, summary, record)
+    ? await scanSegment(path, segmentName, Number(checkpoint?.sizeBytes ?? 0), rowsMax, summary, record)
     : undefined;
-  const segment = scanned && (await SegmentWriter.reopen(path, segmentName, scanned.blocks));
   const last = scanned?.blocks.at(-1);
   let nextRow = last === undefined ? Number(record.base?.rowCount ?? 0) : last.firstRow + last.rowCount;
   const kept: Frame[] = [];
@@ -40,21 +56,31 @@ export async function recoverUpload(
       unneeded.push(frame);
     }
   }
+  const leastRows = Math.max(ackedRows, Number(checkpoint?.rowCount ?? 0));
+  const isDamaged = nextRow < leastRows || scanned?.isOthers === true;
+  const damage = isDamaged ? rowsLost(record, nextRow) : undefined;
+  // Nothing is cut off of what is damaged.
+  const segment =
+    scanned && damage === undefined ? await SegmentWriter.reopen(path, segmentName, scanned.blocks) : undefined;
   const updateTimeMs = Math.max(milliseconds(record.updateTime), scanned?.modifiedMs ?? 0);
-  return { recovered: { segment, summary, frames: kept, nextRow, updateTimeMs }, unneeded };
+  return { recovered: { segment, summary, frames: kept, nextRow, updateTimeMs }, unneeded, damage };
 }
 
 async function scanSegment(
   path: string,
+  name: string,
   trustedBytes: number,
   rowsMax: number,
   summary: RunSummary,
   record: UploadRecord,
-): Promise<{ blocks: BlockEntry[]; modifiedMs: number }> {
+): Promise<{ blocks: BlockEntry[]; modifiedMs: number; isOthers: boolean }> {
   await using file = await open(path, 'r');
+  const modifiedMs = Math.floor((await file.stat()).mtimeMs);
+  const named = nameInHead(await readAt(file, 0, SEGMENT_HEAD_BYTES));
+  if (named !== undefined && named !== '' && named !== name) return { blocks: [], modifiedMs, isOthers: true };
   const blocks: BlockEntry[] = [];
   const columns = (record.problem?.variables ?? []).map((_, index) => index);
-  let at = SEGMENT_HEAD.byteLength;
+  let at = SEGMENT_HEAD_BYTES;
   let nextRow = Number(record.base?.rowCount ?? 0);
   for (;;) {
     const header = await readHeader(file, at);
@@ -67,7 +93,7 @@ async function scanSegment(
     at += entry.blockBytes;
     nextRow += entry.rowCount;
   }
-  return { blocks, modifiedMs: Math.floor((await file.stat()).mtimeMs) };
+  return { blocks, modifiedMs, isOthers: false };
 }
 
 async function readHeader(file: FileHandle, at: number): Promise<BlockHeader | undefined> {

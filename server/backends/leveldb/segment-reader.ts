@@ -1,9 +1,10 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Manifest, Segment } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import type { StorageError } from '../../errors.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
-import { decodeDirectory } from '../blocks/block-format.js';
+import { checkSegmentHead, corrupt, decodeDirectory, SEGMENT_HEAD_BYTES } from '../blocks/block-format.js';
 import { blocksOf, readBlocks, type Source } from '../blocks/block-reader.js';
 import { readAt } from '../files.js';
 import { revisionGone } from '../result-errors.js';
@@ -20,6 +21,7 @@ export class SegmentReader {
   async *read(manifest: Manifest, selection: Selection, schema: Schema, signal: AbortSignal): AsyncGenerator<Batch> {
     for (const segment of manifest.segments) {
       await using source = await this.open(manifest, segment);
+      checkSegmentHead(await source.read(0, SEGMENT_HEAD_BYTES), segment.name);
       const directory = await source.read(
         Number(segment.directoryOffset),
         Number(segment.sizeBytes - segment.directoryOffset),
@@ -31,7 +33,7 @@ export class SegmentReader {
   private async open(manifest: Manifest, segment: Segment): Promise<Source> {
     if (segment.inline) {
       const image = await this.index.inline(segment.name);
-      if (image === undefined) throw revisionGone(manifest.key, manifest.revision);
+      if (image === undefined) throw await this.missing(manifest, segment);
       return memorySource(image);
     }
     try {
@@ -42,9 +44,17 @@ export class SegmentReader {
       };
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
-        throw revisionGone(manifest.key, manifest.revision);
+        throw await this.missing(manifest, segment);
       throw error;
     }
+  }
+
+  /** The error for rows that are not there: removed with their revision, or lost. */
+  private async missing({ key, revision }: Manifest, { name }: Segment): Promise<StorageError> {
+    const newest = await this.index.newest(key);
+    const kept = newest?.revision === revision ? newest : await this.index.older(key, Number(revision));
+    const isKept = kept?.segments.some((segment) => segment.name === name) === true;
+    return isKept ? corrupt(`the rows ${name} are gone`) : revisionGone(key, revision);
   }
 }
 

@@ -4,7 +4,7 @@ import { SegmentSchema } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { create } from '@bufbuild/protobuf';
 import type { Batch } from '../../rows/batch.js';
 import type { BlockEntry, EncodedBlock } from '../blocks/block-format.js';
-import { encodeBlock, encodeDirectory, SEGMENT_HEAD } from '../blocks/block-format.js';
+import { encodeBlock, encodeDirectory, SEGMENT_HEAD_BYTES, segmentHead } from '../blocks/block-format.js';
 import { readAt, syncDirectoryOf, writeFully } from '../files.js';
 
 /** Appends blocks to a segment file. Calls are not made concurrently, but for `sync` and `read`. */
@@ -19,17 +19,17 @@ export class SegmentWriter implements AsyncDisposable {
   /** Creates the file; its name is durable before it returns. */
   static async create(path: string, name: string): Promise<SegmentWriter> {
     const file = await open(path, 'wx+', 0o600);
-    await writeFully(file, [SEGMENT_HEAD], 0);
+    await writeFully(file, [segmentHead(name)], 0);
     await syncDirectoryOf(path);
-    return new SegmentWriter(name, file, [], SEGMENT_HEAD.byteLength);
+    return new SegmentWriter(name, file, [], SEGMENT_HEAD_BYTES);
   }
 
   /** Goes on behind blocks that recovery found whole; cuts off what lies behind them. */
   static async reopen(path: string, name: string, blocks: BlockEntry[]): Promise<SegmentWriter> {
     const file = await open(path, 'r+');
     const last = blocks.at(-1);
-    const end = last === undefined ? SEGMENT_HEAD.byteLength : last.offset + last.blockBytes;
-    await writeFully(file, [SEGMENT_HEAD], 0);
+    const end = last === undefined ? SEGMENT_HEAD_BYTES : last.offset + last.blockBytes;
+    await writeFully(file, [segmentHead(name)], 0);
     await file.truncate(end);
     await file.datasync();
     return new SegmentWriter(name, file, blocks, end);
@@ -93,10 +93,10 @@ export function inlineSegment(
   batch: Batch,
 ): { segment: Segment; image: Buffer; valuesCrcs: readonly number[] } {
   const block = encodeBlock(batch);
-  const offset = SEGMENT_HEAD.byteLength;
+  const offset = SEGMENT_HEAD_BYTES;
   const { headerBytes, blockBytes, valuesCrcs } = block;
   const entry = { offset, headerBytes, blockBytes, firstRow: batch.firstRow, rowCount: batch.rowCount };
-  const image = Buffer.concat([SEGMENT_HEAD, ...block.buffers, encodeDirectory([entry])]);
+  const image = Buffer.concat([segmentHead(name), ...block.buffers, encodeDirectory([entry])]);
   const segment = create(SegmentSchema, {
     name,
     inline: true,

@@ -79,6 +79,8 @@ export class UploadWriter implements ReadableRows {
     private readonly places: Places,
     readonly record: UploadRecord,
     recovered?: Recovered,
+    /** Why its rows are not whole: nothing can be made of it. */
+    readonly damage?: StorageError,
   ) {
     const variables = record.problem?.variables ?? [];
     this.schema = schemaOf(variables);
@@ -91,6 +93,7 @@ export class UploadWriter implements ReadableRows {
     for (const frame of this.frames) this.frameBytes += frame.byteLength;
     this.checkpointBytes = this.segment?.sizeBytes ?? 0;
     this.persisted = recovered !== undefined;
+    this.failure = damage;
     this.nextRow = this.durableRowCount = this.written = recovered?.nextRow ?? this.baseRowCount;
     this.updateTimeMs = recovered?.updateTimeMs ?? Date.now();
   }
@@ -139,6 +142,7 @@ export class UploadWriter implements ReadableRows {
       this.check();
       this.durableRowCount = Math.max(this.durableRowCount, rows);
       this.updateTimeMs = Date.now();
+      await this.places.journal.mark(this.record.number, this.durableRowCount);
       if (covered !== undefined) this.releaseFrames(covered.firstRow + covered.rowCount);
       if (segmentBytes - this.checkpointBytes >= CHECKPOINT_BYTES) await this.serial.run(() => this.checkpoint());
       return this.durableRowCount;
@@ -285,6 +289,7 @@ export class UploadWriter implements ReadableRows {
     this.failure ??= new StorageError('UPLOAD_COMMITTED', 'The upload has ended.');
     await this.serial.run(async () => {
       this.places.journal.release([...this.frames, ...this.releasable]);
+      this.places.journal.forget(this.record.number);
       this.places.budget.give(this.inFlight.written(Infinity));
       this.received.take();
       await this.closeSegment();

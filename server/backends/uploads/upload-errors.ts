@@ -112,3 +112,12 @@ function revisionMismatch(key: string, expected: number, actual: number): Storag
     { metadata: { revision: String(actual) } },
   );
 }
+
+/** The error for an upload of which rows that were acked can't be read: nothing of it is used. */
+export function rowsLost({ uploadId, key }: Pick<UploadRecord, 'uploadId' | 'key'>, nextRow: number): StorageError {
+  return new StorageError(
+    'RESULT_CORRUPT',
+    `Rows of upload ${uploadId} to "${key}" that were acknowledged are damaged in the store: those from ${nextRow} on can't be read. Abort it, and send the run again under another upload id.`,
+    { metadata: { damaged_part: `rows from ${nextRow}` } },
+  );
+}

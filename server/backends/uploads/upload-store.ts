@@ -1,4 +1,5 @@
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import type { StorageError } from '../../errors.js';
 import type { Batch } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
 
@@ -15,6 +16,8 @@ export interface UploadRows {
   readonly sizeBytes: number;
   /** Whether the store remembers it: an upload that nobody was told rows of may be forgotten. */
   readonly isPersisted: boolean;
+  /** Rows that were acked can't be read any more, as the error says: nothing can be made of it. Absent: all are there. */
+  readonly damage?: StorageError | undefined;
   append(batch: Batch): Promise<void>;
   /** Rejects for good after a failed fsync. */
   sync(): Promise<number>;

@@ -84,6 +84,7 @@ export class Uploads<Rows extends ReadableRows, Change> {
   private async resume(entry: Entry<Rows>, spec: UploadSpec): Promise<Upload> {
     const { record } = entry.rows;
     checkSame(record, spec);
+    if (entry.rows.damage !== undefined) throw entry.rows.damage;
     entry.holder?.fence(takenOver(spec.uploadId));
     let current = entry;
     try {
@@ -97,6 +98,8 @@ export class Uploads<Rows extends ReadableRows, Change> {
 
   /** Rows of a copy that was begun before, or of a new one; nobody holds them but who copies. */
   async rowsOfCopy(uploadId: string, source: Manifest): Promise<Rows> {
+    // What is damaged of a copy is copied again.
+    if (this.entries.get(uploadId)?.rows.damage !== undefined) await this.end(uploadId, UploadOutcome.ABORTED);
     const begun = this.entries.get(uploadId);
     if (begun !== undefined) {
       try {
@@ -226,6 +229,7 @@ export class Uploads<Rows extends ReadableRows, Change> {
     const rows = this.entries.get(uploadId)?.rows;
     if (rows === undefined) return endedView(uploadId, await this.store.ended(uploadId));
     if (rows.record.copyOf !== undefined) throw unknownUpload(uploadId);
+    if (rows.damage !== undefined) throw rows.damage;
     const manifest = manifestOf(rows.record, soFar(rows.durableRowCount));
     return openView(manifest, rows.record.base, {
       base: (manifest, selection, signal) => this.results.read(manifest, selection, signal),
@@ -244,11 +248,12 @@ export class Uploads<Rows extends ReadableRows, Change> {
     return { sizeBytes, uploadCount };
   }
 
-  /** Syncs all and closes the files; the uploads go on when the store is opened again. */
-  async suspend(): Promise<void> {
+  /** Syncs all and closes the files; the uploads go on when the store is opened again. `each`: is told of those that do. */
+  async suspend(each: (rows: Rows) => void = () => undefined): Promise<void> {
     for (const { rows, holder } of this.entries.values()) {
       holder?.fence(storeCloses());
       await rows.suspend();
+      if (rows.isPersisted) each(rows);
     }
     this.entries.clear();
   }

@@ -1,0 +1,83 @@
+import { readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { openLeveldbBackend } from '../../server/backends/leveldb/leveldb-backend.js';
+import { filesBelow, flipBit } from './damage.js';
+import { asText, lineRows, load, save, uploadSpec } from './runs.js';
+import { CrashFolders } from './suite-crash.js';
+
+const folders = new CrashFolders({
+  open: (path) => openLeveldbBackend({ path }),
+  ackedFile: () => Promise.reject(new Error('nothing is torn here')),
+});
+
+async function indexFile(path: string, name: RegExp): Promise<string> {
+  return (await filesBelow(join(path, 'index'))).find((file) => name.test(file)) ?? '';
+}
+
+test('a bit flipped in a log of the index takes no result away that is not told', async () => {
+  const path = folders.fresh();
+  await folders.within(path, async (backend) => {
+    for (let i = 0; i < 20; i++) await save(backend, `k${i}`, [lineRows(0, 50, i)]);
+  });
+  await flipBit(await indexFile(path, /\.log$/), 9000);
+  await folders.within(path, async (backend) => {
+    let corruptCount = 0;
+    for (let i = 0; i < 20; i++) {
+      const rows = await backend
+        .stat(`k${i}`)
+        .then((found) => load(backend, found))
+        .catch((error: unknown) => error);
+      if (rows instanceof Error) {
+        expect(rows).toMatchObject({ reason: 'RESULT_CORRUPT' });
+        corruptCount++;
+      } else expect(asText(rows as never)).toEqual(asText(lineRows(0, 50, i)));
+    }
+    expect(corruptCount).toBeLessThanOrEqual(1);
+  });
+  expect(await readdir(join(path, 'quarantine'))).toHaveLength(1);
+});
+
+test('an index that has lost track of its files is mended, put aside and reported', async () => {
+  const path = folders.fresh();
+  await folders.within(path, (backend) => save(backend, 'k', [lineRows(0, 50)]));
+  await flipBit(await indexFile(path, /MANIFEST/), 20);
+  await folders.within(path, async (backend) => {
+    expect(asText(await load(backend, await backend.stat('k')))).toEqual(asText(lineRows(0, 50)));
+  });
+  expect(await readdir(join(path, 'quarantine'))).toHaveLength(1);
+});
+
+test('two files of rows that were swapped are taken for no others', async () => {
+  const path = folders.fresh();
+  await folders.within(path, async (backend) => {
+    for (const [i, key] of ['a', 'b'].entries()) await save(backend, key, [lineRows(0, 20_000, i)]);
+  });
+  const [a = '', b = ''] = await filesBelow(join(path, 'segments'));
+  await rename(a, `${a}.x`);
+  await rename(b, a);
+  await rename(`${a}.x`, b);
+  await folders.within(path, async (backend) => {
+    for (const key of ['a', 'b'])
+      await expect(load(backend, await backend.stat(key))).rejects.toMatchObject({ reason: 'RESULT_CORRUPT' });
+  });
+});
+
+test('an upload whose acked rows are damaged says so, and can be aborted', async () => {
+  const path = folders.fresh();
+  await folders.within(path, async (backend) => {
+    await using upload = await backend.openUpload(uploadSpec('k', 'u'));
+    for (const rows of [3, 5]) {
+      await upload.append(lineRows(upload.nextRow, rows));
+      await upload.sync();
+    }
+  });
+  await flipBit((await filesBelow(join(path, 'journal')))[0] ?? '', 100);
+  await folders.within(path, async (backend) => {
+    await expect(backend.openUpload(uploadSpec('k', 'u'))).rejects.toMatchObject({ reason: 'RESULT_CORRUPT' });
+    await expect(backend.viewUpload('u')).rejects.toMatchObject({ reason: 'RESULT_CORRUPT' });
+    await backend.abortUpload('u');
+    expect((await backend.stats()).uploadCount).toBe(0);
+    expect((await save(backend, 'k', [lineRows(0, 3)])).revision).toBe(1n);
+  });
+});

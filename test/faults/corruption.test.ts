@@ -1,0 +1,103 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, test } from 'vitest';
+import type { StorageBackend } from '../../server/backends/backend.js';
+import { openBackend, type BackendConfig } from '../../server/backends/open-backend.js';
+import { StorageError } from '../../server/errors.js';
+import { RUNNING } from '../backends/runs.js';
+import { damageSomeFile, type DamagedFile } from '../backends/damage.js';
+import { campaign } from './campaign.js';
+import { copyFiles, fill, type KnownStore } from './damaged-world.js';
+import { checkRestarted, checkStore, type Allowances } from './damaged-store.js';
+
+/** A backend whose files are damaged. */
+interface Damaged {
+  readonly config: (path: string) => BackendConfig;
+  /** Files that are none of the store's: locks, and what people read. */
+  readonly isSpared: (name: string) => boolean;
+  /** Files that commits are written to the end of, until they are somewhere else. */
+  readonly hasCommits: RegExp;
+  /** Files that rows of open uploads are written to the end of. */
+  readonly hasRows: RegExp;
+}
+
+const BACKENDS: Readonly<Record<string, Damaged>> = {
+  leveldb: {
+    config: (path) => ({ type: 'leveldb', path }),
+    isSpared: (name) => /(LOCK|LOG|LOG\.old)$/.test(name),
+    hasCommits: /\.log$/,
+    hasRows: /\.(journal|seg)$/,
+  },
+  filesystem: {
+    config: (path) => ({ type: 'filesystem', base_path: path }),
+    isSpared: () => false,
+    hasCommits: /^$/,
+    hasRows: /uploads\//,
+  },
+};
+
+describe.each(Object.entries(BACKENDS))('%s', (name, { config, isSpared, hasCommits, hasRows }) => {
+  let folder = '';
+  let known: KnownStore;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'optistore-rot-'));
+    const filled = await fill(() => openBackend(config(join(folder, 'whole')), {}));
+    known = filled.known;
+    await copyFiles(join(folder, 'whole'), join(folder, 'killed'));
+    await filled.backend[Symbol.asyncDispose]();
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  test('damage anywhere in a store gives what is right, or says that it is damaged', async () => {
+    await campaign(`corruption: ${name}`, { short: 30, long: 1500 }, async (roll, number) => {
+      const path = join(folder, `round-${number}`);
+      const isKilled = roll() < 0.4;
+      await copyFiles(join(folder, isKilled ? 'killed' : 'whole'), path);
+      const damaged: DamagedFile[] = [];
+      const count = roll() < 0.7 ? 1 : 2;
+      for (let i = 0; i < count; i++) damaged.push(await damageSomeFile(path, roll, isSpared));
+      try {
+        // Without its seal it is as one whose process was killed.
+        const isUnsealed = isKilled || damaged.some(({ path: file }) => file === 'seal');
+        const isTail = (files: RegExp) =>
+          isUnsealed && damaged.some(({ path: file, isEndGone }) => isEndGone && files.test(file));
+        return await checkDamaged(() => openBackend(config(path), {}), known, {
+          mayLackCommits: isTail(hasCommits),
+          mayLackRows: isTail(hasRows),
+        });
+      } catch (error) {
+        const damages = damaged.map(({ how }) => how);
+        throw new Error(`${isKilled ? 'killed' : 'stopped'}; ${damages.join('; ')}: ${String(error)}`, {
+          cause: error,
+        });
+      } finally {
+        await rm(path, { recursive: true });
+      }
+    });
+  });
+});
+
+/** Opens a store and asks for everything; gives how many things were looked at. */
+async function checkDamaged(
+  open: () => Promise<StorageBackend>,
+  known: KnownStore,
+  tail: Omit<Allowances, 'isReported'>,
+): Promise<number> {
+  const checked = async (check: typeof checkStore) => {
+    await using store = await open();
+    const { failure } = await store.stats(RUNNING);
+    const outcomes = await check(store, known, { isReported: failure !== undefined, ...tail });
+    return outcomes.right.length + outcomes.corrupt.length + outcomes.lacking.length;
+  };
+  try {
+    return await checked(checkStore).catch((error: unknown) => {
+      if (error instanceof Error && error.message.includes('Restart the daemon')) return checked(checkRestarted);
+      throw error;
+    });
+  } catch (error) {
+    if (error instanceof StorageError && error.reason === 'RESULT_CORRUPT' && /restore|move/i.test(error.message))
+      return 1;
+    throw error;
+  }
+}
