@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { StorageError } from '../../errors.js';
 import { syncFolder } from '../files.js';
+import { folderAside, writeNote, writeReport } from '../quarantine.js';
 import { writeSeal, readSeal, type Seal } from '../seal.js';
 import { currentKey } from './index-entries.js';
 import { dataFiles, type FileDamage } from './level-files/check-files.js';
@@ -18,9 +19,6 @@ export interface Mended {
   readonly mayLack: boolean;
 }
 
-/** Where the damaged files of a store are put aside. */
-export const QUARANTINE = 'quarantine';
-const REPORT = 'report';
 /** LevelDB's numbers of changes are smaller. */
 const SEQUENCE_MAX = 2n ** 55n;
 /** What the names of newest revisions in the index begin with. */
@@ -106,46 +104,10 @@ function unlessLacking(error: unknown): void {
   if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
 }
 
-const ADVICE =
-  ' Results, uploads and deletions may lack, or be older than they were: run `optistore verify --repair` where there is a secondary, else restore the store from a backup.';
-
 async function note(path: string, aside: string, { files }: FileDamage, mayLack: boolean): Promise<void> {
   const what = `The index of the store at ${path} was damaged (${files.join(', ')}), and was mended at ${new Date().toISOString()}.`;
-  const costs = mayLack ? ADVICE : ' What could not be mended is told of each result.';
-  await writeReport(
-    aside,
-    mayLack ? REPORT : 'note',
-    `${what}${costs} The damaged files are in ${aside}. ${ending(aside)}`,
-  );
-}
-
-const ending = (aside: string) => `Remove ${aside} to end this message.`;
-
-async function writeReport(aside: string, name: string, text: string): Promise<void> {
-  await writeFile(join(aside, name), `${text}\n`, { flush: true });
-  await syncFolder(aside);
-}
-
-/** A folder for what is damaged now. */
-async function folderAside(path: string): Promise<string> {
-  const aside = join(path, QUARANTINE, new Date().toISOString().replaceAll(/[:.]/g, '-'));
-  await mkdir(aside, { recursive: true, mode: 0o700 });
-  return aside;
-}
-
-/** Notes what a start has found that may have cost something, until someone removes the folder. */
-export async function reportDamage(path: string, what: string): Promise<void> {
-  const aside = await folderAside(path);
-  await writeReport(aside, REPORT, `${what}${ADVICE} ${ending(aside)}`);
-}
-
-/** What the damage of earlier starts may have cost; undefined: nothing, or someone has removed what was put aside. */
-export async function standingReport(path: string): Promise<string | undefined> {
-  for (const name of (await readdir(join(path, QUARANTINE)).catch(() => [])).sort().reverse()) {
-    const text = await readFile(join(path, QUARANTINE, name, REPORT), 'utf8').catch(() => undefined);
-    if (text !== undefined) return text.trim();
-  }
-  return undefined;
+  if (mayLack) await writeReport(aside, `${what} The damaged files are in ${aside}.`);
+  else await writeNote(aside, `${what} What could not be mended is told of each result.`);
 }
 
 /** Names and lengths of the files of a store's index. */
