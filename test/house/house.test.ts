@@ -76,6 +76,18 @@ describe('the documentation', () => {
     }
   });
 
+  test('names, for each guarantee, a test that there is', () => {
+    const rows = readFileSync('docs/guarantees.md', 'utf8')
+      .split('\n')
+      .filter((line) => /^\| (?!promise |---)/.test(line));
+    expect(rows.length).toBeGreaterThan(20);
+    for (const row of rows) {
+      const [, file = '', name = ''] = /\| `(test\/\S+)`: (.+) \|$/.exec(row) ?? [];
+      expect(existsSync(file), row).toBe(true);
+      expect(readFileSync(file, 'utf8'), row).toContain(name);
+    }
+  });
+
   test('has no link that leads nowhere', () => {
     const docs = readdirSync('docs').filter((name) => name.endsWith('.md'));
     for (const file of ['README.md', 'CHANGELOG.md', ...docs.map((name) => `docs/${name}`)]) {
