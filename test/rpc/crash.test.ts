@@ -8,7 +8,7 @@ import { asText } from '../backends/runs.js';
 import { Http2Load } from './http2-load.js';
 import { RawLoad, rawLoad, saveRun } from './raw-load.js';
 import { floatRun, floats, MIXED, mixedRun } from './sample-runs.js';
-import { dice, RawSave, TestDaemon } from './wire.js';
+import { RawSave, TestDaemon } from './wire.js';
 
 const SCHEMA = schemaOf(MIXED.variables);
 
@@ -20,36 +20,6 @@ afterEach(async () => {
   channel = undefined;
   await daemon[Symbol.asyncDispose]();
 });
-
-interface Ended {
-  readonly acked: number;
-  readonly sent: number;
-}
-
-/** Sends batches of any size from a row on; the daemon is killed after some of them, at any moment of their way. */
-async function saveAndKill(uploadId: string, run: Batch, from: number, roll: () => number): Promise<Ended> {
-  const save = open(uploadId);
-  const messageCount = 1 + Math.floor(roll() * 12);
-  let sent = from;
-  for (let i = 0; i < messageCount && sent < run.rowCount; i++) {
-    // One row, some rows, or enough for a block of the segment at once.
-    const rows = Math.min([1, 40, 12_000][Math.floor(roll() * 3)] ?? 1, run.rowCount - sent);
-    save.send({ case: 'batch', value: toRowBatch(sliceBatch(SCHEMA, run, sent, rows), MIXED.variables) });
-    if (roll() < 0.5) save.send({ case: 'flush', value: {} });
-    sent += rows;
-  }
-  const acksToSee = Math.floor(roll() * 4);
-  let acked = from;
-  try {
-    for (let i = 0; i < acksToSee && acked < sent; i++) acked = Number((await save.answer('ack')).durableRowCount);
-    await daemon.process.stop('SIGKILL');
-    for (;;) acked = Number((await save.answer('ack')).durableRowCount);
-  } catch {
-    // The connection broke, as it must.
-  }
-  save.cancel();
-  return { acked, sent };
-}
 
 function open(uploadId: string): RawSave {
   return new RawSave(daemon.address).send({ case: 'open', value: { key: `k/${uploadId}`, uploadId, problem: MIXED } });
@@ -75,24 +45,6 @@ async function commitRest(uploadId: string, run: Batch, from: number): Promise<v
 }
 
 describe('SIGKILL', () => {
-  test.each([1, 2, 3])('in mid-stream, again and again, loses no row that was acked (seed %i)', async (seed) => {
-    daemon = await TestDaemon.start();
-    channel = new Channel(daemon.address);
-    const roll = dice(seed * 7919);
-    const run = mixedRun(80_000);
-    let stored = 0;
-    for (let kill = 0; kill < 6; kill++) {
-      const { acked, sent } = await saveAndKill('crashed', run, stored, roll);
-      await daemon.restart();
-      stored = await nextRowOf('crashed');
-      expect(stored, `kill ${kill}`).toBeGreaterThanOrEqual(acked);
-      expect(stored, `kill ${kill}`).toBeLessThanOrEqual(sent);
-    }
-    await commitRest('crashed', run, stored);
-    const load = await rawLoad(channel, { key: 'k/crashed' });
-    expect(asText(load.rows())).toEqual(asText(run));
-  });
-
   test('just after a commit was answered, keeps the result; before it, the upload', async () => {
     daemon = await TestDaemon.start();
     channel = new Channel(daemon.address);
