@@ -79,6 +79,9 @@ export const STREAMS_PER_CONNECTION_MAX = 256;
 export const CONNECTIONS_MAX = 2048;
 /** A peer that sent nothing for this long is asked whether it is there; after as long again its connection is closed. So a dead peer's streams and locks are free within three times this. */
 export const CONNECTION_SILENCE_MS = 20_000;
+/** Calls of a connection that may end before their answer does, at once, and then a second: who breaks off more is after the daemon's time (CVE-2023-44487), and is cut off. */
+export const RESETS_AT_ONCE_MAX = 512;
+export const RESETS_PER_SECOND_MAX = 32;
 /** A connection without a stream is closed after this; clients make a new one when they need it. */
 export const CONNECTION_IDLE_MS = 30 * 60_000;
 /** The one request of an rpc has to be whole by then. */
@@ -114,10 +117,8 @@ export const DRAIN_MS_MAX = 10_000;
 export const WEB_CONNECTIONS_MAX = 512;
 /** All headers of a request at the web port. */
 export const WEB_HEADER_BYTES_MAX = 16 * KIB;
-/** A connection to the web port that has not sent its headers by then is closed, … */
+/** A connection to the web port that has not sent its headers by then is closed; its request has REQUEST_MS_MAX. */
 export const WEB_HEADERS_MS_MAX = 10_000;
-/** … and one that has not sent its whole request by then. Answers may go on for as long as they like. */
-export const WEB_REQUEST_MS_MAX = 60_000;
 /** A connection to the web port without a request is closed after this long. */
 export const WEB_IDLE_MS_MAX = 60_000;
 /** Connections that take too long are looked for this often. */

@@ -71,7 +71,9 @@ async function openDoors(config: Config, manager: StorageManager, access: Access
     if (socket !== undefined)
       opened.push(await openGrpcDoor({ handlers: own, listen: `unix:${socket}`, log, streamIdleTimeoutMs }));
     if (web === 'off') return { grpc, web: undefined, opened };
-    const webDoor = await openWebDoor({ handlers, listen: web, hosts, grpcAddress: grpc.address, certificates, log });
+    const webDoor = await openWebDoor({
+      ...{ handlers, listen: web, hosts, grpcAddress: grpc.address, certificates, log, streamIdleTimeoutMs },
+    });
     return { grpc, web: webDoor, opened: [...opened, webDoor] };
   } catch (error) {
     await Promise.all(opened.map((door) => door.drain()));

@@ -29,8 +29,9 @@ export function framedMessage<Desc extends DescMessage>(schema: Desc, message: M
 export class BareHttp2 implements Disposable {
   readonly session: ClientHttp2Session;
 
-  constructor(address: string, settings: Settings = {}) {
-    this.session = connect(`http://${address}`, { settings });
+  /** `ca`: with TLS, by this authority. */
+  constructor(address: string, settings: Settings = {}, ca?: string) {
+    this.session = connect(`${ca === undefined ? 'http' : 'https'}://${address}`, { settings, ...(ca && { ca }) });
     this.session.on('error', () => undefined);
   }
 

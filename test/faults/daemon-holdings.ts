@@ -1,7 +1,7 @@
 import { readdir, readlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { createClient } from '../../clients/typescript/index.js';
+import { createClient, type ClientOptions } from '../../clients/typescript/index.js';
 import { residentBytes } from '../rpc/processes.js';
 import type { TestDaemon } from '../rpc/wire.js';
 
@@ -33,9 +33,10 @@ export function memoryMib(pid: number, what?: 'VmRSS' | 'VmHWM'): number {
 export async function expectNothingLeft(
   daemon: Pick<TestDaemon, 'address' | 'process'>,
   before: Awaited<ReturnType<typeof openFiles>>,
+  connection: ClientOptions = {},
 ): Promise<void> {
   const left = async () => {
-    const client = createClient({ address: daemon.address });
+    const client = createClient({ address: daemon.address, ...connection });
     const { streamCount, uploadCount } = await client.getStatus();
     client.close();
     return { streamCount, uploadCount, ...(await openFiles(daemon.process.pid)) };

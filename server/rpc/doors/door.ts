@@ -5,3 +5,13 @@ export interface Door {
   /** Ends: no new calls, streams told where they stopped, then closed within DRAIN_MS_MAX. */
   drain(): Promise<void>;
 }
+
+/** Limits of a door that tests have shorter; each has its default in limits.ts. */
+export interface DoorLimits {
+  /** See CONNECTION_SILENCE_MS. */
+  readonly connectionSilenceMs?: number | undefined;
+  /** See CONNECTION_IDLE_MS. */
+  readonly connectionIdleMs?: number | undefined;
+  /** See REQUEST_MS_MAX. */
+  readonly requestMsMax?: number | undefined;
+}

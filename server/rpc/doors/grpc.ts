@@ -22,6 +22,7 @@ import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_
 import { StorageError } from '../../errors.js';
 import {
   CONNECTION_IDLE_MS,
+  CONNECTIONS_MAX,
   DRAIN_MS_MAX,
   LOAD_BATCH_BYTES_MAX,
   MESSAGE_BYTES_MAX,
@@ -30,10 +31,10 @@ import {
 import type { CallContext, StorageServiceHandlers } from '../service.js';
 import { limitCalls, type Received } from './call-limits.js';
 import { ReloadedCredentials, type Certificates } from './certificates.js';
-import { guardConnections } from './connections.js';
+import { Connections } from './connections.js';
 import { decodeRequest } from './decode-request.js';
 import { reflectionPackage, serviceDefinition } from './definition.js';
-import type { Door } from './door.js';
+import type { Door, DoorLimits } from './door.js';
 import { withRaisedWindows } from './http2-windows.js';
 import { writeAtPace } from './paced-answers.js';
 import { ServedCall, type Surroundings } from './served-call.js';
@@ -41,7 +42,7 @@ import { toStatus } from './status.js';
 import { bindPrivately, freeSocketPath, refuseOtherUsers } from './unix-socket.js';
 
 /** How the gRPC door is opened. */
-export interface GrpcDoorOptions {
+export interface GrpcDoorOptions extends DoorLimits {
   readonly handlers: StorageServiceHandlers;
   /** `host:port`, port 0 takes any that is free; or `unix:PATH`, for this user alone. */
   readonly listen: string;
@@ -50,10 +51,6 @@ export interface GrpcDoorOptions {
   readonly log: Logger;
   /** A stream of answers of which nothing is read for this long ends with STREAM_IDLE. */
   readonly streamIdleTimeoutMs: number;
-  /** See CONNECTION_SILENCE_MS, its default. */
-  readonly connectionSilenceMs?: number;
-  /** See REQUEST_MS_MAX, its default. */
-  readonly requestMsMax?: number;
 }
 
 /** What reflection tells of beside the service: errors, their reasons, and health. */
@@ -69,8 +66,10 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   // Each save listens: more than ten are no leak.
   setMaxListeners(0, draining.signal);
   let opening: ServerHttp2Stream | undefined;
+  let connections: Connections | undefined;
   const prepare = (http2Server: Http2Server): void => {
-    guardConnections(http2Server, options.connectionSilenceMs);
+    const { connectionSilenceMs: silenceMs, log } = options;
+    connections = new Connections(http2Server, { connectionsMax: CONNECTIONS_MAX, silenceMs, log });
     http2Server.on('stream', (stream) => (opening = stream));
   };
   const server = new Server({
@@ -78,7 +77,7 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
     'grpc.max_receive_message_length': 4 * MESSAGE_BYTES_MAX,
     'grpc.max_send_message_length': LOAD_BATCH_BYTES_MAX + MESSAGE_BYTES_MAX,
     'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
-    'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
+    'grpc.max_connection_idle_ms': options.connectionIdleMs ?? CONNECTION_IDLE_MS,
     interceptors: [
       limitCalls(
         { pathPrefix: `/${StorageService.typeName}/`, requestMsMax: options.requestMsMax },
@@ -114,6 +113,7 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
       const timer = setTimeout(() => server.forceShutdown(), DRAIN_MS_MAX);
       await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, DRAIN_MS_MAX + 500).unref())]);
       clearTimeout(timer);
+      connections?.destroyAll();
       if (socketPath !== undefined) await unlink(socketPath).catch(() => undefined);
     },
   };

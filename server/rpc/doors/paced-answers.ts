@@ -1,10 +1,9 @@
-import type { Message } from '@bufbuild/protobuf';
 import { StorageError } from '../../errors.js';
 import { MESSAGES_WRITTEN_AHEAD } from '../../limits.js';
 
-/** Where answers go: a call of grpc-js. Tells when the connection has taken one. */
-export interface AnswerSink {
-  write(answer: Message, onTaken: () => void): unknown;
+/** Where answers go: a call of grpc-js, or an HTTP response. Tells when the connection has taken one. */
+export interface AnswerSink<T> {
+  write(answer: T, onTaken: () => void): unknown;
 }
 
 /**
@@ -12,9 +11,9 @@ export interface AnswerSink {
  * 16 MiB for each client that does not read; here MESSAGES_WRITTEN_AHEAD wait. Fails with STREAM_IDLE when none is
  * taken for `idleMs`; ends its source in any case. Returns early, with false, when the client is gone.
  */
-export async function writeAtPace(
-  sink: AnswerSink,
-  answers: AsyncIterable<Message>,
+export async function writeAtPace<T>(
+  sink: AnswerSink<T>,
+  answers: AsyncIterable<T>,
   gone: AbortSignal,
   idleMs: number,
 ): Promise<boolean> {

@@ -3,14 +3,14 @@ import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_
 import { DRAIN_MS_MAX } from '../../limits.js';
 import type { StorageServiceHandlers } from '../service.js';
 import type { Certificates } from './certificates.js';
-import type { Door } from './door.js';
+import type { Door, DoorLimits } from './door.js';
 import { refusalOf, STRICT_HEADERS } from './web/guard.js';
 import { WebListener, type WebRequest, type WebResponse } from './web/listener.js';
 import { bodyFormOf } from './web/request-body.js';
 import { createRpcs, peerOf, unimplemented, type Rpc } from './web/rpcs.js';
 
 /** How the web door is opened. */
-export interface WebDoorOptions {
+export interface WebDoorOptions extends DoorLimits {
   readonly handlers: StorageServiceHandlers;
   /** `host:port`; port 0 takes any that is free. */
   readonly listen: string;
@@ -21,6 +21,8 @@ export interface WebDoorOptions {
   /** With it: TLS, and HTTP/2 beside HTTP/1.1. */
   readonly certificates?: Certificates | undefined;
   readonly log: Logger;
+  /** An answer of which nothing is read for this long ends with STREAM_IDLE. */
+  readonly streamIdleTimeoutMs: number;
 }
 
 /** Serves Connect and gRPC-Web, for browsers and curl, and `/healthz`. REQUEST_INVALID where the address can't be had. */
@@ -28,19 +30,23 @@ export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
   const draining = new AbortController();
   const surroundings = { ...options, draining: draining.signal };
   const rpcs = { 1: createRpcs(surroundings, 1), 2: createRpcs(surroundings, 2) };
-  const listener = new WebListener((request, response) => {
-    for (const [name, value] of Object.entries(STRICT_HEADERS)) response.setHeader(name, value);
-    const refusal = refusalOf(request, options.hosts);
-    if (refusal !== undefined) {
-      options.log.info({ peer: peerOf(request), error: refusal }, 'refused');
-      return answerError(response, 403, 'permission_denied', refusal);
-    }
-    const path = request.url?.split('?', 1)[0] ?? '';
-    if (path === '/healthz') return answerHealth(response, draining.signal.aborted);
-    const rpc = rpcs[request.httpVersionMajor === 2 ? 2 : 1].get(path);
-    if (rpc === undefined) return answerError(response, 404, 'unimplemented', 'There is nothing at this path.');
-    serveRpc(rpc, request, response, options);
-  }, options.certificates?.current);
+  const listener = new WebListener(
+    (request, response) => {
+      for (const [name, value] of Object.entries(STRICT_HEADERS)) response.setHeader(name, value);
+      const refusal = refusalOf(request, options.hosts);
+      if (refusal !== undefined) {
+        options.log.info({ peer: peerOf(request), error: refusal }, 'refused');
+        return answerError(response, 403, 'permission_denied', refusal);
+      }
+      const path = request.url?.split('?', 1)[0] ?? '';
+      if (path === '/healthz') return answerHealth(response, draining.signal.aborted);
+      const rpc = rpcs[request.httpVersionMajor === 2 ? 2 : 1].get(path);
+      if (rpc === undefined) return answerError(response, 404, 'unimplemented', 'There is nothing at this path.');
+      serveRpc(rpc, request, response, options);
+    },
+    options.certificates?.current,
+    options,
+  );
   options.certificates?.onReload((secure) => listener.replaceSecureContext(secure));
   const address = await listener.listen(options.listen);
   return {

@@ -38,7 +38,7 @@ const log = pino({ level: 'silent' });
 
 function open(more: Partial<WebDoorOptions> = {}) {
   const fixed = { handlers, listen: '127.0.0.1:0', hosts: [], grpcAddress: '127.0.0.1:1', log };
-  return openWebDoor({ ...fixed, certificates, ...more });
+  return openWebDoor({ ...fixed, streamIdleTimeoutMs: 60_000, certificates, ...more });
 }
 
 const door = await open();

@@ -17,7 +17,7 @@ import { gatherBatches } from '../../../server/rows/gather.js';
 import { rawLoad, saveRun } from '../raw-load.js';
 import { MIXED, mixedRun } from '../sample-runs.js';
 import { sharedDaemon } from '../wire.js';
-import { ask, failureOf, infoOf, pathOf, post, webAddress, webClients } from './web-daemon.js';
+import { ask, failureOf, infoOf, pathOf, post, until, webAddress, webClients } from './web-daemon.js';
 
 const MIB = 1024 * 1024;
 const { daemon, channel } = await sharedDaemon('--web', '127.0.0.1:0');
@@ -215,8 +215,10 @@ describe('by hand', () => {
 
   test('a call has its line in the log, with its peer, as over gRPC', async () => {
     await post(web, listResults, { pageSize: -1 });
-    const line = daemon.process.log.find((text) => text.includes('"ListResults"') && text.includes('REQUEST_INVALID'));
-    expect(JSON.parse(line ?? '{}')).toMatchObject({
+    const isIt = (text: string) => text.includes('"ListResults"') && text.includes('REQUEST_INVALID');
+    // It is written when the answer is.
+    await until(() => daemon.process.log.some(isIt));
+    expect(JSON.parse(daemon.process.log.find(isIt) ?? '{}')).toMatchObject({
       msg: 'call',
       peer: expect.stringContaining('127.0.0.1:') as string,
     });

@@ -6,19 +6,20 @@ import {
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from 'node:http2';
-import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { StorageError } from '../../../errors.js';
 import {
+  REQUEST_MS_MAX,
   STREAMS_PER_CONNECTION_MAX,
   WEB_CHECK_MS,
   WEB_CONNECTIONS_MAX,
   WEB_HEADER_BYTES_MAX,
   WEB_HEADERS_MS_MAX,
   WEB_IDLE_MS_MAX,
-  WEB_REQUEST_MS_MAX,
 } from '../../../limits.js';
 import type { SecureOptions } from '../certificates.js';
+import { Connections, type ConnectionLimits } from '../connections.js';
+import type { DoorLimits } from '../door.js';
 import { RAISED_SETTINGS, raiseConnectionWindow } from '../http2-windows.js';
 
 export type WebRequest = IncomingMessage | Http2ServerRequest;
@@ -27,10 +28,13 @@ export type WebResponse = ServerResponse | Http2ServerResponse;
 /** Serves a request to its end. */
 export type Serve = (request: WebRequest, response: WebResponse) => void;
 
+/** What a listener is made with. */
+export interface WebListenerOptions extends DoorLimits, Pick<ConnectionLimits, 'log'> {}
+
 /** An HTTP server: 1.1 in the clear; with a certificate 1.1 and 2, by ALPN. */
 export class WebListener {
   private readonly server: Server | Http2SecureServer;
-  private readonly sockets = new Set<Socket>();
+  private readonly connections: Connections;
   private readonly sessions = new Set<ServerHttp2Session>();
   /** Answers that are not ended yet. */
   private readonly open = new Set<WebResponse>();
@@ -38,15 +42,16 @@ export class WebListener {
   private readonly busy = new WeakSet<object>();
   private whenIdle: () => void = () => undefined;
 
-  constructor(serve: Serve, secure: SecureOptions | undefined) {
+  constructor(
+    serve: Serve,
+    secure: SecureOptions | undefined,
+    { log, connectionSilenceMs: silenceMs, requestMsMax = REQUEST_MS_MAX }: WebListenerOptions,
+  ) {
     const listener: Serve = (request, response) => this.served(serve, request, response);
     this.server = secure === undefined ? createServer(PROBED, listener) : secureServer(secure, listener);
     // As properties, which both kinds of server go by: HTTP/1.1 over TLS knows no options for them.
-    Object.assign(this.server, LIMITS);
-    this.server.on('connection', (socket: Socket) => {
-      this.sockets.add(socket);
-      socket.once('close', () => this.sockets.delete(socket));
-    });
+    Object.assign(this.server, LIMITS, { requestTimeout: requestMsMax });
+    this.connections = new Connections(this.server, { connectionsMax: WEB_CONNECTIONS_MAX, silenceMs, log });
     this.server.on('session', (session: ServerHttp2Session) => this.began(session));
   }
 
@@ -75,7 +80,7 @@ export class WebListener {
     // What they have been told is on its way: a session says goodbye behind it.
     const parted = [...this.sessions].map((session) => new Promise<void>((resolve) => session.close(resolve)));
     await within(GOODBYE_MS, Promise.all(parted));
-    for (const socket of this.sockets) socket.destroy();
+    this.connections.destroyAll();
   }
 
   private served(serve: Serve, request: WebRequest, response: WebResponse): void {
@@ -111,10 +116,8 @@ export class WebListener {
 }
 
 const LIMITS = {
-  maxConnections: WEB_CONNECTIONS_MAX,
   maxHeaderSize: WEB_HEADER_BYTES_MAX,
   headersTimeout: WEB_HEADERS_MS_MAX,
-  requestTimeout: WEB_REQUEST_MS_MAX,
   keepAliveTimeout: WEB_IDLE_MS_MAX,
   connectionsCheckingInterval: WEB_CHECK_MS,
 };

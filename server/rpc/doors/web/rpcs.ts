@@ -1,15 +1,15 @@
 import type { DescMethod, Message } from '@bufbuild/protobuf';
 import { Code, ConnectError, createConnectRouter, createContextKey, createContextValues } from '@connectrpc/connect';
 import type { HandlerContext } from '@connectrpc/connect';
-import type { UniversalHandler, UniversalServerRequest } from '@connectrpc/connect/protocol';
+import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { universalRequestFromNodeRequest } from '@connectrpc/connect-node';
 import { StorageService } from '../../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { StorageError } from '../../../errors.js';
-import { LOAD_BATCH_BYTES_MAX, MESSAGE_BYTES_MAX, WEB_REQUEST_MS_MAX } from '../../../limits.js';
+import { LOAD_BATCH_BYTES_MAX, MESSAGE_BYTES_MAX, REQUEST_MS_MAX } from '../../../limits.js';
 import type { CallContext, StorageServiceHandlers } from '../../service.js';
 import { JSON_OPTIONS } from '../decode-request.js';
+import { writeAtPace, type AnswerSink } from '../paced-answers.js';
 import { ServedCall, type Surroundings } from '../served-call.js';
-import { writeAll, type Sink } from '../write-all.js';
 import { fromConnectError, toConnectError, wentAway } from './connect-error.js';
 import type { WebRequest, WebResponse } from './listener.js';
 import { bodyFormOf, readRequestBody } from './request-body.js';
@@ -19,12 +19,36 @@ export interface RpcOptions extends Surroundings {
   readonly handlers: StorageServiceHandlers;
   /** Where SaveResult is to be had, for those who ask for it over HTTP/1.1. */
   readonly grpcAddress: string;
+  /** An answer of which nothing is read for this long ends with STREAM_IDLE. */
+  readonly streamIdleTimeoutMs: number;
+  /** See REQUEST_MS_MAX, its default. */
+  readonly requestMsMax?: number | undefined;
 }
 
 /** Serves an rpc; the handler of a request's path. */
 export type Rpc = (request: WebRequest, response: WebResponse) => Promise<void>;
 
-const PEER = createContextKey('');
+/** A request on its way through Connect, which knows nothing of the log. */
+class Passage {
+  private served: ServedCall | undefined;
+
+  constructor(readonly peer: string) {}
+
+  /** Begins the call that it is: of what Connect refuses by itself, the log says nothing. */
+  begin(options: RpcOptions, method: DescMethod): ServedCall {
+    return (this.served ??= new ServedCall(options, method.name, this.peer));
+  }
+
+  fail(error: unknown): void {
+    this.served?.fail(error);
+  }
+
+  end(): void {
+    this.served?.end();
+  }
+}
+
+const PASSAGE = createContextKey(new Passage(''));
 
 /** The rpcs by path, for HTTP/1.1 or HTTP/2. Over HTTP/1.1 nobody can send and receive at once: no SaveResult. */
 export function createRpcs(options: RpcOptions, httpVersion: 1 | 2): Map<string, Rpc> {
@@ -57,7 +81,7 @@ type Handler = (request: unknown, context: CallContext) => Promise<Message> | As
 /** A method as Connect wants it. */
 function implementation(options: RpcOptions, method: DescMethod) {
   const handler = options.handlers[method.localName as keyof StorageServiceHandlers] as Handler;
-  const begin = (context: HandlerContext) => new ServedCall(options, method.name, context.values.get(PEER));
+  const begin = (context: HandlerContext) => context.values.get(PASSAGE).begin(options, method);
   if (method.methodKind === 'unary')
     return async (request: Message, context: HandlerContext): Promise<Message> => {
       const served = begin(context);
@@ -66,8 +90,6 @@ function implementation(options: RpcOptions, method: DescMethod) {
         return await (handler(request, contextOf(context, options)) as Promise<Message>);
       } catch (error) {
         throw failed(served.fail(error), context);
-      } finally {
-        served.end();
       }
     };
   return async function* (request: Message | AsyncIterable<Message>, context: HandlerContext): AsyncGenerator<Message> {
@@ -78,8 +100,6 @@ function implementation(options: RpcOptions, method: DescMethod) {
       yield* handler(asked, contextOf(context, options)) as AsyncIterable<Message>;
     } catch (error) {
       throw failed(served.fail(error), context);
-    } finally {
-      served.end();
     }
   };
 }
@@ -110,16 +130,47 @@ async function* explained(requests: AsyncIterable<Message>, method: DescMethod):
 
 function rpcOf(handler: UniversalHandler, options: RpcOptions): Rpc {
   return async (request, response) => {
-    const values = createContextValues().set(PEER, peerOf(request));
+    const passage = new Passage(peerOf(request));
+    const values = createContextValues().set(PASSAGE, passage);
     const call = universalRequestFromNodeRequest(request, response, undefined, values);
-    const answer = await handler(withCheckedBody(call, request, handler.method, options));
-    answer.header?.forEach((value, name) => response.setHeader(name, value));
-    // Not by `end`, which over HTTP/2 leaves the trailers of an answer without a body out.
-    response.writeHead(answer.status);
-    if (answer.body !== undefined && !(await writeAll(response as Sink<Uint8Array>, answer.body, call.signal))) return;
-    if (answer.trailer !== undefined) response.addTrailers(Object.fromEntries(answer.trailer));
-    response.end();
+    try {
+      const answer = await handler(withCheckedBody(call, request, handler.method, options, passage));
+      answer.header?.forEach((value, name) => response.setHeader(name, value));
+      // Not by `end`, which over HTTP/2 leaves the trailers of an answer without a body out.
+      response.writeHead(answer.status);
+      if (!(await isWritten(response, answer.body, call.signal, options, passage))) return;
+      if (answer.trailer !== undefined) response.addTrailers(Object.fromEntries(answer.trailer));
+      response.end();
+      cutAfter(response, options.streamIdleTimeoutMs);
+    } finally {
+      passage.end();
+    }
   };
+}
+
+/** Writes an answer's body. False where the client is gone; one that does not read is cut off, as nothing reaches it. */
+async function isWritten(
+  response: WebResponse,
+  body: UniversalServerResponse['body'],
+  gone: AbortSignal,
+  { streamIdleTimeoutMs }: RpcOptions,
+  passage: Passage,
+): Promise<boolean> {
+  if (body === undefined) return true;
+  try {
+    return await writeAtPace(response as AnswerSink<Uint8Array>, body, gone, streamIdleTimeoutMs);
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    passage.fail(error);
+    response.destroy();
+    return false;
+  }
+}
+
+/** What a client does not read of an answer stays in memory, but for so many milliseconds. */
+function cutAfter(response: WebResponse, ms: number): void {
+  const timer = setTimeout(() => response.destroy(), ms).unref();
+  response.once('close', () => clearTimeout(timer));
 }
 
 /** The other end, as the log names it. */
@@ -133,6 +184,7 @@ function withCheckedBody(
   request: WebRequest,
   method: DescMethod,
   options: RpcOptions,
+  passage: Passage,
 ): UniversalServerRequest {
   const form = bodyFormOf(call.header.get('content-type') ?? '');
   const isOne = method.methodKind === 'unary' || method.methodKind === 'server_streaming';
@@ -143,14 +195,12 @@ function withCheckedBody(
   header.delete('content-length');
   const checked = async function* (): AsyncGenerator<Uint8Array> {
     // HTTP/1.1 has this limit of its own.
-    const timer = setTimeout(() => request.destroy(), WEB_REQUEST_MS_MAX);
+    const timer = setTimeout(() => request.destroy(), options.requestMsMax ?? REQUEST_MS_MAX);
     try {
       yield await readRequestBody(body as AsyncIterable<Uint8Array>, method, form, declaredBytes);
     } catch (error) {
-      const served = new ServedCall(options, method.name, peerOf(request));
-      const failure = served.fail(error instanceof StorageError ? error : wentAway(error));
-      served.end();
-      throw toConnectError(failure);
+      const served = passage.begin(options, method);
+      throw toConnectError(served.fail(error instanceof StorageError ? error : wentAway(error)));
     } finally {
       clearTimeout(timer);
     }
