@@ -98,6 +98,8 @@ export class FilesystemRows implements UploadRows {
   private async goOn(): Promise<void> {
     const { folder } = this.context;
     const { number } = this.epoch;
+    // Row files that were begun are made anew from the frames; first they go, as there may be no room for both.
+    for (const epoch of await folder.epochs()) if (epoch < number) await removeRowFiles(folder.epochPath(epoch));
     const waiting: Batch[] = [];
     let waitingBytes = 0;
     const flush = async () => {
@@ -122,7 +124,6 @@ export class FilesystemRows implements UploadRows {
     // Who was told of these rows must find them again: only the newest epoch's word counts.
     await this.checkEpoch();
     this.durableRowCount = this.written = this.nextRow;
-    for (const { epoch } of parts) await removeRowFiles(folder.epochPath(epoch));
   }
 
   async append(batch: Batch): Promise<void> {
