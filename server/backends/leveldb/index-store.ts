@@ -25,6 +25,7 @@ import {
   digits,
   endOf,
   goneKey,
+  INLINE_PREFIX,
   inlineKey,
   META_FORMAT,
   META_NUMBER,
@@ -63,6 +64,8 @@ export class IndexStore implements AsyncDisposable {
   private nextNumber = 1;
   /** Whether LevelDB found a file of it damaged when it wrote. */
   hasFailed = false;
+  /** Whether small results were removed whose room LevelDB still keeps. */
+  private hasRemoved = false;
 
   private constructor(
     private readonly level: Level<string, Uint8Array>,
@@ -116,7 +119,7 @@ export class IndexStore implements AsyncDisposable {
   async audit(suspects: ReadonlySet<string>): Promise<void> {
     await auditIndex(this.level, suspects);
     // What was damaged is written anew, so that it is not found again.
-    await (this.level as unknown as Compacting).compactRange('', endOf(''));
+    await this.compact('');
     await this.begin();
   }
 
@@ -202,7 +205,19 @@ export class IndexStore implements AsyncDisposable {
   }
 
   removeInline(name: string): Change {
+    this.hasRemoved = true;
     return { type: 'del', key: inlineKey(name) };
+  }
+
+  /** Gives the room of small results back that were removed: LevelDB itself does so when it comes to them. */
+  async compactRemoved(): Promise<void> {
+    if (!this.hasRemoved) return;
+    this.hasRemoved = false;
+    await this.compact(INLINE_PREFIX);
+  }
+
+  private async compact(prefix: string): Promise<void> {
+    await (this.level as unknown as Compacting).compactRange(prefix, endOf(prefix));
   }
 
   /** Makes a manifest its key's newest; the one before is kept as an older one. */

@@ -10,6 +10,8 @@ import { Serial } from '../serial.js';
 
 const HEAD = Buffer.alloc(64);
 HEAD.write('OPTISTORE JOURNAL 1\n', 'latin1');
+/** A journal below this is not worth it to be made shorter. */
+const SHRUNK_BYTES_MIN = 1024 * 1024;
 const NAME = /^(\d{8})\.journal$/;
 
 /** A frame in the journal that is still needed. */
@@ -66,10 +68,15 @@ export class Journal implements AsyncDisposable {
   }
 
   private static async create(folder: string, number: number): Promise<Journal> {
-    const path = join(folder, `${String(number).padStart(8, '0')}.journal`);
+    const path = pathOf(folder, number);
     const file = await open(path, 'wx+', 0o600);
-    await writeFully(file, [HEAD], 0);
-    await syncDirectoryOf(path);
+    try {
+      await writeFully(file, [HEAD], 0);
+      await syncDirectoryOf(path);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
     return new Journal(folder, file, number, HEAD.byteLength);
   }
 
@@ -107,7 +114,8 @@ export class Journal implements AsyncDisposable {
   append(uploadNumber: number, batch: Batch): Promise<Frame> {
     return this.serial.run(async () => {
       this.check();
-      if (this.end > JOURNAL_ROTATE_BYTES && this.liveBytes < this.end / 2) await this.rotate();
+      if (this.end > JOURNAL_ROTATE_BYTES) await this.renew();
+      this.check();
       const { buffers, byteLength } = encodeFrame(uploadNumber, batch);
       const { firstRow, rowCount } = batch;
       return this.write({ byteLength, uploadNumber, firstRow, rowCount }, buffers);
@@ -199,8 +207,29 @@ export class Journal implements AsyncDisposable {
     for (const frame of frames) if (this.live.delete(frame)) this.liveBytes -= frame.byteLength;
   }
 
-  private async rotate(): Promise<void> {
-    const next = await Journal.create(this.folder, this.number + 1);
+  /** Gives the room back of frames that are no longer needed, where they are most of the file. */
+  shrink(): Promise<void> {
+    return this.serial.run(async () => {
+      if (this.failure === undefined && this.end > SHRUNK_BYTES_MIN) await this.renew();
+    });
+  }
+
+  /** Where it fails, for want of room, this file goes on. */
+  private async renew(): Promise<void> {
+    if (this.liveBytes >= this.end / 2) return;
+    const number = this.number + 1;
+    let next: Journal | undefined;
+    try {
+      next = await Journal.create(this.folder, number);
+      await this.rotate(next);
+    } catch {
+      if (this.number === number) return;
+      await next?.file.close().catch(() => undefined);
+      await unlink(pathOf(this.folder, number)).catch(() => undefined);
+    }
+  }
+
+  private async rotate(next: Journal): Promise<void> {
     const moved: [Frame, number][] = [];
     for (const frame of this.live) {
       const bytes = await readAt(this.file, frame.offset, frame.byteLength);
@@ -217,7 +246,7 @@ export class Journal implements AsyncDisposable {
     this.number = next.number;
     this.end = next.end;
     await old.close();
-    await unlink(join(this.folder, `${String(oldNumber).padStart(8, '0')}.journal`));
+    await unlink(pathOf(this.folder, oldNumber));
   }
 
   /** After a failed write or fsync nobody knows what the file holds: nothing is acked on it any more. */
@@ -242,6 +271,10 @@ export class Journal implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.serial.run(() => this.file.close());
   }
+}
+
+function pathOf(folder: string, number: number): string {
+  return join(folder, `${String(number).padStart(8, '0')}.journal`);
 }
 
 function damaged({ firstRow }: Frame): StorageError {

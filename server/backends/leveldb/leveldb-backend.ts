@@ -142,10 +142,7 @@ export class LeveldbBackend implements StorageBackend {
       return numbers.has(frame.uploadNumber);
     });
     if (isLost && records.length > 0)
-      await reportDamage(
-        path,
-        `The journal of the store at ${path} is lost: uploads may lack rows that were acknowledged.`,
-      );
+      await reportDamage(path, `The journal of the store at ${path} is lost: uploads may lack acknowledged rows.`);
     const places = { index, journal, budget: new IngestBudget(), segments };
     const uploads = new LeveldbUploads(places);
     const backend = new LeveldbBackend(
@@ -356,16 +353,18 @@ export class LeveldbBackend implements StorageBackend {
     return this.places.journal.failed?.message ?? this.report ?? unreadable;
   }
 
-  /** Removes revisions whose retention is over and nobody reads, and uploads that expired. */
-  async sweep(nowMs = Date.now()): Promise<void> {
+  /** Removes revisions whose retention is over and nobody reads, and uploads that expired; gives back room that is of no use. */
+  async sweep(nowMs = Date.now(), retentionMs = this.retentionMs): Promise<void> {
     await this.uploadsInProgress.expire(nowMs);
     for await (const manifest of this.index.olderRevisions()) {
       if (manifest === undefined) continue;
       const isRead = manifest.segments.some((segment) => this.reading.has(segment.name));
-      if (isRead || nowMs - milliseconds(manifest.supersededTime ?? manifest.updateTime) < this.retentionMs) continue;
+      if (isRead || nowMs - milliseconds(manifest.supersededTime ?? manifest.updateTime) < retentionMs) continue;
       // It is kept where the key's newest can't be read: that may have its rows.
       await this.remove(manifest).catch(unlessCorrupt);
     }
+    await this.places.journal.shrink();
+    await this.index.compactRemoved();
   }
 
   /** Removes a superseded revision, and of its rows those that no other revision of the key has. */
