@@ -32,11 +32,16 @@ const connectionString = z.string().superRefine((text, context) => {
   }
 });
 
+const quota = megabytes.exactOptional();
 const store = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('leveldb'), path: z.string().min(1).default('./optistore-data') }),
-  z.strictObject({ type: z.literal('filesystem'), base_path: z.string().min(1).default('./results_store') }),
+  z.strictObject({ type: z.literal('leveldb'), path: z.string().min(1).default('./optistore-data'), quota_mb: quota }),
+  z.strictObject({
+    type: z.literal('filesystem'),
+    base_path: z.string().min(1).default('./results_store'),
+    quota_mb: quota,
+  }),
   z.strictObject({ type: z.literal('memory'), max_memory_mb: megabytes.default(1024) }),
-  z.strictObject({ type: z.literal('database'), connection_string: connectionString }),
+  z.strictObject({ type: z.literal('database'), connection_string: connectionString, quota_mb: quota }),
 ]);
 
 /** The configuration; names, defaults and meanings are documented in docs/configuration.md. */
@@ -164,6 +169,7 @@ function storeFrom(environment: NodeJS.ProcessEnv, role: 'PRIMARY' | 'SECONDARY'
     base_path: environment[`OPTISTORE_${role}_BASE_PATH`],
     max_memory_mb: environment[`OPTISTORE_${role}_MAX_MEMORY_MB`],
     connection_string: environment[`OPTISTORE_${role}_CONNECTION_STRING`],
+    quota_mb: environment[`OPTISTORE_${role}_QUOTA_MB`],
   };
 }
 

@@ -155,3 +155,13 @@ export const REPAIRS_WAITING_MAX = 10_000;
 export const TOKENS_POLL_MS = 1000;
 /** Uploads that one token may have open. */
 export const TOKEN_UPLOADS_MAX = 1000;
+/** Of a store's disk so much is kept free for commits (half of it) and deletions: rows that would take it are refused with DISK_FULL … */
+export const DISK_RESERVE_BYTES_MAX = 64 * MIB;
+/** … or, of a small disk, this part of it. */
+export const DISK_RESERVE_SHARE = 1 / 8;
+/** A file that each store on a disk keeps: what gives room for a start and for deletions when others have filled the disk to its last byte … */
+export const BALLAST_BYTES_MAX = 8 * MIB;
+/** … or, of a small disk, this part of it. */
+export const BALLAST_SHARE = 1 / 16;
+/** How much room a store has is measured this often while rows come, as others may take it or give it back. */
+export const ROOM_MEASURED_MS = 1000;

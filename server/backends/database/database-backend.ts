@@ -16,6 +16,7 @@ import type {
   UploadView,
 } from '../backend.js';
 import { annotated, deleted, movedOut } from '../revisions.js';
+import type { Disk } from '../room/disk.js';
 import type { ReadSource } from '../uploads/copies.js';
 import { readRevision } from './blocks.js';
 import { parseConnectionString } from './connection-string.js';
@@ -24,7 +25,7 @@ import { DatabaseCopies } from './database-copies.js';
 import { DatabaseUploads } from './database-uploads.js';
 import { EndedUploads } from './ended-uploads.js';
 import { Results, type StoreRow } from './results.js';
-import { Retention } from './retention.js';
+import { LEASE_AFTER_MS, Retention } from './retention.js';
 import { HELD_MS } from './upload-table.js';
 import { viewUpload } from './view-upload.js';
 
@@ -187,6 +188,16 @@ export class DatabaseBackend implements StorageBackend {
   async sweep(nowMs = Date.now()): Promise<void> {
     await this.endedUploads.expire(nowMs);
     await this.retention.sweep(nowMs);
+  }
+
+  /** Its disk; undefined: it can't be seen from here. */
+  disk(): Promise<Disk | undefined> {
+    return this.database.disk();
+  }
+
+  /** Removes at once what is kept for its retention alone. Other daemons have told by then of the loads that they have. */
+  reclaim(): Promise<void> {
+    return this.retention.sweep(Date.now(), this.database.isPostgresql ? 2 * LEASE_AFTER_MS : 0);
   }
 
   /** Says again which uploads have a stream here, and fences those that another daemon took over or ended. */

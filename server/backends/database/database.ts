@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import connect, { type Knex } from 'knex';
 import { StorageError } from '../../errors.js';
 import { makeFolders } from '../files.js';
+import { diskOf, type Disk } from '../room/disk.js';
 import type { DatabaseAddress } from './connection-string.js';
 import { databaseError } from './database-errors.js';
 import { MIGRATION_SOURCE } from './migrations.js';
@@ -72,6 +73,21 @@ export class Database implements AsyncDisposable {
     } catch (error) {
       throw databaseError(error, this.address.name);
     }
+  }
+
+  /** The disk of a SQLite file: free are also the pages that the file has and does not use. Undefined: it is not to be seen from here. */
+  async disk(): Promise<Disk | undefined> {
+    const file = this.address.dialect === 'sqlite' ? this.address.file : undefined;
+    if (file === undefined) return undefined;
+    const unused = await this.query((connection) =>
+      connection
+        .raw<{ bytes: number }[]>(
+          'SELECT freelist_count * page_size AS bytes FROM pragma_freelist_count, pragma_page_size',
+        )
+        .then((rows) => rows[0]?.bytes ?? 0),
+    );
+    const { freeBytes, totalBytes } = await diskOf(dirname(file));
+    return { freeBytes: freeBytes + unused, totalBytes };
   }
 
   /** Text as the database can hold it: PostgreSQL's has no NUL. The manifest keeps the original. */

@@ -10,7 +10,7 @@ const CHUNK = 100;
 /** Blocks that one transaction removes: it must not keep the one connection of SQLite for long. */
 const REMOVED_BLOCKS_MAX = 16;
 /** A load that takes longer tells other daemons of itself. */
-const LEASE_AFTER_MS = 2000;
+export const LEASE_AFTER_MS = 2000;
 const LEASE_RENEWAL_MS = 20_000;
 
 interface OldRevision extends ManifestRow {
@@ -58,12 +58,12 @@ export class Retention {
   }
 
   /** Removes revisions whose retention is over and nobody reads, then the rows that nothing needs any more. */
-  async sweep(nowMs: number): Promise<void> {
+  async sweep(nowMs: number, retentionMs = this.retentionMs): Promise<void> {
     let after = 0;
     for (;;) {
       const due = await this.database.query((connection) =>
         connection('revisions')
-          .where('superseded_ms', '<=', nowMs - this.retentionMs)
+          .where('superseded_ms', '<=', nowMs - retentionMs)
           .andWhere('id', '>', after)
           .orderBy('id')
           .limit(CHUNK)

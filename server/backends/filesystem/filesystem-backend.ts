@@ -218,9 +218,9 @@ export class FilesystemBackend implements StorageBackend {
   }
 
   /** Removes revisions whose retention is over, uploads that expired, and what processes left that were killed. */
-  async sweep(nowMs = Date.now()): Promise<void> {
+  async sweep(nowMs = Date.now(), retentionMs?: number): Promise<void> {
     await this.uploadList.expire(nowMs);
-    await this.retention.sweep(nowMs);
+    await this.retention.sweep(nowMs, retentionMs);
     const temporary = join(this.base, 'temporary');
     for (const name of await namesIn(temporary))
       await removeIfOld(join(temporary, name), Date.now() - TEMPORARY_MS, temporary);

@@ -78,12 +78,12 @@ export class Retention {
   }
 
   /** Removes slots whose retention is over and that nobody reads here, and what processes left that have ended. */
-  async sweep(nowMs: number): Promise<void> {
+  async sweep(nowMs: number, retentionMs = this.retentionMs): Promise<void> {
     await this.results.refresh();
-    for (const folder of [...this.results.crowded]) await this.sweepFolder(folder, nowMs);
+    for (const folder of [...this.results.crowded]) await this.sweepFolder(folder, nowMs, retentionMs);
   }
 
-  private async sweepFolder(folder: string, nowMs: number): Promise<void> {
+  private async sweepFolder(folder: string, nowMs: number, retentionMs: number): Promise<void> {
     const { folders, crowded } = this.results;
     await folders.removePrepared(folder, nowMs - PREPARED_MS);
     const slots = await folders.slots(folder);
@@ -94,7 +94,7 @@ export class Retention {
       // Superseded since the next one was made.
       const sinceMs = (await folders.madeMs(folder, next)) ?? nowMs;
       const isRead = this.readers.has(`${folder}/${slot}`);
-      if (isRead || nowMs - sinceMs < this.retentionMs) keptCount++;
+      if (isRead || nowMs - sinceMs < retentionMs) keptCount++;
       else await this.remove(folder, slot);
     }
     if (keptCount === 0 && !(await folders.hasPrepared(folder))) crowded.delete(folder);
