@@ -86,9 +86,14 @@ export class StorageError extends Error {
   }
 }
 
+/** Whether an error tells of damage. */
+export function isCorrupt(error: unknown): error is StorageError {
+  return error instanceof StorageError && error.reason === 'RESULT_CORRUPT';
+}
+
 /** The key whose entry in a store does not check; undefined where an error says something else. */
 export function damagedKeyOf(error: unknown): string | undefined {
-  return error instanceof StorageError && error.reason === 'RESULT_CORRUPT' ? error.metadata['damaged_key'] : undefined;
+  return isCorrupt(error) ? error.metadata['damaged_key'] : undefined;
 }
 
 /** What is wrong with an entry that does not check: all that a store keeps of a key but rows. */
@@ -109,7 +114,7 @@ export async function unlessDamaged<T>(entry: Promise<T>): Promise<T | undefined
 
 /** For a `catch`: damage gives undefined, any other failure stays one. */
 export function unlessCorrupt(error: unknown): undefined {
-  if (!(error instanceof StorageError) || error.reason !== 'RESULT_CORRUPT') throw error;
+  if (!isCorrupt(error)) throw error;
 }
 
 /** Fails with the signal's StorageError, else CANCELLED, where it is aborted. */

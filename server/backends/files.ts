@@ -55,3 +55,18 @@ export async function readAt(file: FileHandle, position: number, byteLength: num
   }
   return bytes.subarray(0, length);
 }
+
+/** The error code of a failed system call; undefined for all else. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** What an act gives; undefined where what it needs is not there. */
+export async function ifThere<T>(act: Promise<T>): Promise<T | undefined> {
+  try {
+    return await act;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -4,8 +4,8 @@ import { syncDirectoryOf } from './files.js';
 
 /** What a store in files says of itself beside them. */
 export interface Seal {
-  /** `open`: it is in use, or its process was killed. `closing`: its files are being brought to rest. `closed`: they are as listed. */
-  readonly state: 'open' | 'closing' | 'closed';
+  /** `open`: it is in use, or its process was killed. `closed`: its files are as listed. */
+  readonly state: 'open' | 'closed';
   /** Lengths of its files when it was closed. */
   readonly files: Readonly<Record<string, number>>;
   /** What else it knows by then. */

@@ -1,7 +1,7 @@
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { ListOrder, StorageBackend } from '../../server/backends/backend.js';
-import { StorageError } from '../../server/errors.js';
+import { StorageError, type Reason } from '../../server/errors.js';
 import { CircuitBreaker } from '../../server/manager/circuit-breaker.js';
 import { inRole } from '../../server/manager/role-store.js';
 import { all, asText, commit, lineRows, load, RUNNING, save, uploadSpec } from '../backends/runs.js';
@@ -177,16 +177,20 @@ function leastRows({ rowCount }: KnownUpload, { isReported, mayLackCommits, mayL
   return isReported || mayLackCommits || mayLackRows ? 0 : rowCount;
 }
 
+/** For a `catch`: a reason gives undefined where it is allowed, any other failure stays one. */
+function unless(reason: Reason, isAllowed: boolean): (error: unknown) => undefined {
+  return (error) => {
+    if (!isAllowed || !(error instanceof StorageError) || error.reason !== reason) throw error;
+  };
+}
+
+/** An upload may be unknown whose record was the last write before a kill. */
+function unlessForgotten({ mayLackRows, mayLackCommits }: Allowances): (error: unknown) => undefined {
+  return unless('UPLOAD_NOT_FOUND', mayLackRows || mayLackCommits);
+}
+
 async function checkView(store: StorageBackend, upload: KnownUpload, allowances: Allowances): Promise<boolean> {
-  const view = await store.viewUpload(upload.uploadId, RUNNING).catch((error: unknown) => {
-    if (
-      (allowances.mayLackRows || allowances.mayLackCommits) &&
-      error instanceof StorageError &&
-      error.reason === 'UPLOAD_NOT_FOUND'
-    )
-      return undefined;
-    throw error;
-  });
+  const view = await store.viewUpload(upload.uploadId, RUNNING).catch(unlessForgotten(allowances));
   if (view?.state !== 'open') return view === undefined;
   const rowCount = Number(view.manifest.rowCount);
   if (rowCount < leastRows(upload, allowances) || rowCount > upload.rowCount)
@@ -206,31 +210,15 @@ async function checkResume(store: StorageBackend, known: KnownUpload, allowances
   const isAppend = known.uploadId === 'open-append';
   await using upload = await store
     .openUpload(uploadSpec(known.key, known.uploadId, { problem: undefined, append: isAppend }), RUNNING)
-    .catch((error: unknown) => {
-      if (
-        (allowances.mayLackRows || allowances.mayLackCommits) &&
-        error instanceof StorageError &&
-        error.reason === 'UPLOAD_NOT_FOUND'
-      )
-        return null;
-      throw error;
-    });
-  if (upload === null) return true;
+    .catch(unlessForgotten(allowances));
+  if (upload === undefined) return true;
   if (upload.nextRow < leastRows(known, allowances) || upload.nextRow > known.rowCount)
     throw new Error(`${known.uploadId} goes on at row ${upload.nextRow}; acked were ${known.rowCount}`);
   await upload.append(lineRows(upload.nextRow, 5, known.factor));
   const rowCount = upload.nextRow;
-  const manifest = await commit(upload).catch((error: unknown) => {
-    // Its base was replaced by an older one, or is gone.
-    if (
-      isAppend &&
-      (allowances.isReported || allowances.mayLackCommits) &&
-      error instanceof StorageError &&
-      error.reason === 'REVISION_MISMATCH'
-    )
-      return undefined;
-    throw error;
-  });
+  // Its base was replaced by an older one, or is gone.
+  const mayMismatch = isAppend && (allowances.isReported || allowances.mayLackCommits);
+  const manifest = await commit(upload).catch(unless('REVISION_MISMATCH', mayMismatch));
   if (manifest === undefined) return false;
   expectSame(`rows of ${known.key}`, asText(await load(store, manifest)), asText(lineRows(0, rowCount, known.factor)));
   return true;

@@ -6,7 +6,8 @@ import { bitmapBytes, columnBuffers, valueWidth } from '../../rows/batch.js';
  * A frame of the journal: a few rows of one upload. 28 bytes of header, one bit a column that says whether it
  * has a validity bitmap, then the columns' buffers without padding; the CRC-32 goes over all behind it.
  */
-const FRAME_MAGIC = 0x314d5246; // 'FRM1'
+const FRAME_TITLE = Buffer.from('FRM1', 'latin1');
+const FRAME_MAGIC = FRAME_TITLE.readUInt32LE(0);
 export const FRAME_HEADER_BYTES = 28;
 
 /** What a frame's header says. */
@@ -58,6 +59,11 @@ export function encodeMark(uploadNumber: number, durableRowCount: number): Buffe
 /** Whether a frame is a mark; `firstRow` is then the number of rows that are durable. */
 export function isMark({ byteLength, rowCount }: Pick<FrameHeader, 'byteLength' | 'rowCount'>): boolean {
   return byteLength === FRAME_HEADER_BYTES && rowCount === 0;
+}
+
+/** Where frames may begin in bytes, from a place on. Not checked. */
+export function* frameStarts(bytes: Buffer, from = 0): Generator<number> {
+  for (let at = bytes.indexOf(FRAME_TITLE, from); at >= 0; at = bytes.indexOf(FRAME_TITLE, at + 1)) yield at;
 }
 
 /** A frame's length and rows, by the header alone; undefined where none begins. Not checked. */

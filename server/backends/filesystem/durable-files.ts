@@ -2,26 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, link, lstat, mkdir, open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncFolder, writeFully } from '../files.js';
+import { codeOf, ifThere, syncFolder, writeFully } from '../files.js';
 import { numberOf } from './names.js';
 
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
-
-/** The error code of a failed system call; undefined for all else. */
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
-
-/** What an act gives; undefined where what it needs is not there. */
-export async function ifThere<T>(act: Promise<T>): Promise<T | undefined> {
-  try {
-    return await act;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-}
 
 /** Whether an act that must find its place free did: false where something is there. */
 export async function ifFree(act: Promise<unknown>): Promise<boolean> {

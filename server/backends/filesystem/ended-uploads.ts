@@ -4,11 +4,11 @@ import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manif
 import { UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { StorageError, unlessCorrupt } from '../../errors.js';
 import { milliseconds } from '../../times.js';
-import { syncFolder } from '../files.js';
+import { ifThere, syncFolder } from '../files.js';
 import { corrupt } from '../blocks/block-format.js';
 import { committedRecord } from '../uploads/uploads.js';
 import { decodeJson, encodeJson, messageJson, messageOf } from './checked-json.js';
-import { ifThere, namesIn, readIfThere, replaceFile } from './durable-files.js';
+import { namesIn, readIfThere, replaceFile } from './durable-files.js';
 import { folderName } from './names.js';
 import { decodeManifest, type ResultFolders, type Slot } from './result-folders.js';
 

@@ -23,7 +23,8 @@ import {
 } from '../uploads/upload-errors.js';
 import type { CommitStore } from '../uploads/upload-store.js';
 import { baseOf, committedRecord, newCopyRecord, newRecord, publicationOf, reopenEnded } from '../uploads/uploads.js';
-import { ifThere, namesIn } from './durable-files.js';
+import { ifThere } from '../files.js';
+import { namesIn } from './durable-files.js';
 import type { EndedUploads } from './ended-uploads.js';
 import { saveLeft } from './frames.js';
 import { folderName } from './names.js';

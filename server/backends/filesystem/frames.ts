@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { JsonValue } from '@bufbuild/protobuf';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { corrupt } from '../blocks/block-format.js';
-import { readAt, writeFully } from '../files.js';
+import { ifThere, readAt, writeFully } from '../files.js';
 import type { FrameHeader } from '../blocks/frame-format.js';
 import {
   decodeFrame,
@@ -11,12 +11,13 @@ import {
   encodeMark,
   FRAME_HEADER_BYTES,
   frameSizeOf,
+  frameStarts,
   isMark,
   parseFrame,
 } from '../blocks/frame-format.js';
 import { decodeJson, encodeJson } from './checked-json.js';
 import { rowsLost } from '../uploads/upload-errors.js';
-import { createFile, ifThere, readIfThere, replaceFile } from './durable-files.js';
+import { createFile, readIfThere, replaceFile } from './durable-files.js';
 import { FRAMES_FILE, type UploadFolder } from './upload-folder.js';
 
 /** Rows of one epoch that count: those before `endRow`. */
@@ -170,7 +171,7 @@ async function markedRows(file: FileHandle, from: number): Promise<number> {
   for (let start = from; start + FRAME_HEADER_BYTES <= size; start += READ_BYTES) {
     // A mark may lie across two pieces.
     const bytes = await readAt(file, start, Math.min(READ_BYTES + FRAME_HEADER_BYTES - 1, size - start));
-    for (let at = bytes.indexOf('FRM1', 0, 'latin1'); at >= 0; at = bytes.indexOf('FRM1', at + 1, 'latin1')) {
+    for (const at of frameStarts(bytes)) {
       const header = parseFrame(bytes.subarray(at, at + FRAME_HEADER_BYTES));
       if (header !== undefined && isMark(header)) rowCount = Math.max(rowCount, header.firstRow);
     }

@@ -4,12 +4,10 @@ import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { ManifestSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { StorageError } from '../../errors.js';
 import { corrupt } from '../blocks/block-format.js';
-import { syncFolder } from '../files.js';
+import { codeOf, ifThere, syncFolder } from '../files.js';
 import { decodeJson, encodeJson, messageJson, messageOf } from './checked-json.js';
 import {
-  codeOf,
   ifFree,
-  ifThere,
   linkFile,
   makeFolder,
   namesIn,

@@ -1,7 +1,7 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { type ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
-import { StorageError, throwIfCancelled, unlessDamaged } from '../../errors.js';
+import { isCorrupt, StorageError, throwIfCancelled, unlessDamaged } from '../../errors.js';
 import { matches } from '../../filter/matches.js';
 import type { ListQuery } from '../backend.js';
 import { entryDamaged, resultNotFound, revisionNotFound } from '../result-errors.js';
@@ -298,10 +298,6 @@ export class FilesystemResults implements Results<Change> {
     const failure = first === undefined ? undefined : `${this.unreadable.size} results can't be read. ${first}`;
     return { sizeBytes, resultCount, pendingCount, oldestPendingMs: this.index.oldestPendingMs(), failure };
   }
-}
-
-function isCorrupt(error: unknown): error is StorageError {
-  return error instanceof StorageError && error.reason === 'RESULT_CORRUPT';
 }
 
 /** What is read of a key; where that does not check, the failure says of which key, and at which place in a list. */

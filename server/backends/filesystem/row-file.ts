@@ -3,11 +3,11 @@ import type { JsonValue } from '@bufbuild/protobuf';
 import { crc32 } from '../../rows/checksum.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { corrupt, decodeColumns, type BlockEntry, type BlockHeader } from '../blocks/block-format.js';
-import { readAt } from '../files.js';
+import { ifThere, readAt } from '../files.js';
 import type { BlockReading, Source } from '../blocks/block-reader.js';
 import { fromArrow, layOut, type BufferCheck } from './arrow-format.js';
 import { decodeJson, encodeJson, hexOf, type JsonContent } from './checked-json.js';
-import { ifThere, readIfThere } from './durable-files.js';
+import { readIfThere } from './durable-files.js';
 import { sidecarOf } from './names.js';
 
 /** A record batch in a file of rows, and the checksums of its parts. */

@@ -4,18 +4,9 @@ import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manif
 import { UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { milliseconds } from '../../times.js';
 import { corrupt } from '../blocks/block-format.js';
-import { syncFolder } from '../files.js';
+import { ifThere, syncFolder } from '../files.js';
 import { decodeJson, encodeJson, messageJson, messageOf } from './checked-json.js';
-import {
-  ifFree,
-  ifThere,
-  makeFolder,
-  numbersIn,
-  readIfThere,
-  removeFolder,
-  temporaryName,
-  writeNew,
-} from './durable-files.js';
+import { ifFree, makeFolder, numbersIn, readIfThere, removeFolder, temporaryName, writeNew } from './durable-files.js';
 import { folderName, numberName } from './names.js';
 
 /** A handle that is not renewed for this long is no longer there: its process was killed. */

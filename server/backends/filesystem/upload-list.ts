@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { StorageError } from '../../errors.js';
+import { isCorrupt } from '../../errors.js';
 import { UPLOAD_MEMORY_MS } from '../../limits.js';
 import { milliseconds } from '../../times.js';
 import type { UploadState } from '../backend.js';
@@ -27,7 +27,7 @@ export class UploadList {
   private async *open(damaged: string[] = []): AsyncGenerator<OpenUpload> {
     for (const name of await namesIn(this.root)) {
       const epoch = await newestIn(join(this.root, name)).catch((error: unknown) => {
-        if (!(error instanceof StorageError) || error.reason !== 'RESULT_CORRUPT') throw error;
+        if (!isCorrupt(error)) throw error;
         // Who asks for it is told.
         damaged.push(error.message);
         return undefined;

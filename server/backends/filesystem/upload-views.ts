@@ -1,6 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { throwIfCancelled } from '../../errors.js';
+import { ifThere } from '../files.js';
 import { schemaOf, type Batch, type Schema } from '../../rows/batch.js';
 import { selectRows, type Selection } from '../../rows/select.js';
 import type { UploadView } from '../backend.js';
@@ -8,7 +9,6 @@ import { corrupt } from '../blocks/block-format.js';
 import { unknownUpload } from '../uploads/upload-errors.js';
 import { endedView, openView, soFar, type UploadSource } from '../uploads/upload-view.js';
 import { committedRecord, manifestOf } from '../uploads/uploads.js';
-import { ifThere } from './durable-files.js';
 import type { EndedUploads } from './ended-uploads.js';
 import { endedRecord, type FilesystemUploads } from './filesystem-uploads.js';
 import { KeptPlaces } from './frame-places.js';

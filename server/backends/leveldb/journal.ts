@@ -5,7 +5,7 @@ import { JOURNAL_ROTATE_BYTES } from '../../limits.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { readAt, syncDirectoryOf, writeFully } from '../files.js';
 import type { FrameHeader } from '../blocks/frame-format.js';
-import { decodeFrame, encodeFrame, encodeMark, isMark, parseFrame } from '../blocks/frame-format.js';
+import { decodeFrame, encodeFrame, encodeMark, frameStarts, isMark, parseFrame } from '../blocks/frame-format.js';
 import { Serial } from '../serial.js';
 
 const HEAD = Buffer.alloc(64);
@@ -282,9 +282,7 @@ function damaged({ firstRow }: Frame): StorageError {
 }
 
 function findFrame(bytes: Buffer, from: number): number | undefined {
-  for (let at = bytes.indexOf('FRM1', from, 'latin1'); at >= 0; at = bytes.indexOf('FRM1', at + 1, 'latin1')) {
-    if (parseFrame(bytes.subarray(at)) !== undefined) return at;
-  }
+  for (const at of frameStarts(bytes, from)) if (parseFrame(bytes.subarray(at)) !== undefined) return at;
   return undefined;
 }
 

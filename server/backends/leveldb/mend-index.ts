@@ -3,7 +3,7 @@ import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { StorageError } from '../../errors.js';
-import { syncFolder } from '../files.js';
+import { ifThere, syncFolder } from '../files.js';
 import { folderAside, writeNote, writeReport } from '../quarantine.js';
 import { writeSeal, readSeal, type Seal } from '../seal.js';
 import { currentKey } from './index-entries.js';
@@ -32,8 +32,7 @@ export async function mendIndex(path: string, damage: FileDamage): Promise<Mende
   const index = join(path, 'index');
   const aside = await folderAside(path);
   const names = damage.needsRepair ? Object.keys(await dataFiles(index)) : damage.files;
-  for (const name of names)
-    await copyFile(join(index, name), join(aside, name), constants.COPYFILE_FICLONE).catch(unlessLacking);
+  for (const name of names) await ifThere(copyFile(join(index, name), join(aside, name), constants.COPYFILE_FICLONE));
   const suspects = new Set<string>();
   let mayLack = damage.mayLack;
   for (const [name, content] of damage.logs) {
@@ -59,7 +58,7 @@ async function repair(index: string, aside: string): Promise<void> {
   // Of a MANIFEST that is not the newest nothing is wanted.
   await rm(join(index, 'CURRENT'), { force: true, recursive: true });
   await repairLevel(index);
-  await rename(join(index, 'lost'), join(aside, 'lost')).catch(unlessLacking);
+  await ifThere(rename(join(index, 'lost'), join(aside, 'lost')));
 }
 
 /** A log of all batches that can be read, in one order; what is wrong within their entries, those say themselves. */
@@ -98,10 +97,6 @@ function keysIn(bytes: Buffer): string[] {
     if (isTwice && !key.some((byte) => byte < 32)) found.push(key.toString());
   }
   return found;
-}
-
-function unlessLacking(error: unknown): void {
-  if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
 }
 
 async function note(path: string, aside: string, { files }: FileDamage, mayLack: boolean): Promise<void> {

@@ -20,16 +20,15 @@ export interface OpenedIndex {
 export async function openIndex(path: string): Promise<OpenedIndex> {
   const folder = join(path, 'index');
   const seal = await sealOf(path);
-  const hasRows = (await readdir(join(path, 'segments'))).length > 0;
   const isEmpty = Object.keys(await dataFiles(folder)).length === 0;
-  if (isEmpty && (hasRows || seal !== undefined)) throw indexLost(path);
+  if (isEmpty && (await hadResults(path, seal))) throw indexLost(path);
   const mended = isEmpty ? undefined : await checkAndMend(path, folder, seal);
   const index = await IndexStore.open(folder, () => unsealStore(path, true));
   try {
     if (mended !== undefined) await index.audit(mended.suspects);
     // It was emptied of all that it had, or is one that an earlier start had only begun to make.
     if (await index.isNew()) {
-      if (hasRows || seal !== undefined) throw indexLost(path);
+      if (await hadResults(path, seal)) throw indexLost(path);
       await index.begin();
     }
     return { index, seal };
@@ -37,6 +36,10 @@ export async function openIndex(path: string): Promise<OpenedIndex> {
     await index[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function hadResults(path: string, seal: Seal | undefined): Promise<boolean> {
+  return seal !== undefined || (await readdir(join(path, 'segments'))).length > 0;
 }
 
 async function checkAndMend(path: string, folder: string, seal: Seal | undefined): Promise<Mended | undefined> {

@@ -6,7 +6,7 @@ import type { Batch, Schema } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
 import { checkSegmentHead, corrupt, decodeDirectory, SEGMENT_HEAD_BYTES } from '../blocks/block-format.js';
 import { blocksOf, readBlocks, type Source } from '../blocks/block-reader.js';
-import { readAt } from '../files.js';
+import { codeOf, readAt } from '../files.js';
 import { revisionGone } from '../result-errors.js';
 import type { IndexStore } from './index-store.js';
 
@@ -43,8 +43,7 @@ export class SegmentReader {
         [Symbol.asyncDispose]: () => file.close(),
       };
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
-        throw await this.missing(manifest, segment);
+      if (codeOf(error) === 'ENOENT') throw await this.missing(manifest, segment);
       throw error;
     }
   }

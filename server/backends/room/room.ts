@@ -41,7 +41,7 @@ export class Room {
   private last: Measured | undefined;
   private measuredMs = -Infinity;
   private measuring: Promise<Measured> | undefined;
-  private reclaiming: Promise<void> | undefined;
+  private reclaiming: Promise<Measured> | undefined;
   /** Rows that were taken since the room was measured, or may not have been written then. */
   private takenBytes = 0;
   private unsyncedBytes = 0;
@@ -81,8 +81,7 @@ export class Room {
   private async takeSlowly(byteLength: number): Promise<void> {
     let full = this.fullFor(byteLength, await this.measure());
     if (full !== undefined) {
-      await this.reclaim();
-      full = this.fullFor(byteLength, this.last ?? (await this.measure()));
+      full = this.fullFor(byteLength, await this.reclaim());
     }
     this.isShort = full !== undefined;
     if (full !== undefined) throw full;
@@ -100,11 +99,9 @@ export class Room {
 
   /** Refuses a commit or a change of metadata where half of the reserve is gone: the rest is for deletions. DISK_FULL. */
   async check(): Promise<void> {
-    const isShort = ({ disk }: Measured) => disk !== undefined && disk.freeBytes < reserveOf(disk) / 2;
-    if (!isShort(await this.current())) return;
-    await this.reclaim();
-    const { disk } = this.last ?? (await this.measure());
-    if (disk === undefined || disk.freeBytes >= reserveOf(disk) / 2) return;
+    if (lowDisk(await this.current()) === undefined) return;
+    const disk = lowDisk(await this.reclaim());
+    if (disk === undefined) return;
     this.isShort = true;
     throw diskFull(0, disk);
   }
@@ -159,16 +156,21 @@ export class Room {
   }
 
   /** Frees what can be freed, and measures with all that was taken on disk. */
-  private reclaim(): Promise<void> {
+  private reclaim(): Promise<Measured> {
     this.reclaiming ??= this.reclaimNow().finally(() => (this.reclaiming = undefined));
     return this.reclaiming;
   }
 
-  private async reclaimNow(): Promise<void> {
+  private async reclaimNow(): Promise<Measured> {
     await Promise.all([...this.receivers].map((sync) => sync().catch(() => undefined)));
     // What could not be freed is still used: that is seen when it is measured.
     await this.ways.reclaim().catch(() => undefined);
     await this.measuring;
-    await this.measure();
+    return this.measure();
   }
+}
+
+/** The disk, where half of its reserve is gone. */
+function lowDisk({ disk }: Measured): Disk | undefined {
+  return disk !== undefined && disk.freeBytes < reserveOf(disk) / 2 ? disk : undefined;
 }

@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { ManifestSchema, type Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { StorageBackend } from '../../backends/backend.js';
 import { haveSameRows } from '../../backends/revisions.js';
-import { StorageError, throwIfCancelled } from '../../errors.js';
+import { isCorrupt, throwIfCancelled } from '../../errors.js';
 import { batchBytes } from '../../rows/batch.js';
 import { RunSummary } from '../../rows/summary.js';
 import type { Pace } from './pace.js';
@@ -42,7 +42,7 @@ export async function verifyCopy(
         await pace.took(batchBytes(batch), signal);
       }
   } catch (error) {
-    if (error instanceof StorageError && error.reason === 'RESULT_CORRUPT') return { fault: error.message, byteLength };
+    if (isCorrupt(error)) return { fault: error.message, byteLength };
     throw error;
   }
   if (nextRow !== selection.rowCount)
