@@ -22,13 +22,15 @@ export async function damageCopies(
   }
 }
 
-/** Small results have none: they lie in LevelDB's own files. */
 async function damageSegment(path: string, key: string, roll: () => number): Promise<void> {
   const store = await openLeveldbBackend({ path });
   const { segments } = await newest(store, key);
   await store[Symbol.asyncDispose]();
-  const names = new Set(segments.map(({ name }) => name));
-  if (names.size > 0) await damageSomeFile(join(path, 'segments'), roll, (name) => !names.has(name));
+  const folder = join(path, 'segments');
+  const files = await readdir(folder);
+  // Small results have none: they lie in LevelDB's own files.
+  if (!segments.some(({ name }) => files.includes(name))) return;
+  await damageSomeFile(folder, roll, (file) => !segments.some(({ name }) => name === file));
 }
 
 async function damageFolder(path: string, key: string, roll: () => number): Promise<void> {
