@@ -178,7 +178,7 @@ export class DatabaseBackend implements StorageBackend {
         break;
       }
     return {
-      ...{ type: 'database', failure: undefined, uploadCount, oldestPendingMs },
+      ...{ type: 'database', failure: await this.database.weakness(), uploadCount, oldestPendingMs },
       ...{ sizeBytes: Number(store.size_bytes) + sizeBytes, resultCount: Number(store.result_count) },
       pendingCount: Number(store.pending_count),
     };
