@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import type { ManagerConfig } from '../../server/manager/compose.js';
 import { createStorageManager, type StorageManager } from '../../server/manager/storage-manager.js';
 import { authorized } from '../../server/rpc/access/authorized.js';
 import type { Tokens } from '../../server/rpc/access/tokens.js';
@@ -18,6 +19,8 @@ export interface OwnDoorOptions extends DoorLimits {
   readonly tokens?: Tokens;
   /** Of the web port. Default: none, and so HTTP/1.1 alone. */
   readonly certificates?: Certificates;
+  /** Default: LevelDB. */
+  readonly primary?: NonNullable<ManagerConfig['primary']>;
 }
 
 /** Doors in this process, on a store of their own. */
@@ -30,9 +33,9 @@ export interface OwnDoor extends AsyncDisposable {
 }
 
 /** Opens both doors. */
-export async function openOwnDoor({ tokens, ...options }: OwnDoorOptions): Promise<OwnDoor> {
+export async function openOwnDoor({ tokens, primary, ...options }: OwnDoorOptions): Promise<OwnDoor> {
   const folder = await mkdtemp(join(tmpdir(), 'optistore-test-'));
-  const manager = await createStorageManager({ primary: { type: 'leveldb', path: join(folder, 'data') } });
+  const manager = await createStorageManager({ primary: primary ?? { type: 'leveldb', path: join(folder, 'data') } });
   const streamIdleTimeoutMs = options.streamIdleTimeoutMs ?? 600_000;
   const service = createStorageService(manager, { version: 'test', startTime: new Date(), streamIdleTimeoutMs });
   const handlers = tokens === undefined ? service : authorized(service, manager, tokens);
