@@ -1,5 +1,9 @@
 import { create } from '@bufbuild/protobuf';
-import type { SaveOpen, SaveResultRequest, SaveResultResponse } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
+import type {
+  SaveOpen,
+  SaveResultRequest,
+  SaveResultResponse,
+} from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
   ListResultsRequestSchema,
   ListUploadsRequestSchema,

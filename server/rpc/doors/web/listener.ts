@@ -44,11 +44,7 @@ export class WebListener {
   private whenIdle: () => void = () => undefined;
   private readonly idleMs: number;
 
-  constructor(
-    serve: Serve,
-    secure: SecureOptions | undefined,
-    options: WebListenerOptions,
-  ) {
+  constructor(serve: Serve, secure: SecureOptions | undefined, options: WebListenerOptions) {
     const { log, connectionSilenceMs: silenceMs, requestMsMax = REQUEST_MS_MAX } = options;
     this.idleMs = options.connectionIdleMs ?? WEB_IDLE_MS_MAX;
     const listener: Serve = (request, response) => this.served(serve, request, response);
