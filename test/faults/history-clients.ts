@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type OptistoreClient, type Result, type StoreRole } from '../../clients/typescript/index.js';
 import { ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { isCutOff } from './cut-off.js';
-import type { Answer, Content } from './history-checker.js';
+import type { Answer, Content, Operation } from './history-checker.js';
 import { rowsOfSave, writersOf, type Recorder } from './history-recorder.js';
 import { SaveSession } from './save-session.js';
 
@@ -44,6 +44,10 @@ export function foundIn(result: Result, writers?: readonly string[]): Answer {
   return { is: 'found', revision: Number(result.revision), content };
 }
 
+function isSameRevision({ answer: a }: Operation, { answer: b }: Operation): boolean {
+  return a.is === 'found' && b.is === 'found' && JSON.stringify(a) === JSON.stringify(b);
+}
+
 const doneWith = (revision: bigint | undefined): Answer => ({ is: 'done', revision: Number(revision) });
 
 /** Saves, appends, changes, deletes and reads, one call after the other, on keys that others change too. */
@@ -63,15 +67,37 @@ export class HistoryClient {
     this.client = createClient({ address: scene.address });
   }
 
-  async work(): Promise<void> {
+  work(): Promise<void> {
     const { scene, roll } = this;
+    return this.untilEnd(async () => {
+      const key = scene.keys[Math.floor(roll() * scene.keys.length)] as string;
+      await (roll() < this.changes ? this.change(key) : this.read(key));
+      // Those that wait for others all the time meet them less.
+      await sleep(roll() * PAUSE_MS);
+    });
+  }
+
+  /**
+   * Gets a key again and again without a pause, so that it sees what is old for a moment only. Of answers that are all the same the first
+   * and the last are kept: the others follow from these, as revisions do not come back.
+   */
+  look(key: string): Promise<void> {
+    const { recorder } = this.scene;
+    let [first, last] = [undefined, undefined] as [Operation | undefined, Operation | undefined];
+    return this.untilEnd(async () => {
+      const now = await this.get(key);
+      if (last !== undefined && isSameRevision(last, now)) {
+        if (last !== first) recorder.drop(key, last);
+      } else first = now;
+      last = now;
+    });
+  }
+
+  private async untilEnd(step: () => Promise<void>): Promise<void> {
     try {
-      while (!scene.hasEnded()) {
+      while (!this.scene.hasEnded()) {
         await this.reconnect();
-        const key = scene.keys[Math.floor(roll() * scene.keys.length)] as string;
-        await (roll() < this.changes ? this.change(key) : this.read(key));
-        // Those that wait for others all the time meet them less.
-        await sleep(roll() * PAUSE_MS);
+        await step();
       }
     } finally {
       this.client.close();
@@ -97,9 +123,11 @@ export class HistoryClient {
     else await this.list();
   }
 
-  async get(key: string): Promise<void> {
+  async get(key: string): Promise<Operation> {
     const call = () => this.client.getResult(key).then((result) => foundIn(result));
-    this.note(key, (await this.scene.recorder.call(this.name, key, { do: 'read' }, call)).answer);
+    const operation = await this.scene.recorder.call(this.name, key, { do: 'read' }, call);
+    this.note(key, operation.answer);
+    return operation;
   }
 
   async load(key: string, from?: StoreRole): Promise<void> {

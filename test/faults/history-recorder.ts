@@ -71,10 +71,10 @@ export class Recorder {
     list.push(operation);
   }
 
-  /** It was found out that it did not happen. */
-  drop(key: string, operation: Open): void {
+  /** It was found out that it did not happen, or that it says nothing new. */
+  drop(key: string, operation: Operation): void {
     const list = this.operations.get(key) ?? [];
-    list.splice(list.indexOf(operation), 1);
+    list.splice(list.lastIndexOf(operation), 1);
   }
 
   /** Calls of a client that nobody has answered by now don't happen any more: its daemon is dead. */

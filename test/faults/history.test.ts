@@ -45,7 +45,8 @@ function cast(scene: Scene, roll: () => number, name: string) {
   );
   const followed = new FollowedSaves(scene, own());
   const watcher = new Watcher(`${name}/watcher`, scene);
-  const working = [...clients.map((client) => client.work()), followed.work()];
+  const looker = new HistoryClient(`${name}/looker`, scene, own(), 0);
+  const working = [...clients.map((client) => client.work()), followed.work(), looker.look(scene.keys[0] ?? '')];
   return { working, listening: watcher.listen() };
 }
 
