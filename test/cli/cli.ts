@@ -95,8 +95,11 @@ export async function run(args: readonly string[], surroundings?: Surroundings):
   return await running.ended();
 }
 
-/** Waits until a question has the answer that is hoped for; fails with the last answer. */
-export async function until<Answer>(ask: () => Answer | Promise<Answer>, isHoped: (answer: Answer) => boolean) {
+/** Waits until a question has the answer that is hoped for, or yes; fails with the last answer. */
+export async function until<Answer>(
+  ask: () => Answer | Promise<Answer>,
+  isHoped: (answer: Answer) => boolean = Boolean,
+) {
   const giveUp = Date.now() + PATIENCE_MS;
   for (;;) {
     const answer = await ask();

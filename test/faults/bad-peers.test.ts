@@ -4,10 +4,11 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { TestDaemon } from '../rpc/wire.js';
-import { answerOf, BareHttp2, framed, pathOf, type BareAnswer } from './bare-http2.js';
+import { answerOf, BareHttp2, framed, type BareAnswer } from './bare-http2.js';
 import { Besieged } from './besieged.js';
 import { campaign } from './campaign.js';
 import { memoryMib, MEMORY_MIB_MAX, openFiles } from './daemon-holdings.js';
+import { pathOf } from '../rpc/wire.js';
 import { PREFACE, rawConnection } from './http2-frames.js';
 
 const MIB = 1024 * 1024;
@@ -28,7 +29,7 @@ afterAll(() => besieged[Symbol.asyncDispose]());
 /** Calls an rpc with bytes that are no message of a gRPC library. */
 async function answerTo(rpc: string, bytes: Buffer, headers: Record<string, string> = {}): Promise<BareAnswer> {
   using connection = new BareHttp2(daemon.address);
-  const stream = connection.call(rpc.startsWith('/') ? rpc : pathOf(rpc), headers);
+  const stream = connection.call(rpc.startsWith('/') ? rpc : pathOf({ name: rpc }), headers);
   stream.end(bytes);
   return await answerOf(stream);
 }
@@ -88,7 +89,7 @@ describe('a message', () => {
             fc.constantFrom(...rpcs),
             fc.array(bytes, { minLength: 1, maxLength: 3 }),
             async (rpc, all) => {
-              const stream = connection.call(pathOf(rpc));
+              const stream = connection.call(pathOf({ name: rpc }));
               const isStream = rpc === 'SaveResult';
               stream.end(Buffer.concat((isStream ? all : all.slice(0, 1)).map((message) => framed(message))));
               const { grpcStatus, message } = await answerOf(stream);

@@ -7,11 +7,6 @@ import {
 } from 'node:http2';
 import { create, toBinary, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
 
-/** The path of an rpc. */
-export function pathOf(rpc: string): string {
-  return `/optistore.v1.StorageService/${rpc}`;
-}
-
 /** Bytes as gRPC frames them: a flag, their length, and the bytes. */
 export function framed(message: Uint8Array, flag = 0, byteLength = message.byteLength): Buffer {
   const prefix = Buffer.alloc(5);

@@ -3,9 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Certificate } from '../rpc/certificates.js';
 import { webAddress } from '../rpc/web/web-daemon.js';
-import { answerOf, BareHttp2, framed, pathOf } from './bare-http2.js';
+import { answerOf, BareHttp2, framed } from './bare-http2.js';
 import { Besieged } from './besieged.js';
 import { campaign, IS_LONG } from './campaign.js';
+import { pathOf } from '../rpc/wire.js';
 import {
   callHeaders,
   closeOf,
@@ -103,7 +104,7 @@ describe.each(PORTS)('at the %s port a flood', (name, addressOf) => {
       expect(connection.session.remoteSettings.maxConcurrentStreams).toBe(256);
       const answers = await Promise.all(
         Array.from({ length: 600 }, async () => {
-          const stream = connection.call(pathOf('GetStatus'));
+          const stream = connection.call(pathOf({ name: 'GetStatus' }));
           stream.end(framed(Buffer.alloc(0)));
           return (await answerOf(stream)).grpcStatus;
         }),

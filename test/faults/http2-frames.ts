@@ -1,7 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathOf } from '../rpc/wire.js';
 import { connect as connectTls } from 'node:tls';
-import { pathOf } from './bare-http2.js';
 
 /** How each HTTP/2 connection of a client begins. */
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
@@ -57,7 +57,7 @@ export function callHeaders(rpc: string, address: string): Buffer {
   return hpack([
     [':method', 'POST'],
     [':scheme', 'http'],
-    [':path', pathOf(rpc)],
+    [':path', pathOf({ name: rpc })],
     [':authority', address],
     ['content-type', 'application/grpc'],
     ['te', 'trailers'],

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
 import { LoadResultRequestSchema, SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { floats } from '../rpc/sample-runs.js';
-import { TestDaemon } from '../rpc/wire.js';
-import { BareHttp2, framed, framedMessage, pathOf } from './bare-http2.js';
+import { pathOf, TestDaemon } from '../rpc/wire.js';
+import { BareHttp2, framed, framedMessage } from './bare-http2.js';
 import { campaign, IS_LONG } from './campaign.js';
 import { expectNothingLeft, memoryMib, MEMORY_MIB_MAX, openFiles } from './daemon-holdings.js';
 import { FaultyProxy } from './proxy.js';
@@ -94,7 +94,7 @@ async function misbehave(address: string): Promise<AsyncDisposable> {
   const call = (at: string, rpc: string, settings?: Settings) => {
     const connection = new BareHttp2(at, settings);
     connections.push(connection);
-    return connection.call(pathOf(rpc));
+    return connection.call(pathOf({ name: rpc }));
   };
   const load = framedMessage(LoadResultRequestSchema, { key: 'load/large' });
   // Half of the readers keep their window shut, …

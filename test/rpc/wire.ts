@@ -8,7 +8,7 @@ import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { afterAll } from 'vitest';
 import { ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { SaveResultRequest, SaveResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { SaveResultRequestSchema, StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { Channel } from '../../clients/typescript/channel.js';
 import type { ConnectionOptions } from '../../clients/typescript/connection.js';
 import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
@@ -16,6 +16,11 @@ import { toOptistoreError, type OptistoreError } from '../../clients/typescript/
 import { DaemonProcess } from '../../clients/cli/daemon-process.js';
 
 export const MAIN = resolve('dist/clients/cli/main.js');
+
+/** The path of an rpc. */
+export function pathOf({ name }: { readonly name: string }): string {
+  return `/${StorageService.typeName}/${name}`;
+}
 
 /** A daemon on a folder of its own, both gone at the end. */
 export class TestDaemon implements AsyncDisposable {

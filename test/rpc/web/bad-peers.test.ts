@@ -13,19 +13,9 @@ import { createClient } from '../../../clients/typescript/index.js';
 import { saveRun } from '../raw-load.js';
 import { floatRun, floats } from '../sample-runs.js';
 import { residentBytes, untilStill } from '../processes.js';
-import { TestDaemon } from '../wire.js';
-import {
-  ask,
-  failureOf,
-  infoOf,
-  pathOf,
-  post,
-  rawSocket,
-  streamRequest,
-  until,
-  webAddress,
-  webClients,
-} from './web-daemon.js';
+import { pathOf, TestDaemon } from '../wire.js';
+import { until } from '../../cli/cli.js';
+import { ask, failureOf, infoOf, post, rawSocket, streamRequest, webAddress, webClients } from './web-daemon.js';
 
 const MIB = 1024 * 1024;
 const { getStatus, getResult, loadResult, watchResults, saveResult } = StorageService.method;

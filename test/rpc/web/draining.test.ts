@@ -8,7 +8,8 @@ import { untilStill } from '../processes.js';
 import { saveRun } from '../raw-load.js';
 import { floatRun, floats } from '../sample-runs.js';
 import { MAIN, TestDaemon } from '../wire.js';
-import { ask, failureOf, infoOf, post, rawSocket, until, webAddress, webClients } from './web-daemon.js';
+import { until } from '../../cli/cli.js';
+import { ask, failureOf, infoOf, post, rawSocket, webAddress, webClients } from './web-daemon.js';
 
 test('streams are told SHUTTING_DOWN when the daemon stops, and it ends with 0 though the connections stay', async () => {
   await using daemon = await TestDaemon.start('--web', '127.0.0.1:0');

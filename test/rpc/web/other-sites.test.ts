@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
-import { PROBLEM, sharedDaemon, TestDaemon } from '../wire.js';
-import { ask, pathOf, post, rawSocket, webAddress, type AskOptions } from './web-daemon.js';
+import { pathOf, PROBLEM, sharedDaemon, TestDaemon } from '../wire.js';
+import { ask, post, rawSocket, webAddress, type AskOptions } from './web-daemon.js';
 
 const { deleteResult, getStatus, listResults } = StorageService.method;
 const { daemon, client } = await sharedDaemon('--web', '127.0.0.1:0');
@@ -174,6 +174,7 @@ test.each([
   const policy = String(answer.headers['content-security-policy']).split('; ');
   for (const rule of ["default-src 'self'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"])
     expect(policy).toContain(rule);
+  expect(answer.headers).not.toHaveProperty('set-cookie');
 });
 
 test('so has the answer of an rpc, in full and as a stream, also where it failed', async () => {
@@ -183,6 +184,8 @@ test('so has the answer of an rpc, in full and as a stream, also where it failed
     await post(web, StorageService.method.getResult, { key: 'site/none' }),
     await post(web, StorageService.method.loadResult, {}, stream),
   ];
-  for (const { headers } of answers)
+  for (const { headers } of answers) {
     expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+    expect(headers).not.toHaveProperty('set-cookie');
+  }
 });

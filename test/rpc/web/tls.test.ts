@@ -15,7 +15,8 @@ import type { CallContext, StorageServiceHandlers } from '../../../server/rpc/se
 import { createStorageService } from '../../../server/rpc/storage-service.js';
 import { PROBLEM, rowsFrom } from '../wire.js';
 import { Certificate } from '../certificates.js';
-import { failureOf, infoOf, until } from './web-daemon.js';
+import { until } from '../../cli/cli.js';
+import { failureOf, infoOf } from './web-daemon.js';
 
 const manager = await createStorageManager({ primary: { type: 'memory', max_memory_mb: 64 } });
 afterAll(() => manager[Symbol.asyncDispose]());

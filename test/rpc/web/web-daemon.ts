@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { DescMethod, JsonValue } from '@bufbuild/protobuf';
 import { createClient, ConnectError, type Client } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcWebTransport } from '@connectrpc/connect-node';
 import { ErrorInfoSchema, type ErrorInfo } from '../../../proto/gen/google/rpc/error_details_pb.js';
 import { StorageService } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { DaemonProcess } from '../../../clients/cli/daemon-process.js';
+import { pathOf } from '../wire.js';
 
 /** Where a daemon serves the web. */
 export function webAddress(daemon: { readonly process: DaemonProcess }): string {
@@ -15,11 +15,6 @@ export function webAddress(daemon: { readonly process: DaemonProcess }): string 
   const { web } = JSON.parse(line) as { web?: string };
   if (web === undefined) throw new Error('the daemon has no web port');
   return web;
-}
-
-/** The path of an rpc. */
-export function pathOf(method: DescMethod): string {
-  return `/${method.parent.typeName}/${method.name}`;
 }
 
 /** Clients of the web port by each protocol that it speaks. */
@@ -105,11 +100,6 @@ export function streamRequest(address: string, method: DescMethod, message: Uint
   const envelope = Buffer.alloc(5);
   envelope.writeUInt32BE(message.byteLength, 1);
   return Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), envelope, message]);
-}
-
-/** Waits until something holds; the test's time limit ends it. */
-export async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await holds())) await sleep(20);
 }
 
 function partsOf(address: string): [host: string, port: number] {

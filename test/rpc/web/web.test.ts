@@ -16,8 +16,9 @@ import { checkBatch } from '../../../server/rows/check.js';
 import { gatherBatches } from '../../../server/rows/gather.js';
 import { rawLoad, saveRun } from '../raw-load.js';
 import { MIXED, mixedRun } from '../sample-runs.js';
-import { sharedDaemon } from '../wire.js';
-import { ask, failureOf, infoOf, pathOf, post, until, webAddress, webClients } from './web-daemon.js';
+import { pathOf, sharedDaemon } from '../wire.js';
+import { until } from '../../cli/cli.js';
+import { ask, failureOf, infoOf, post, webAddress, webClients } from './web-daemon.js';
 
 const MIB = 1024 * 1024;
 const { daemon, channel } = await sharedDaemon('--web', '127.0.0.1:0');
