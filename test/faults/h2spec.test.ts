@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Certificate } from '../rpc/certificates.js';
 import { goTool } from '../rpc/go-tool.js';
+import { webAddress } from '../rpc/web/web-daemon.js';
 import { TestDaemon } from '../rpc/wire.js';
 
 const VERSION = 'v2.2.1+incompatible';
@@ -28,21 +30,34 @@ const PASSES_OVER = [
   'http2/5.1: closed: Sends a HEADERS frame',
   'http2/5.1.1: Sends stream identifier that is numerically smaller than previous',
 ];
-/** What the gRPC port is known to do otherwise, each for a reason. One more or one less fails the test. */
-const GRPC_PORT_DIFFERS = [
-  ...WANTS_A_BODY,
-  ...PASSES_OVER,
+/** Node's own ways. */
+const NODE_DIFFERS = [
   // It sends a frame over 16 KiB; FRAME_BYTES_MAX is more, and the settings say so.
   'http2/4.2: Sends a large size HEADERS frame that exceeds the SETTINGS_MAX_FRAME_SIZE',
-  // Its streams end with 415 at once: 256 are never open.
-  'http2/5.1.2: Sends HEADERS frames that causes their advertised concurrent stream limit to be exceeded',
   // Node closes the connection at an answer to a ping that it has not sent.
   'http2/6.7: Sends a PING frame with ACK',
   // Node closes the connection, but its GOAWAY has another code.
   'http2/6.9.1: Sends multiple WINDOW_UPDATE frames increasing the flow control window to above 2^31-1',
 ];
+/** What the ports are known to do otherwise, each for a reason. One more or one less fails the test. */
+const GRPC_PORT_DIFFERS = [
+  ...WANTS_A_BODY,
+  ...PASSES_OVER,
+  ...NODE_DIFFERS,
+  // Its streams end with 415 at once: 256 are never open.
+  'http2/5.1.2: Sends HEADERS frames that causes their advertised concurrent stream limit to be exceeded',
+];
+const WEB_PORT_DIFFERS = [
+  ...PASSES_OVER,
+  ...NODE_DIFFERS,
+  // The stream is gone: its answer was sent.
+  'http2/6.9.1: Sends multiple WINDOW_UPDATE frames increasing the flow control window to above 2^31-1 on a stream',
+];
 
 let daemon: TestDaemon;
+/** In the clear its web port speaks HTTP/1.1 alone. */
+let secured: TestDaemon;
+let certificate: Certificate;
 let folder: string;
 let tool: string;
 
@@ -50,10 +65,15 @@ beforeAll(async () => {
   tool = await goTool('github.com/summerwind/h2spec/cmd/h2spec', VERSION);
   folder = await mkdtemp(join(tmpdir(), 'optistore-h2spec-'));
   daemon = await TestDaemon.start();
+  certificate = await Certificate.make('h2spec');
+  const { cert, key } = certificate.files;
+  secured = await TestDaemon.startWith({ web: '127.0.0.1:0', tls_cert: cert, tls_key: key });
 });
 
 afterAll(async () => {
   await daemon[Symbol.asyncDispose]();
+  await secured[Symbol.asyncDispose]();
+  await certificate[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -71,6 +91,7 @@ async function differences(address: string, flags: readonly string[]): Promise<s
 
 test.each([
   ['the gRPC port', () => daemon.address, ['-P', '/optistore.v1.StorageService/GetStatus'], GRPC_PORT_DIFFERS],
+  ['the web port', () => webAddress(secured), ['-t', '-k', '-P', '/healthz'], WEB_PORT_DIFFERS],
 ] as const)(
   '%s speaks HTTP/2 as h2spec wants it, but for what is known',
   { timeout: 200_000 },
