@@ -273,6 +273,7 @@ describe('a connection that goes slow or silent', () => {
         await expectSaved(`trickle/${direction}-${round}`);
         await loadByClient(proxy.address, `trickle/${direction}-${round}`, ROWS);
       }
+      await expectNothingLeft(daemon, before);
       return 4;
     }));
 
@@ -296,6 +297,7 @@ describe('a connection that goes slow or silent', () => {
         }),
       );
       while ((await own.getStatus()).streamCount !== 0n) await sleep(20);
+      expect(await own.getStatus()).toMatchObject({ streamCount: 0n, uploadCount: 0n });
       return stalls.length;
     });
   });
