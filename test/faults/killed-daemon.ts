@@ -8,6 +8,7 @@ import type { JsonObject } from '@bufbuild/protobuf';
 import { DaemonProcess } from '../../clients/cli/daemon-process.js';
 import { type PostgresServer } from '../backends/postgres.js';
 import { MAIN } from '../rpc/wire.js';
+import { KillSwitch } from './shim/faulty-daemon.js';
 
 /** A durable store as campaigns name it, and how a daemon is told of one in a folder. */
 export interface DurableStore {
@@ -86,6 +87,21 @@ export class KilledDaemon implements AsyncDisposable {
     await sleep(moment * this.startMs);
     child.kill('SIGKILL');
     await ended;
+  }
+
+  /** Starts it and kills it in place of one of its calls on its files, or as it serves; gives how many calls there were. */
+  async startAndKillAt(nthCall: number): Promise<number> {
+    using killer = new KillSwitch(`${this.folder}.control`);
+    killer.set(nthCall);
+    const flags = ['--config', this.configFile, '--listen', '127.0.0.1:0'];
+    try {
+      const started = await DaemonProcess.start(flags, MAIN, await killer.environment(this.folder));
+      await started.stop('SIGKILL');
+    } catch (error) {
+      // Without an exit code: it was killed.
+      if (!(error instanceof Error) || !error.message.startsWith('the daemon ended with null')) throw error;
+    }
+    return killer.count;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

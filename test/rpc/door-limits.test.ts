@@ -5,13 +5,14 @@ import { createClient, type OptistoreClient } from '../../clients/typescript/ind
 import { LoadResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { GrpcCode } from '../../server/errors.js';
 import { Certificates } from '../../server/rpc/doors/certificates.js';
-import { answerOf, BareHttp2, framedMessage, pathOf } from '../faults/bare-http2.js';
+import { answerOf, BareHttp2, framedMessage } from '../faults/bare-http2.js';
 import { closeOf, PREFACE, rawConnection, SETTINGS } from '../faults/http2-frames.js';
 import { openOwnDoor, type OwnDoor } from '../faults/own-door.js';
 import { Certificate } from './certificates.js';
 import { floatRun, floats } from './sample-runs.js';
 import { saveRun } from './raw-load.js';
 import { rawSocket } from './web/web-daemon.js';
+import { pathOf } from './wire.js';
 
 const SHORT_MS = 250;
 
@@ -44,12 +45,12 @@ describe.each(PORTS)('at the %s port, over HTTP/2,', (_, addressOf) => {
   test('a request that is not whole in time is ended, and its connection serves others', async () => {
     await using door = await openOwnDoor({ requestMsMax: SHORT_MS, certificates });
     using connection = connectionTo(addressOf, door);
-    const late = connection.call(pathOf('GetStatus'));
+    const late = connection.call(pathOf({ name: 'GetStatus' }));
     late.write(Buffer.of(0, 0, 0));
     const answer = await answerOf(late);
     expect(answer.grpcStatus).toBe(GrpcCode.UNAVAILABLE);
     expect(answer.message).toMatch(/not whole after 0\.25 s.+again/);
-    const next = connection.call(pathOf('GetStatus'));
+    const next = connection.call(pathOf({ name: 'GetStatus' }));
     next.end(Buffer.alloc(5));
     expect((await answerOf(next)).grpcStatus).toBe(0);
   });
@@ -73,7 +74,7 @@ describe.each(PORTS)('at the %s port, over HTTP/2,', (_, addressOf) => {
     await using client = createClient({ address: door.address });
     await saveRun(door.address, 'large', floats(8), floatRun(8, 100_000), 10_000);
     using connection = connectionTo(addressOf, door);
-    const stream = connection.call(pathOf('LoadResult'));
+    const stream = connection.call(pathOf({ name: 'LoadResult' }));
     stream.end(framedMessage(LoadResultRequestSchema, { key: 'large' }));
     await once(stream, 'response');
     // What is not read of it stays in memory for as long again at most: then it is reset.
@@ -85,7 +86,7 @@ describe.each(PORTS)('at the %s port, over HTTP/2,', (_, addressOf) => {
 
 describe('at the web port, over HTTP/1.1,', () => {
   const head = (address: string, byteLength: number) =>
-    `POST ${pathOf('GetStatus')} HTTP/1.1\r\nHost: ${address}\r\nContent-Type: application/json\r\nContent-Length: ${byteLength}\r\n\r\n`;
+    `POST ${pathOf({ name: 'GetStatus' })} HTTP/1.1\r\nHost: ${address}\r\nContent-Type: application/json\r\nContent-Length: ${byteLength}\r\n\r\n`;
 
   test('a request that is not whole in time closes its connection', async () => {
     await using door = await openOwnDoor({ requestMsMax: SHORT_MS });
@@ -109,7 +110,7 @@ describe('at the web port, over HTTP/1.1,', () => {
     await saveRun(door.address, 'large', floats(8), floatRun(8, 1_000_000), 20_000);
     const socket = await rawSocket(door.web);
     const message = framedMessage(LoadResultRequestSchema, { key: 'large' });
-    const text = `POST ${pathOf('LoadResult')} HTTP/1.1\r\nHost: ${door.web}\r\nContent-Type: application/connect+proto\r\nContent-Length: ${message.byteLength}\r\n\r\n`;
+    const text = `POST ${pathOf({ name: 'LoadResult' })} HTTP/1.1\r\nHost: ${door.web}\r\nContent-Type: application/connect+proto\r\nContent-Length: ${message.byteLength}\r\n\r\n`;
     socket.pause().write(Buffer.concat([Buffer.from(text), message]));
     while ((await client.getStatus()).streamCount === 0n) await sleep(5);
     await untilNoStream(client);

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -48,10 +48,43 @@ export const CallClass = {
 /** Kinds of calls that can be made to fail. */
 export type CallName = keyof typeof CallClass;
 
-/** Errors of system calls, by number. */
-export const Errno = { shortWrite: 0, EIO: 5, EMFILE: 24, ENOSPC: 28 } as const;
+/** Errors of system calls, by number; `kill`: the process is killed in place of the call. */
+export const Errno = { shortWrite: 0, EIO: 5, EMFILE: 24, ENOSPC: 28, kill: 65_535 } as const;
 
 const CONTROL_BYTES = 20 * 4;
+const ANY_CALL = 255;
+
+/** Kills a daemon at one of its calls on files; the control file is gone at the end. */
+export class KillSwitch implements Disposable {
+  private readonly control: number;
+
+  constructor(private readonly path: string) {
+    writeFileSync(path, Buffer.alloc(CONTROL_BYTES));
+    this.control = openSync(path, 'r+');
+  }
+
+  /** What a daemon is started with, so that its calls on files below a folder are counted. */
+  async environment(root: string): Promise<Record<string, string>> {
+    return { LD_PRELOAD: await faultyFiles(), FAULTY_ROOT: root, FAULTY_CONTROL: this.path };
+  }
+
+  /** The Nth call from now on is the last; 0: none is. */
+  set(nth: number): void {
+    writeSync(this.control, new Uint8Array(Uint32Array.of(ANY_CALL, nth, Errno.kill, 0).buffer), 0, 16, 0);
+  }
+
+  /** How many calls there were. */
+  get count(): number {
+    const words = new Uint32Array(CONTROL_BYTES / 4);
+    readSync(this.control, new Uint8Array(words.buffer), 0, CONTROL_BYTES, 0);
+    return words.subarray(4).reduce((sum, count) => sum + count, 0);
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.control);
+    rmSync(this.path, { force: true });
+  }
+}
 
 /** A daemon whose calls on files are written down, and fail where a test says so. */
 export class FaultyDaemon implements AsyncDisposable {

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,11 +28,12 @@ enum { OPEN = 1, WRITE, SYNC, RENAME, LINK, UNLINK, MKDIR, READ, TRUNCATE, RMDIR
 struct control {
   uint32_t class_;    /* which calls: one of the above; 0: none; 255: any */
   uint32_t countdown; /* the call that fails: 1 is the next */
-  uint32_t error;     /* errno; 0: only half is written */
+  uint32_t error;     /* errno; 0: only half is written; KILLED: nothing is done any more */
   uint32_t failed;    /* class of the call that failed; 0: none yet */
   uint32_t counts[CLASSES];
 };
 
+#define KILLED 65535
 #define FILES 65536
 static struct { dev_t dev; ino_t ino; } files[FILES];
 static struct control *control;
@@ -98,6 +100,7 @@ static int fault(uint32_t class_, ino_t ino) {
   control->counts[class_]++;
   if (!control->countdown || (control->class_ != class_ && control->class_ != 255)) return 0;
   if (--control->countdown) return 0;
+  if (control->error == KILLED) kill(getpid(), SIGKILL);
   control->failed = class_;
   put(FAILED, ino, class_, NULL, NULL, 0, 0);
   return control->error ? (int)control->error : -1;
