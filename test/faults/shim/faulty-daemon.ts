@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
-import { closeSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { closeSync, openSync, readSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -119,14 +119,19 @@ export class FaultyDaemon implements AsyncDisposable {
   }
 
   /** How long the log is now: what comes later lies behind. */
-  async logLength(): Promise<number> {
-    return (await stat(this.log)).size;
+  get logLength(): number {
+    return statSync(this.log).size;
   }
 
   /** Kills it, and starts it again on the same files; nothing fails then. */
   async restart(): Promise<void> {
     await this.process.stop('SIGKILL');
     this.disarm();
+    await this.start();
+  }
+
+  /** Starts it again when it has ended; what was made to fail does. */
+  async start(): Promise<void> {
     this.process = await launch(this.folder);
   }
 

@@ -15,6 +15,8 @@ const Kind = {
   FAILED: 11,
   SYMLINK: 12,
 };
+/** The class of a call that failed, as in CallClass of faulty-daemon.ts. */
+const SYNC_CLASS = 3;
 
 /** One call that was made. */
 export interface Call {
@@ -76,6 +78,14 @@ class File {
     for (const change of this.pending) this.apply(change);
     this.pending = [];
   }
+
+  /**
+   * A sync failed: Linux takes the pages for clean then, and shows them until it drops them. What was written before gets to the
+   * disk by no later sync, unless it is written anew.
+   */
+  failSync(): void {
+    this.pending = this.pending.filter((change) => 'length' in change);
+  }
 }
 
 /** Where a symbolic link leads. */
@@ -135,12 +145,19 @@ export class RecordedDisk {
     else if (kind === Kind.WRITE) this.file(inode).pending.push({ offset, data });
     else if (kind === Kind.TRUNCATE) this.file(inode).pending.push({ length: offset });
     else if (kind === Kind.SYNC) this.byInode.get(inode)?.sync();
+    else if (kind === Kind.FAILED) this.failed(inode, offset);
     else if (kind === Kind.UNLINK || kind === Kind.RMDIR) this.parent(path).change({ remove: basename(path) });
     else if (kind === Kind.LINK)
       this.parent(data.toString()).change({ add: [basename(data.toString()), this.at(path)] });
     else if (kind === Kind.SYMLINK)
       this.parent(data.toString()).change({ add: [basename(data.toString()), new Link(path)] });
     else if (kind === Kind.RENAME) this.rename(path, data.toString());
+  }
+
+  private failed(inode: number, callClass: number): void {
+    const node = this.byInode.get(inode);
+    // Names are no pages: a later sync makes them durable.
+    if (callClass === SYNC_CLASS && node instanceof File) node.failSync();
   }
 
   private open(path: string, inode: number, isNew: boolean): void {

@@ -2,30 +2,15 @@ import { createClient, type OptistoreClient } from '../../../clients/typescript/
 import { toRowBatch } from '../../../server/rows/wire.js';
 import { LINE, lineRows } from '../../backends/runs.js';
 import { RawSave } from '../../rpc/wire.js';
+import type { Answer } from './answers.js';
 import type { FaultyDaemon } from './faulty-daemon.js';
-
-/** What the daemon answered, and how long the log of its calls was when the answer had come. */
-export interface Answer {
-  readonly key: string;
-  readonly logLength: number;
-  /** The rows are `lineRows` with this factor. */
-  readonly factor: number;
-  readonly uploadId?: string;
-  /** Rows of the upload that were acked. */
-  readonly acked: number;
-  /** A commit, an update or a deletion made this revision. */
-  readonly revision?: number;
-  /** Rows of that revision; undefined: it is a deletion's. */
-  readonly rows?: number;
-}
 
 /** Some keys are saved, appended to, changed and deleted at the same time, in small and large batches; one upload stays open. */
 export async function workload(daemon: FaultyDaemon, roll: () => number, keyCount = 3): Promise<Answer[]> {
   const client = createClient({ address: daemon.address });
   const answers: Answer[] = [];
   try {
-    const tell = async (answer: Omit<Answer, 'logLength'>) =>
-      void answers.push({ ...answer, logLength: await daemon.logLength() });
+    const tell = (answer: Omit<Answer, 'logLength'>) => void answers.push({ ...answer, logLength: daemon.logLength });
     const factors = Array.from({ length: keyCount }, (_, i) => i + 1);
     await Promise.all(factors.map((factor) => new KeyLife(daemon.address, client, tell, roll, factor).live()));
   } finally {
@@ -42,7 +27,7 @@ class KeyLife {
   constructor(
     private readonly address: string,
     private readonly client: OptistoreClient,
-    private readonly tell: (answer: Omit<Answer, 'logLength'>) => Promise<void>,
+    private readonly tell: (answer: Omit<Answer, 'logLength'>) => void,
     private readonly roll: () => number,
     private readonly factor: number,
   ) {
@@ -72,13 +57,13 @@ class KeyLife {
       stream.send({ case: 'flush', value: {} });
       let acked = 0;
       while (acked < rows) acked = Number((await stream.answer('ack')).durableRowCount);
-      await this.tell({ key, factor, uploadId, acked });
+      this.tell({ key, factor, uploadId, acked });
     }
     if (commits) {
       stream.send({ case: 'commit', value: { rowCount: BigInt(rows) } });
       this.revision = Number((await stream.answer('committed')).result?.revision);
       this.rows = rows;
-      await this.tell({ key, factor, uploadId, acked: rows, revision: this.revision, rows });
+      this.tell({ key, factor, uploadId, acked: rows, revision: this.revision, rows });
     }
     stream.cancel();
   }
@@ -86,11 +71,11 @@ class KeyLife {
   private async update(): Promise<void> {
     const result = await this.client.updateResult(this.key, { description: 'changed' });
     this.revision = Number(result.revision);
-    await this.tell({ key: this.key, factor: this.factor, acked: 0, revision: this.revision, rows: this.rows });
+    this.tell({ key: this.key, factor: this.factor, acked: 0, revision: this.revision, rows: this.rows });
   }
 
   private async remove(): Promise<void> {
     const revision = Number(await this.client.deleteResult(this.key));
-    await this.tell({ key: this.key, factor: this.factor, acked: 0, revision });
+    this.tell({ key: this.key, factor: this.factor, acked: 0, revision });
   }
 }

@@ -1,0 +1,132 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { OptistoreError } from '../../clients/typescript/index.js';
+import { FailingWorld, type StoreName } from './io-world.js';
+import type { Operation } from './io-operations.js';
+import { Errno, type CallName, type FaultyDaemon } from './shim/faulty-daemon.js';
+
+/** A call that fails, once. */
+export interface Fault {
+  readonly call: CallName;
+  readonly error: keyof typeof Errno;
+  /** 1: the first of its kind. */
+  readonly nth: number;
+}
+
+/** How calls of each kind fail. */
+const ERRORS: Readonly<Record<CallName, readonly (keyof typeof Errno)[]>> = {
+  sync: ['EIO', 'ENOSPC'],
+  write: ['EIO', 'ENOSPC', 'shortWrite'],
+  open: ['EMFILE', 'EIO'],
+  rename: ['EIO', 'ENOSPC'],
+  link: ['EIO'],
+  unlink: ['EIO'],
+  mkdir: ['ENOSPC'],
+  read: ['EIO'],
+  truncate: ['EIO'],
+};
+
+const CALLS = Object.keys(ERRORS) as CallName[];
+
+/** All ways in which calls of these kinds fail. */
+export function* kindsOfFaults(): Generator<Omit<Fault, 'nth'>> {
+  for (const call of CALLS) for (const error of ERRORS[call]) yield { call, error };
+}
+
+/** As many calls of each kind as something takes. */
+async function countCalls(daemon: FaultyDaemon, act: () => Promise<void>): Promise<Map<CallName, number>> {
+  const before = CALLS.map((call) => daemon.count(call));
+  await act();
+  return new Map(CALLS.map((call, i) => [call, daemon.count(call) - (before[i] ?? 0)]));
+}
+
+/** How often something is tried that has failed, and how long a store that fails may be left alone meanwhile. */
+const TRIES = 8;
+const PAUSE_MS = 400;
+
+/** A world in which operations are tried with a call that fails. */
+export class FaultyOperations implements AsyncDisposable {
+  private tried = 0;
+
+  private constructor(
+    private readonly world: FailingWorld,
+    private readonly roll: () => number,
+  ) {}
+
+  static async start(store: StoreName, hasSecondary: boolean, roll: () => number): Promise<FaultyOperations> {
+    return new FaultyOperations(await FailingWorld.start(store, hasSecondary), roll);
+  }
+
+  /** Any so many faults that an operation can meet. */
+  async sample(operation: Operation, count: number): Promise<Fault[]> {
+    const key = await this.prepared(operation);
+    const calls = await countCalls(this.world.daemon, () => operation.act(this.world, key));
+    const kinds = [...kindsOfFaults()].filter(({ call }) => (calls.get(call) ?? 0) > 0);
+    return Array.from({ length: kinds.length === 0 ? 0 : count }, () => {
+      const kind = kinds[Math.floor(this.roll() * kinds.length)] as Omit<Fault, 'nth'>;
+      return { ...kind, nth: 1 + Math.floor(this.roll() * (calls.get(kind.call) ?? 1)) };
+    });
+  }
+
+  private async prepared(operation: Operation): Promise<string> {
+    const key = `${operation.name.replaceAll(' ', '-')}/${this.tried++}`;
+    await operation.prepare?.(this.world, key);
+    return key;
+  }
+
+  /**
+   * Tries an operation with a fault, then without, until it ends well; false where there was no such call. What was answered
+   * is there, in the daemon, and now and then after a power cut and a kill.
+   */
+  async try(operation: Operation, fault: Fault): Promise<boolean> {
+    const { world, roll } = this;
+    const { daemon } = world;
+    const key = await this.prepared(operation);
+    const from = daemon.logLength;
+    const what = `${operation.name}, ${fault.call} ${fault.nth} fails with ${fault.error}`;
+    const told: string[] = [];
+    try {
+      daemon.failNth(fault.call, fault.nth, Errno[fault.error]);
+      const hasFailed = await this.untilDone(() => operation.act(world, key), fault, told);
+      if (roll() < 0.5) await world.checkImage(from, roll);
+      if (roll() < 0.2) await world.check();
+      return hasFailed;
+    } catch (error) {
+      throw new Error(`${what}${told.map((message) => `\n  told: ${message}`).join('')}`, { cause: error });
+    }
+  }
+
+  private async untilDone(act: () => Promise<void>, fault: Fault, told: string[]): Promise<boolean> {
+    let hasFailed = false;
+    for (let i = 0; ; i++) {
+      try {
+        await act();
+        return this.world.daemon.disarm() || hasFailed;
+      } catch (error) {
+        hasFailed = this.world.daemon.disarm() || hasFailed;
+        if (!(error instanceof OptistoreError)) throw error;
+        told.push(`${error.reason} ${error.message}`);
+        expectClear(error, fault);
+        if (i >= TRIES) throw error;
+        if (i > 0) await sleep(PAUSE_MS);
+      }
+    }
+  }
+
+  /** Kills the daemon, and looks whether all is there. */
+  async restart(): Promise<void> {
+    await this.world.restart();
+    await this.world.check();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.world[Symbol.asyncDispose]();
+  }
+}
+
+/** Fails unless an error says what the disk said, and what to do. */
+function expectClear({ reason, message }: OptistoreError, { error }: Fault): void {
+  expect(['BACKEND_UNAVAILABLE', 'DISK_FULL'], message).toContain(reason);
+  if (error === 'EMFILE' || error === 'EIO') expect(reason, message).toBe('BACKEND_UNAVAILABLE');
+  expect(message).toMatch(/\.$/);
+}
