@@ -16,6 +16,7 @@ export interface FrameHeader {
   readonly uploadNumber: number;
   readonly firstRow: number;
   readonly rowCount: number;
+  readonly crc: number;
 }
 
 /** Encodes rows as buffers to be written one after the other. */
@@ -84,6 +85,7 @@ export function parseFrame(bytes: Buffer): FrameHeader | undefined {
     uploadNumber: bytes.readUInt32LE(12),
     rowCount: bytes.readUInt32LE(16),
     firstRow: Number(bytes.readBigUInt64LE(20)),
+    crc: bytes.readUInt32LE(4),
   };
 }
 

@@ -1,4 +1,3 @@
-import type { Level } from 'level';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import {
   ManifestSchema,
@@ -7,10 +6,11 @@ import {
 } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { nanoseconds } from '../../times.js';
 import { committedRecord } from '../uploads/uploads.js';
+import type { DurableLevel } from './durable-level.js';
 import type { Change } from './index-entries.js';
 import { changeKey, checks, committedKey, currentKey, decode, endOf, placesOf, put } from './index-entries.js';
 
-type Index = Level<string, Uint8Array>;
+type Index = DurableLevel;
 
 /** Stands for an entry that was lost: it does not check. */
 const LOST = Buffer.from('lost');
@@ -26,10 +26,7 @@ export async function auditIndex(index: Index, suspects: ReadonlySet<string>): P
   for (const key of suspects) if ((await index.get(currentKey(key))) !== undefined) lost.add(key);
   await compareNumbers(index, lost);
   await compareTimes(index, lost);
-  await index.batch(
-    [...lost].map((key): Change => ({ type: 'put', key: currentKey(key), value: LOST })),
-    { sync: true },
-  );
+  await index.batch([...lost].map((key): Change => ({ type: 'put', key: currentKey(key), value: LOST })));
   await completePlaces(index);
 }
 
@@ -48,7 +45,7 @@ async function putStraysBack(index: Index): Promise<void> {
     const own = await newestOf(index, manifest.key);
     const isNewer = own === undefined || (own !== 'damaged' && own.changeNumber < manifest.changeNumber);
     const back = isNewer ? [put(currentKey(manifest.key), ManifestSchema, manifest)] : [];
-    await index.batch([{ type: 'del', key: place }, ...back], { sync: true });
+    await index.batch([{ type: 'del', key: place }, ...back]);
   }
 }
 
@@ -58,10 +55,11 @@ async function compareNumbers(index: Index, lost: Set<string>): Promise<void> {
     const number = numberFrom(place.slice('change\0'.length));
     const key = Buffer.from(value).toString();
     const manifest = await newestOf(index, key);
-    if (number === undefined) await index.del(place);
+    if (number === undefined) await index.batch([{ type: 'del', key: place }]);
     if (manifest === 'damaged') continue;
     if (manifest === undefined ? isName(key) : manifest.changeNumber < (number ?? 0n)) lost.add(key);
-    else if (manifest === undefined || manifest.changeNumber > (number ?? 0n)) await index.del(place);
+    else if (manifest === undefined || manifest.changeNumber > (number ?? 0n))
+      await index.batch([{ type: 'del', key: place }]);
   }
 }
 
@@ -72,11 +70,12 @@ async function compareTimes(index: Index, lost: Set<string>): Promise<void> {
       const time = numberFrom(place.slice(from.length, from.length + 20));
       const key = place.slice(from.length + 21);
       const manifest = await newestOf(index, key);
-      if (time === undefined) await index.del(place);
+      if (time === undefined) await index.batch([{ type: 'del', key: place }]);
       if (manifest === 'damaged' || time === undefined) continue;
       const own = nanoseconds(order === 'commit_time' ? manifest?.commitTime : manifest?.updateTime);
       if (manifest === undefined ? isName(key) : own < time && manifest.kind === RevisionKind.COMMITTED) lost.add(key);
-      else if (manifest === undefined || !placesOf(manifest).includes(place)) await index.del(place);
+      else if (manifest === undefined || !placesOf(manifest).includes(place))
+        await index.batch([{ type: 'del', key: place }]);
     }
   }
 }
@@ -108,6 +107,6 @@ async function completePlaces(index: Index): Promise<void> {
           put(upload, UploadRecordSchema, committedRecord({ uploadId: manifest.uploadId, number: 0 }, manifest)),
         );
     }
-    if (changes.length > 0) await index.batch(changes, { sync: true });
+    if (changes.length > 0) await index.batch(changes);
   }
 }

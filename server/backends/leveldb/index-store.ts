@@ -1,7 +1,4 @@
-import { existsSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
 import { timestampNow } from '@bufbuild/protobuf/wkt';
-import { Level } from 'level';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import {
   ManifestSchema,
@@ -11,9 +8,9 @@ import {
 } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { StorageError, unlessDamaged } from '../../errors.js';
 import type { ListQuery } from '../backend.js';
-import { syncDirectoryOf, syncFolder } from '../files.js';
 import { corrupt } from '../blocks/block-format.js';
 import { auditIndex } from './audit-index.js';
+import { DurableLevel } from './durable-level.js';
 import type { Change } from './index-entries.js';
 import {
   changeKey,
@@ -36,25 +33,7 @@ import {
   timeKeys,
   uploadKey,
 } from './index-entries.js';
-
-const levelAt = (path: string) => new Level<string, Uint8Array>(path, { keyEncoding: 'utf8', valueEncoding: 'view' });
-
-/**
- * Makes an index where there is none, under another name first: LevelDB does not sync the first manifest that it writes,
- * and a power cut would leave a folder that can't be opened.
- */
-async function makeIndex(path: string): Promise<void> {
-  if (existsSync(path)) return;
-  const temporary = `${path}.new`;
-  await rm(temporary, { recursive: true, force: true });
-  const level = levelAt(temporary);
-  await level.open();
-  await level.put(META_FORMAT, Buffer.from('1'), { sync: true });
-  await level.close();
-  await syncFolder(temporary);
-  await rename(temporary, path);
-  await syncDirectoryOf(path);
-}
+import { isCorrupted } from './level-errors.js';
 
 /**
  * The index: manifests by key and by time, older revisions, uploads and small results, in LevelDB. Values
@@ -68,7 +47,7 @@ export class IndexStore implements AsyncDisposable {
   private hasRemoved = false;
 
   private constructor(
-    private readonly level: Level<string, Uint8Array>,
+    private readonly level: DurableLevel,
     private readonly noteFailure: () => Promise<void>,
   ) {}
 
@@ -77,42 +56,19 @@ export class IndexStore implements AsyncDisposable {
    * BACKEND_LOCKED where another process has it open.
    */
   static async open(path: string, noteFailure: () => Promise<void>): Promise<IndexStore> {
-    let level: Level<string, Uint8Array>;
-    try {
-      await makeIndex(path);
-      // It opens by itself, and makes a folder, from when there is an object of it.
-      level = levelAt(path);
-      await level.open();
-      // LevelDB leaves the name of its newest manifest to chance.
-      await syncFolder(path);
-    } catch (error) {
-      throw openError(path, error);
-    }
-    return new IndexStore(level, noteFailure);
-  }
-
-  /** Fails with BACKEND_LOCKED where another process has it open; changes nothing. */
-  static async checkLock(path: string): Promise<void> {
-    // What is there already is refused, as asked for here, but only once the lock is had.
-    const level = new Level(path, { createIfMissing: false, errorIfExists: true });
-    try {
-      await level.open();
-      await level.close();
-    } catch (error) {
-      if (isLocked(error)) throw openError(path, error);
-    }
+    return new IndexStore(await DurableLevel.open(path), noteFailure);
   }
 
   /** Whether nothing was ever written to it. */
   async isNew(): Promise<boolean> {
     if ((await this.level.get(META_FORMAT)) !== undefined) return false;
-    for await (const _ of this.level.keys({ limit: 1 })) return false;
+    for await (const _ of this.level.keys({ gte: '', lt: endOf('') })) return false;
     return true;
   }
 
   /** Writes what says that this is an index. */
   begin(): Promise<void> {
-    return this.level.put(META_FORMAT, Buffer.from('1'), { sync: true });
+    return this.level.batch([{ type: 'put', key: META_FORMAT, value: Buffer.from('1') }]);
   }
 
   /** Compares what its entries say of each other: see auditIndex. */
@@ -171,7 +127,7 @@ export class IndexStore implements AsyncDisposable {
   /** Makes changes, all or none, durable when it returns. */
   async write(changes: Change[]): Promise<void> {
     try {
-      await this.level.batch(changes, { sync: true });
+      await this.level.batch(changes);
     } catch (error) {
       if (!isCorrupted(error)) throw error;
       if (!this.hasFailed) await this.noteFailure();
@@ -217,7 +173,7 @@ export class IndexStore implements AsyncDisposable {
   }
 
   private async compact(prefix: string): Promise<void> {
-    await (this.level as unknown as Compacting).compactRange(prefix, endOf(prefix));
+    await this.level.compact(prefix, endOf(prefix));
   }
 
   /** Makes a manifest its key's newest; the one before is kept as an older one. */
@@ -258,7 +214,7 @@ export class IndexStore implements AsyncDisposable {
 
   /** The greatest change number; 0 where there is none. */
   async newestChange(): Promise<bigint> {
-    for await (const place of this.level.keys({ gt: changeKey(0n), lt: endOf('change\0'), reverse: true, limit: 1 }))
+    for await (const place of this.level.keys({ gt: changeKey(0n), lt: endOf('change\0'), reverse: true }))
       return BigInt(place.slice('change\0'.length));
     return 0n;
   }
@@ -348,39 +304,6 @@ export class IndexStore implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.level.close();
+    await this.level[Symbol.asyncDispose]();
   }
-}
-
-/** What LevelDB can; `level`'s types know only what browsers have as well. */
-interface Compacting {
-  compactRange(from: string, to: string): Promise<void>;
-}
-
-/** Whether LevelDB says that a file of its own is damaged. */
-function isCorrupted(error: unknown): boolean {
-  const cause = causeOf(error);
-  const codes = [error, cause].map((some) => (some instanceof Error && 'code' in some ? some.code : ''));
-  return codes.includes('LEVEL_CORRUPTION');
-}
-
-function causeOf(error: unknown): unknown {
-  return error instanceof Error ? (error.cause ?? error) : error;
-}
-
-function isLocked(error: unknown): boolean {
-  const cause = causeOf(error);
-  return cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED';
-}
-
-function openError(path: string, error: unknown): StorageError {
-  if (isLocked(error))
-    return new StorageError(
-      'BACKEND_LOCKED',
-      `Another process has the store at ${path} open. One daemon at a time serves a store: stop the other one, or give this one a path of its own.`,
-      { cause: error },
-    );
-  return new StorageError('BACKEND_UNAVAILABLE', `The index at ${path} can't be opened: ${String(causeOf(error))}.`, {
-    cause: error,
-  });
 }

@@ -62,8 +62,8 @@ export async function openLeveldbBackend(options: LeveldbOptions): Promise<Level
   const segments = join(path, 'segments');
   try {
     for (const name of ['segments', 'journal']) await makeFolders(join(path, name));
-    // A start that was killed may have made some.
-    await syncFolder(path);
+    // A process that was killed may have made some, and files in them.
+    for (const folder of [path, segments]) await syncFolder(folder);
   } catch (error) {
     throw new StorageError('BACKEND_UNAVAILABLE', `The store's folder ${path} can't be made: ${String(error)}.`, {
       cause: error,

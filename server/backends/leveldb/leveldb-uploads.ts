@@ -22,17 +22,23 @@ export class LeveldbUploads implements UploadStore<UploadWriter, Change> {
   }
 
   async mend(rows: UploadWriter): Promise<UploadWriter> {
-    const { frames, durableRowCount } = await rows.giveUp();
-    return this.bringBack(rows.record, frames, { rowsMax: durableRowCount });
+    const { frames, durableRowCount, segment } = await rows.giveUp();
+    const bounds = { rowsMax: durableRowCount, ackedRows: durableRowCount, segment };
+    return this.bringBack(rows.record, frames, bounds, rows.isPersisted);
   }
 
-  /** What is on disk of an upload. */
-  async bringBack(record: UploadRecord, frames: readonly Frame[], bounds?: RowsBounds): Promise<UploadWriter> {
+  /** What is on disk of an upload; durable then. `isPersisted`: its record is too. */
+  async bringBack(
+    record: UploadRecord,
+    frames: readonly Frame[],
+    bounds?: RowsBounds,
+    isPersisted = true,
+  ): Promise<UploadWriter> {
     const { segmentName } = new UploadWriter(this.places, record);
     const { segments, journal } = this.places;
     const { recovered, unneeded, damage } = await recoverUpload(segments, segmentName, record, frames, bounds);
     if (damage === undefined) journal.release(unneeded);
-    return new UploadWriter(this.places, record, recovered, damage);
+    return new UploadWriter(this.places, record, { ...recovered, isPersisted }, damage);
   }
 
   async complete(rows: UploadWriter, manifest: Manifest): Promise<Change[]> {
@@ -56,8 +62,8 @@ export class LeveldbUploads implements UploadStore<UploadWriter, Change> {
     await this.places.index.write(this.places.index.putUpload(record));
     const hadSegment = rows.hasSegment || rows.damage !== undefined;
     await rows.close();
-    // Of one that is damaged it may be lost.
-    if (hadSegment) await rm(join(this.places.segments, rows.segmentName), { force: true });
+    // Of one that is damaged it may be lost. What can't be removed now, the next start removes.
+    if (hadSegment) await rm(join(this.places.segments, rows.segmentName), { force: true }).catch(() => undefined);
   }
 
   async forget(endedBeforeMs: number): Promise<void> {

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StorageError } from '../../errors.js';
+import { DurableLevel } from './durable-level.js';
 import { INLINE_PREFIX } from './index-entries.js';
 import { IndexStore } from './index-store.js';
 import { checkFiles, dataFiles } from './level-files/check-files.js';
@@ -43,7 +44,7 @@ async function hadResults(path: string, seal: Seal | undefined): Promise<boolean
 }
 
 async function checkAndMend(path: string, folder: string, seal: Seal | undefined): Promise<Mended | undefined> {
-  await IndexStore.checkLock(folder);
+  await DurableLevel.checkLock(folder);
   // Rows check themselves when they are read, and may be much.
   const areRows = (from: string, to: string) => from.startsWith(INLINE_PREFIX) && to.startsWith(INLINE_PREFIX);
   const isAll = seal?.facts['has_failed'] === 1;

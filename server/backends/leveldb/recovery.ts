@@ -1,4 +1,4 @@
-import { open, readdir, type FileHandle } from 'node:fs/promises';
+import { open, readdir, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { StorageError } from '../../errors.js';
@@ -13,9 +13,9 @@ import {
   SEGMENT_HEAD_BYTES,
 } from '../blocks/block-format.js';
 import { milliseconds } from '../../times.js';
-import { readAt } from '../files.js';
+import { readAt, syncDirectoryOf } from '../files.js';
 import { rowsLost } from '../uploads/upload-errors.js';
-import type { Frame } from './journal.js';
+import { isLost, type Frame } from './journal.js';
 import { SegmentWriter } from './segment-writer.js';
 import type { Recovered } from './upload-writer.js';
 
@@ -25,6 +25,16 @@ export interface RowsBounds {
   readonly rowsMax?: number;
   /** So many were acked. */
   readonly ackedRows?: number;
+  /** What is known of a segment that was written by this process; undefined: it was another one's. */
+  readonly segment?: SegmentBounds;
+}
+
+/** What is known of a segment. */
+export interface SegmentBounds {
+  /** Rows up to this one are durable there. */
+  readonly durableRows: number;
+  /** Something with it has failed, so that it gets a new file. */
+  readonly isDoubtful: boolean;
 }
 
 /**
@@ -36,20 +46,27 @@ export async function recoverUpload(
   segmentName: string,
   record: UploadRecord,
   frames: readonly Frame[],
-  { rowsMax = Infinity, ackedRows = 0 }: RowsBounds = {},
-): Promise<{ recovered: Recovered; unneeded: Frame[]; damage: StorageError | undefined }> {
+  { rowsMax = Infinity, ackedRows = 0, segment: bounds }: RowsBounds = {},
+): Promise<{ recovered: Omit<Recovered, 'isPersisted'>; unneeded: Frame[]; damage: StorageError | undefined }> {
   const path = join(folder, segmentName);
   const checkpoint = record.checkpoint;
   const summary = new RunSummary(record.problem?.variables ?? [], checkpoint?.columns ?? record.base?.columns);
   const scanned = (await readdir(folder)).includes(segmentName)
-    ? await scanSegment(path, segmentName, Number(checkpoint?.sizeBytes ?? 0), rowsMax, summary, record)
+    ? await scanSegment(
+        path,
+        segmentName,
+        Number(checkpoint?.sizeBytes ?? 0),
+        bounds?.durableRows ?? rowsMax,
+        summary,
+        record,
+      )
     : undefined;
   const last = scanned?.blocks.at(-1);
   let nextRow = last === undefined ? Number(record.base?.rowCount ?? 0) : last.firstRow + last.rowCount;
   const kept: Frame[] = [];
   const unneeded: Frame[] = [];
   for (const frame of [...frames].sort((a, b) => a.firstRow - b.firstRow)) {
-    if (frame.firstRow === nextRow && nextRow + frame.rowCount <= rowsMax) {
+    if (!isLost(frame) && frame.firstRow === nextRow && nextRow + frame.rowCount <= rowsMax) {
       kept.push(frame);
       nextRow += frame.rowCount;
     } else {
@@ -61,9 +78,28 @@ export async function recoverUpload(
   const damage = isDamaged ? rowsLost(record, nextRow) : undefined;
   // Nothing is cut off of what is damaged.
   const segment =
-    scanned && damage === undefined ? await SegmentWriter.reopen(path, segmentName, scanned.blocks) : undefined;
+    scanned && damage === undefined
+      ? await goOn(path, segmentName, scanned.blocks, bounds, Number(checkpoint?.sizeBytes ?? 0))
+      : undefined;
   const updateTimeMs = Math.max(milliseconds(record.updateTime), scanned?.modifiedMs ?? 0);
   return { recovered: { segment, summary, frames: kept, nextRow, updateTimeMs }, unneeded, damage };
+}
+
+/** Goes on with a segment, of which all blocks are durable then; undefined: there are none, and no file. */
+async function goOn(
+  path: string,
+  name: string,
+  blocks: BlockEntry[],
+  bounds: SegmentBounds | undefined,
+  checkpointBytes: number,
+): Promise<SegmentWriter | undefined> {
+  if (blocks.length === 0) {
+    await unlink(path);
+    await syncDirectoryOf(path);
+    return undefined;
+  }
+  if (bounds?.isDoubtful === true) return SegmentWriter.renew(path, name, blocks);
+  return SegmentWriter.reopen(path, name, blocks, bounds === undefined ? checkpointBytes : Infinity);
 }
 
 async function scanSegment(

@@ -1,4 +1,4 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, rename, type FileHandle } from 'node:fs/promises';
 import type { Segment } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { SegmentSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { create } from '@bufbuild/protobuf';
@@ -7,8 +7,13 @@ import type { BlockEntry, EncodedBlock } from '../blocks/block-format.js';
 import { encodeBlock, encodeDirectory, SEGMENT_HEAD_BYTES, segmentHead } from '../blocks/block-format.js';
 import { readAt, syncDirectoryOf, writeFully } from '../files.js';
 
+/** Pieces in which bytes of a file are written anew. */
+const PIECE_BYTES = 4 * 1024 * 1024;
+
 /** Appends blocks to a segment file. Calls are not made concurrently, but for `sync` and `read`. */
 export class SegmentWriter implements AsyncDisposable {
+  private isDoubtful = false;
+
   private constructor(
     readonly name: string,
     private readonly file: FileHandle,
@@ -18,21 +23,47 @@ export class SegmentWriter implements AsyncDisposable {
 
   /** Creates the file; its name is durable before it returns. */
   static async create(path: string, name: string): Promise<SegmentWriter> {
-    const file = await open(path, 'wx+', 0o600);
-    await writeFully(file, [segmentHead(name)], 0);
-    await syncDirectoryOf(path);
-    return new SegmentWriter(name, file, [], SEGMENT_HEAD_BYTES);
+    return open(path, 'wx+', 0o600).then((file) =>
+      closingOnFailure(file, async () => {
+        await writeFully(file, [segmentHead(name)], 0);
+        await syncDirectoryOf(path);
+        return new SegmentWriter(name, file, [], SEGMENT_HEAD_BYTES);
+      }),
+    );
   }
 
-  /** Goes on behind blocks that recovery found whole; cuts off what lies behind them. */
-  static async reopen(path: string, name: string, blocks: BlockEntry[]): Promise<SegmentWriter> {
-    const file = await open(path, 'r+');
-    const last = blocks.at(-1);
-    const end = last === undefined ? SEGMENT_HEAD_BYTES : last.offset + last.blockBytes;
-    await writeFully(file, [segmentHead(name)], 0);
-    await file.truncate(end);
-    await file.datasync();
-    return new SegmentWriter(name, file, blocks, end);
+  /**
+   * Goes on behind blocks that recovery found whole, durably; cuts off what lies behind them. What lies behind `syncedBytes` is
+   * written once more: it was read, but that it is on the disk nobody knows.
+   */
+  static async reopen(path: string, name: string, blocks: BlockEntry[], syncedBytes: number): Promise<SegmentWriter> {
+    return open(path, 'r+').then((file) =>
+      closingOnFailure(file, async () => {
+        const end = endOf(blocks);
+        await writeFully(file, [segmentHead(name)], 0);
+        await copyBytes(file, file, Math.max(SEGMENT_HEAD_BYTES, syncedBytes), end);
+        await file.truncate(end);
+        await file.datasync();
+        return new SegmentWriter(name, file, blocks, end);
+      }),
+    );
+  }
+
+  /** Goes on with these blocks in a new file that takes the place of the one whose sync has failed. */
+  static async renew(path: string, name: string, blocks: BlockEntry[]): Promise<SegmentWriter> {
+    const temporary = `${path}.new`;
+    return open(temporary, 'w+', 0o600).then((file) =>
+      closingOnFailure(file, async () => {
+        await using before = await open(path, 'r');
+        const end = endOf(blocks);
+        await writeFully(file, [segmentHead(name)], 0);
+        await copyBytes(before, file, SEGMENT_HEAD_BYTES, end);
+        await file.datasync();
+        await rename(temporary, path);
+        await syncDirectoryOf(path);
+        return new SegmentWriter(name, file, blocks, end);
+      }),
+    );
   }
 
   /** Bytes of the head and all blocks. */
@@ -61,7 +92,17 @@ export class SegmentWriter implements AsyncDisposable {
 
   /** Makes all durable that was written before the call. */
   async sync(): Promise<void> {
-    await this.file.datasync();
+    try {
+      await this.file.datasync();
+    } catch (error) {
+      this.isDoubtful = true;
+      throw error;
+    }
+  }
+
+  /** Whether a sync has failed: what the file holds nobody knows, and a later sync would prove nothing. */
+  get hasFailed(): boolean {
+    return this.isDoubtful;
   }
 
   /** Writes the directory and makes all durable. More blocks may be appended later: they overwrite it. */
@@ -70,7 +111,7 @@ export class SegmentWriter implements AsyncDisposable {
     await writeFully(this.file, [directory], this.end);
     const sizeBytes = this.end + directory.byteLength;
     await this.file.truncate(sizeBytes);
-    await this.file.datasync();
+    await this.sync();
     const firstRow = this.blocks[0]?.firstRow ?? 0;
     const last = this.blocks.at(-1);
     return create(SegmentSchema, {
@@ -84,6 +125,26 @@ export class SegmentWriter implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.file.close();
+  }
+}
+
+function endOf(blocks: readonly BlockEntry[]): number {
+  const last = blocks.at(-1);
+  return last === undefined ? SEGMENT_HEAD_BYTES : last.offset + last.blockBytes;
+}
+
+/** Writes bytes of a file to the same place of another one, or of the same. */
+async function copyBytes(from: FileHandle, to: FileHandle, start: number, end: number): Promise<void> {
+  for (let at = start; at < end; at += PIECE_BYTES)
+    await writeFully(to, [await readAt(from, at, Math.min(PIECE_BYTES, end - at))], at);
+}
+
+async function closingOnFailure<T>(file: FileHandle, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    await file.close();
+    throw error;
   }
 }
 

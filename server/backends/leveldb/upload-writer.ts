@@ -20,10 +20,12 @@ import { RunSummary } from '../../rows/summary.js';
 import type { ReadableRows } from '../uploads/upload-store.js';
 import { InFlightRows } from './in-flight-rows.js';
 import { ReceivedRows } from '../uploads/received-rows.js';
+import { rowsLost } from '../uploads/upload-errors.js';
 import { encodeBlock } from '../blocks/block-format.js';
 import type { IndexStore } from './index-store.js';
 import type { IngestBudget } from '../uploads/ingest-budget.js';
-import type { Frame, Journal } from './journal.js';
+import { isLost, type Frame, type Journal } from './journal.js';
+import type { SegmentBounds } from './recovery.js';
 import { inlineSegment, SegmentWriter } from './segment-writer.js';
 import { readWritten } from './upload-reader.js';
 import { Serial } from '../serial.js';
@@ -44,6 +46,8 @@ export interface Recovered {
   readonly frames: Frame[];
   readonly nextRow: number;
   readonly updateTimeMs: number;
+  /** Whether its record is durable. */
+  readonly isPersisted: boolean;
 }
 
 /** Rows that lie in the journal, in memory, or both ways on their way into the segment. */
@@ -68,6 +72,9 @@ export class UploadWriter implements ReadableRows {
   private segment: SegmentWriter | undefined;
   private summary: RunSummary;
   private checkpointBytes = 0;
+  /** Rows up to this one are durable in the segment, those behind in the journal or not at all. */
+  private durableInSegment: number;
+  private isDoubtful = false;
   private persisted: boolean;
   private failure: StorageError | undefined;
   private written: number;
@@ -92,7 +99,8 @@ export class UploadWriter implements ReadableRows {
     this.frames = recovered?.frames ?? [];
     for (const frame of this.frames) this.frameBytes += frame.byteLength;
     this.checkpointBytes = this.segment?.sizeBytes ?? 0;
-    this.persisted = recovered !== undefined;
+    this.persisted = recovered?.isPersisted ?? false;
+    this.durableInSegment = this.rowsInSegment();
     this.failure = damage;
     this.nextRow = this.durableRowCount = this.written = recovered?.nextRow ?? this.baseRowCount;
     this.updateTimeMs = recovered?.updateTimeMs ?? Date.now();
@@ -137,13 +145,14 @@ export class UploadWriter implements ReadableRows {
       if (rows === this.durableRowCount) return rows;
       const { segment, frames } = this;
       const segmentBytes = segment?.sizeBytes ?? 0;
-      const covered = segment?.blocks.at(-1);
+      const covered = this.rowsInSegment();
       await Promise.all([segment?.sync(), frames.length > 0 ? this.places.journal.sync() : undefined, this.persist()]);
       this.check();
+      if (frames.some(isLost)) throw rowsLost(this.record, this.durableRowCount);
       this.durableRowCount = Math.max(this.durableRowCount, rows);
       this.updateTimeMs = Date.now();
       await this.places.journal.mark(this.record.number, this.durableRowCount);
-      if (covered !== undefined) this.releaseFrames(covered.firstRow + covered.rowCount);
+      this.releaseFrames(covered);
       if (segmentBytes - this.checkpointBytes >= CHECKPOINT_BYTES) await this.serial.run(() => this.checkpoint());
       return this.durableRowCount;
     } catch (error) {
@@ -168,18 +177,24 @@ export class UploadWriter implements ReadableRows {
   private async checkpoint(): Promise<void> {
     if (this.segment === undefined) return;
     await this.segment.sync();
-    const last = this.segment.blocks.at(-1);
+    this.durableInSegment = this.rowsInSegment();
     this.checkpointBytes = this.segment.sizeBytes;
     this.record.updateTime = timestampNow();
     this.record.checkpoint = create(SegmentCheckpointSchema, {
       sizeBytes: BigInt(this.checkpointBytes),
-      rowCount: BigInt(last === undefined ? this.baseRowCount : last.firstRow + last.rowCount),
+      rowCount: BigInt(this.durableInSegment),
       columns: this.summary.summaries(),
     });
     await this.places.index.write(this.places.index.putUpload(this.record));
   }
 
+  private rowsInSegment(): number {
+    const last = this.segment?.blocks.at(-1);
+    return last === undefined ? this.baseRowCount : last.firstRow + last.rowCount;
+  }
+
   private releaseFrames(durableInSegment: number): void {
+    this.durableInSegment = Math.max(this.durableInSegment, durableInSegment);
     const done = this.releasable.filter((frame) => frame.firstRow + frame.rowCount <= durableInSegment);
     this.releasable = this.releasable.filter((frame) => !done.includes(frame));
     this.places.journal.release(done);
@@ -265,7 +280,7 @@ export class UploadWriter implements ReadableRows {
         const rest = await this.writeBlocks(taken);
         if (rest.batches.length + this.frames.length > 0) await this.writeBlock(rest);
         const segment = await this.segment?.finish();
-        this.durableRowCount = this.written;
+        this.durableRowCount = this.durableInSegment = this.written;
         return { segment, image: undefined, columns: this.summary.summaries() };
       });
     } catch (error) {
@@ -306,12 +321,16 @@ export class UploadWriter implements ReadableRows {
   }
 
   /** Closes the file after a failure; says which frames and rows are safe, to recover the upload from. */
-  async giveUp(): Promise<{ frames: Frame[]; durableRowCount: number }> {
+  async giveUp(): Promise<{ frames: Frame[]; durableRowCount: number; segment: SegmentBounds }> {
     await this.serial.run(() => this.closeSegment());
-    return { frames: [...this.releasable, ...this.frames], durableRowCount: this.durableRowCount };
+    const segment = { durableRows: this.durableInSegment, isDoubtful: this.isDoubtful };
+    // Where that fails as well, it is not tried on the same file again.
+    this.isDoubtful = true;
+    return { frames: [...this.releasable, ...this.frames], durableRowCount: this.durableRowCount, segment };
   }
 
   private async closeSegment(): Promise<void> {
+    this.isDoubtful ||= this.segment?.hasFailed === true;
     await this.segment?.[Symbol.asyncDispose]();
     this.segment = undefined;
   }
