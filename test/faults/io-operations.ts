@@ -28,6 +28,8 @@ const MANY = [20_000, 60, 20_000, 60];
 interface SaveWays {
   readonly append?: boolean;
   readonly replicate?: boolean;
+  /** Nothing is acked before the commit is asked for. */
+  readonly atOnce?: boolean;
   /** It is left in the middle, to be resumed. */
   readonly leaves?: boolean;
 }
@@ -57,7 +59,7 @@ async function save(world: FailingWorld, key: string, batches: readonly number[]
     // Where a client is told to go on, it sends nothing again that lies before.
     if (nextRow > base) onAck(Number(nextRow));
     const rowCount = batches.reduce((sum, count) => sum + count, base);
-    if (committed === undefined) await sendFrom(world, session, Number(nextRow), { about, base, batches });
+    if (committed === undefined) await sendFrom(world, session, Number(nextRow), { about, base, batches, ...ways });
     if (ways.leaves === true) return session.cancel();
     world.ask({ ...about, acked: rowCount, revision: revision + 1, rows: rowCount });
     const { result } = await session.commit(rowCount);
@@ -74,9 +76,11 @@ interface Sent {
   readonly about: { readonly key: string; readonly factor: number; readonly uploadId: string };
   readonly base: number;
   readonly batches: readonly number[];
+  readonly atOnce?: boolean;
 }
 
-async function sendFrom(world: FailingWorld, session: SaveSession, nextRow: number, { about, base, batches }: Sent) {
+async function sendFrom(world: FailingWorld, session: SaveSession, nextRow: number, sent: Sent) {
+  const { about, base, batches, atOnce } = sent;
   let end = base;
   for (const count of batches) {
     const from = Math.max(nextRow, end);
@@ -84,6 +88,7 @@ async function sendFrom(world: FailingWorld, session: SaveSession, nextRow: numb
     if (from >= end) continue;
     world.ask({ ...about, acked: end });
     session.sendBatch(toRowBatch(lineRows(from, end - from, about.factor), LINE.variables));
+    if (atOnce === true) continue;
     session.flush();
     await session.isAcked(end);
   }
@@ -162,6 +167,8 @@ export const OPERATIONS: readonly Operation[] = [
   { name: 'save few', act: saved(FEW) },
   { name: 'save many', act: saved(MANY) },
   { name: 'save gathered', act: saved(GATHERED) },
+  { name: 'save few at once', act: (world, key) => save(world, key, FEW, { atOnce: true }) },
+  { name: 'save many at once', act: (world, key) => save(world, key, MANY, { atOnce: true }) },
   { name: 'resume few', prepare: left(FEW), act: saved([...FEW, 20]) },
   { name: 'resume many', prepare: left(MANY), act: saved([...MANY, 20_000]) },
   { name: 'go on with few', prepare: (world, key) => broken(world, key, FEW), act: saved(FEW) },

@@ -270,6 +270,8 @@ export class UploadWriter implements ReadableRows {
     this.check();
     try {
       return await this.serial.run(async () => {
+        // A write that was asked for before may have failed since, and its rows are gone.
+        this.check();
         const taken = this.received.take();
         const byteLength = taken.reduce((bytes, batch) => bytes + batchBytes(batch), 0);
         if (this.segment === undefined && this.frameBytes + byteLength <= INLINE_BYTES_MAX) {
