@@ -1,7 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { StorageError } from '../../errors.js';
 import { crc32 } from '../../rows/checksum.js';
-import { readAt, syncDirectoryOf } from '../files.js';
+import { readAt, syncDirectoryOf, writeFully } from '../files.js';
 import { Serial } from '../serial.js';
 import { hexOf } from './checked-json.js';
 
@@ -24,14 +24,19 @@ const NEWLINE = 0x0a;
 export class ChangeLog implements AsyncDisposable {
   private position = 0;
   private readonly serial = new Serial();
+  /** Whether a sync of what is new has failed. */
+  private isDoubtful = false;
 
-  private constructor(private readonly file: FileHandle) {}
+  private constructor(
+    private readonly path: string,
+    private readonly file: FileHandle,
+  ) {}
 
   /** Opens the log, or makes it. */
   static async open(path: string): Promise<ChangeLog> {
     const file = await open(path, 'a+', 0o600);
     await syncDirectoryOf(path);
-    return new ChangeLog(file);
+    return new ChangeLog(path, file);
   }
 
   /** Adds a change. Not durable, and without a number, before it is read. */
@@ -54,7 +59,7 @@ export class ChangeLog implements AsyncDisposable {
           'The log of changes became shorter while the store was open: someone replaced it. Start the daemon again.',
         );
       if (size === this.position) return;
-      await this.file.datasync();
+      await this.sync(size);
       while (this.position < size) {
         const bytes = await readAt(this.file, this.position, Math.min(READ_BYTES, size - this.position));
         const end = bytes.lastIndexOf(NEWLINE) + 1;
@@ -65,6 +70,21 @@ export class ChangeLog implements AsyncDisposable {
         this.position += length;
       }
     });
+  }
+
+  private async sync(size: number): Promise<void> {
+    const isDoubtful = this.isDoubtful;
+    this.isDoubtful = true;
+    if (isDoubtful) await this.writeAgain(size);
+    await this.file.datasync();
+    this.isDoubtful = false;
+  }
+
+  /** What a failed sync may have lost, no other sync brings: it is written again in its place, as others append behind it. */
+  private async writeAgain(size: number): Promise<void> {
+    await using file = await open(this.path, 'r+');
+    for (let at = this.position; at < size; at += READ_BYTES)
+      await writeFully(file, [await readAt(file, at, Math.min(READ_BYTES, size - at))], at);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -20,9 +20,17 @@ import { rowsLost } from '../uploads/upload-errors.js';
 import { createFile, readIfThere, replaceFile } from './durable-files.js';
 import { FRAMES_FILE, type UploadFolder } from './upload-folder.js';
 
-/** Rows of one epoch that count: those before `endRow`. */
+/** Rows of one epoch that count: those before `endRow`; Infinity: as far as its frames go. */
 export interface Part {
   readonly epoch: number;
+  readonly endRow: number;
+}
+
+/** Rows that an epoch has left, from a place of its file on, of which nothing says that they ever were durable. */
+export interface UnprovenRows {
+  readonly epoch: number;
+  readonly at: number;
+  readonly firstRow: number;
   readonly endRow: number;
 }
 
@@ -121,13 +129,17 @@ async function loadBase(folder: UploadFolder, epoch: number): Promise<Part[] | u
   }
   return (decodeJson(bytes, file)['parts'] as Record<string, JsonValue>[]).map((part) => ({
     epoch: Number(part['epoch']),
-    endRow: Number(part['end_row']),
+    endRow: Number(part['end_row'] ?? Infinity),
   }));
 }
 
 /** Writes what an epoch goes on from, durably: later ones stay with it, also when older processes still write. */
 export function saveBase(folder: UploadFolder, epoch: number, parts: readonly Part[]): Promise<void> {
-  const content = { parts: parts.map(({ epoch: number, endRow }) => ({ epoch: number, end_row: endRow })) };
+  const content = {
+    parts: parts.map(({ epoch: number, endRow }) =>
+      endRow === Infinity ? { epoch: number } : { epoch: number, end_row: endRow },
+    ),
+  };
   return replaceFile(folder.epochPath(epoch), BASE_FILE, encodeJson(content));
 }
 
@@ -184,14 +196,17 @@ export async function partsBefore(folder: UploadFolder, before: number): Promise
   for (const epoch of (await folder.epochs()).reverse()) {
     if (epoch >= before) continue;
     const base = await loadBase(folder, epoch);
-    if (base !== undefined) return [...base, { epoch, endRow: Infinity }];
+    if (base === undefined) continue;
+    // It had only begun to write rows again that the one before it has.
+    return base.at(-1)?.endRow === Infinity ? base : [...base, { epoch, endRow: Infinity }];
   }
   return [];
 }
 
 /**
- * Reads the rows that parts have, from a row on, and makes them durable: their process may have ended before it did. Gives
- * the parts with the rows that they really have. RESULT_CORRUPT where rows are lacking that were there once.
+ * Reads the rows that parts have, from a row on. Gives the parts with the rows that they really have, and those of the last one that
+ * are not proven: their process may have ended, or failed, before they were durable, and a sync that fails once may succeed the next
+ * time though the rows are lost. RESULT_CORRUPT where rows are lacking that were there once.
  */
 export async function readParts(
   folder: UploadFolder,
@@ -199,30 +214,43 @@ export async function readParts(
   schema: Schema,
   firstRow: number,
   add: (batch: Batch) => Promise<void>,
-): Promise<Part[]> {
+): Promise<{ parts: Part[]; unproven: UnprovenRows | undefined }> {
   const read: Part[] = [];
   let nextRow = firstRow;
+  let unproven: UnprovenRows | undefined;
   for (const { epoch, endRow } of parts) {
     const path = join(folder.epochPath(epoch), FRAMES_FILE);
     const file = await ifThere(open(path, 'r'));
     if (file !== undefined) {
       await using frames = file;
       let endBytes = 0;
+      let proven = { at: 0, firstRow: nextRow };
       for await (const { header, bytes, at } of wholeFrames(frames, folder.frameTag, 0)) {
         endBytes = at + header.byteLength;
+        if (isMark(header) && header.firstRow >= nextRow) proven = { at: endBytes, firstRow: nextRow };
         if (isMark(header)) continue;
         // A process that was fenced has written them.
         if (header.firstRow !== nextRow || nextRow + header.rowCount > endRow) break;
         await add(decodeFrame(bytes, schema));
         nextRow += header.rowCount;
       }
-      await frames.datasync();
       if (endRow === Infinity) await checkAcked(folder, epoch, nextRow, { file: frames, endBytes });
+      const isProven = endRow !== Infinity || nextRow === proven.firstRow || (await loadLeft(folder, epoch)) >= nextRow;
+      if (!isProven) unproven = { epoch, ...proven, endRow: nextRow };
     } else if (endRow === Infinity) await checkAcked(folder, epoch, nextRow, undefined);
     if (endRow !== Infinity && nextRow !== endRow) throw corrupt(`${path}, rows ${nextRow} to ${endRow - 1}`);
     read.push({ epoch, endRow: nextRow });
   }
-  return read;
+  return { parts: read, unproven };
+}
+
+/** Reads rows again that are not proven, as readParts has found them. */
+export async function* readUnproven(folder: UploadFolder, rows: UnprovenRows, schema: Schema): AsyncGenerator<Batch> {
+  await using frames = await open(join(folder.epochPath(rows.epoch), FRAMES_FILE), 'r');
+  for await (const batch of readFrames(frames, schema, folder.frameTag, rows.at)) {
+    if (batch.firstRow >= rows.endRow) return;
+    yield batch;
+  }
 }
 
 /** How many rows an upload has, by what its frames say of themselves. */

@@ -112,7 +112,7 @@ export class ResultFolders {
       );
   }
 
-  /** The folder of a key, made when absent: whole, with the file that says whose it is. */
+  /** The folder of a key, made when absent: whole, with the file that says whose it is. Its name is durable with its first slot. */
   async ensure(key: string): Promise<string> {
     const folder = folderName(key);
     if ((await ifThere(stat(join(this.root, folder)))) !== undefined) return folder;
@@ -120,8 +120,7 @@ export class ResultFolders {
     await makeFolder(made);
     await writeNew(join(made, KEY_FILE), encodeJson({ key }));
     await syncFolder(made);
-    if (await ifFree(rename(made, join(this.root, folder)))) await syncFolder(this.root);
-    else await removeFolder(made, this.temporary);
+    if (!(await ifFree(rename(made, join(this.root, folder))))) await removeFolder(made, this.temporary);
     return folder;
   }
 
@@ -171,13 +170,14 @@ export class ResultFolders {
       await removeFolder(stage, this.temporary);
       return false;
     }
-    await this.settle(folder);
+    await this.settle(folder, number);
     return true;
   }
 
-  /** Makes slots durable whose process may have ended before it did. */
-  settle(folder: string): Promise<void> {
-    return syncFolder(join(this.root, folder));
+  /** Makes a slot durable whose process may have ended, or failed, before it did, and the name of its folder with the first one. */
+  async settle(folder: string, number: number): Promise<void> {
+    await syncFolder(join(this.root, folder));
+    if (number === 1) await syncFolder(this.root);
   }
 
   /** Takes prepared slots away: their process makes them again, unless what they wait for has come to an end. */

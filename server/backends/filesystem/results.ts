@@ -56,8 +56,7 @@ export class FilesystemResults implements Results<Change> {
       const newest = slots.at(-1);
       if (newest === undefined) continue;
       if (slots.length > 1 || (await this.folders.hasPrepared(folder))) this.crowded.add(folder);
-      if ((this.index.of(folder)?.slot ?? 0) < newest && !this.unreadable.has(folder))
-        await this.log.append(folder, newest);
+      if ((this.index.of(folder)?.slot ?? 0) < newest && !this.unreadable.has(folder)) await this.add(folder, newest);
     }
     await this.refresh();
   }
@@ -114,6 +113,12 @@ export class FilesystemResults implements Results<Change> {
     return slot;
   }
 
+  /** Tells of a slot whose process may have ended, or failed, before it was durable. */
+  private async add(folder: string, slot: number): Promise<void> {
+    await this.folders.settle(folder, slot);
+    await this.log.append(folder, slot);
+  }
+
   /** The number of a slot that is visible. Where its process has not told of it, it is told now: to tell twice does no harm. */
   private async tell(slot: Slot): Promise<bigint> {
     const { folder, number } = slot;
@@ -121,7 +126,7 @@ export class FilesystemResults implements Results<Change> {
       if ((this.index.of(folder)?.slot ?? 0) < number) await this.refresh();
       const known = this.index.of(folder);
       if (known !== undefined && known.slot >= number) return known.number;
-      await this.log.append(folder, number);
+      await this.add(folder, number);
     }
     await this.refresh();
     return this.index.of(folder)?.number ?? 0n;
@@ -147,7 +152,7 @@ export class FilesystemResults implements Results<Change> {
       const slot = await this.folders.load(folder, number);
       if (slot?.manifest.kind !== RevisionKind.COMMITTED || slot.manifest.uploadId !== uploadId) continue;
       // Its process may have ended before it was sure.
-      await this.folders.settle(folder);
+      await this.folders.settle(folder, number);
       slot.manifest.changeNumber = await this.tell(slot);
       return slot;
     }

@@ -15,7 +15,7 @@ import { Serial } from '../serial.js';
 import { takenOver } from '../uploads/upload-errors.js';
 import type { UploadRows } from '../uploads/upload-store.js';
 import { ArrowWriter } from './arrow-writer.js';
-import { FrameWriter, partsBefore, readParts, saveBase } from './frames.js';
+import { FrameWriter, partsBefore, readParts, readUnproven, saveBase, type Part, type UnprovenRows } from './frames.js';
 import { rowFileName, sidecarOf } from './names.js';
 import type { Change } from './results.js';
 import type { Epoch, UploadFolder } from './upload-folder.js';
@@ -106,24 +106,32 @@ export class FilesystemRows implements UploadRows {
       if (waiting.length > 0) await this.addBlock(gatherBatches(this.schema, waiting.splice(0)));
       waitingBytes = 0;
     };
-    const parts = await readParts(
-      folder,
-      await partsBefore(folder, number),
-      this.schema,
-      this.baseRowCount,
-      async (batch) => {
-        waiting.push(batch);
-        waitingBytes += batchBytes(batch);
-        this.nextRow += batch.rowCount;
-        if (waitingBytes >= this.blockBytes) await flush();
-      },
-    );
+    const before = await partsBefore(folder, number);
+    const { parts, unproven } = await readParts(folder, before, this.schema, this.baseRowCount, async (batch) => {
+      waiting.push(batch);
+      waitingBytes += batchBytes(batch);
+      this.nextRow += batch.rowCount;
+      if (waitingBytes >= this.blockBytes) await flush();
+    });
     await flush();
-    await saveBase(folder, number, parts);
+    await saveBase(folder, number, unproven === undefined ? parts : await this.writeAgain(before, parts, unproven));
     await folder.settle(this.epoch);
     // Who was told of these rows must find them again: only the newest epoch's word counts.
     await this.checkEpoch();
     this.durableRowCount = this.written = this.nextRow;
+    await this.frames?.mark(this.durableRowCount).catch(() => undefined);
+  }
+
+  /** Writes rows that are not proven into the file of this epoch, durably; gives the parts that count before them. */
+  private async writeAgain(before: readonly Part[], parts: readonly Part[], rows: UnprovenRows): Promise<Part[]> {
+    const { folder } = this.context;
+    // Until they are durable here they count where they are.
+    await saveBase(folder, this.epoch.number, before);
+    this.frames = await FrameWriter.create(this.epochPath, folder.frameTag);
+    for await (const batch of readUnproven(folder, rows, this.schema)) await this.frames.append(batch);
+    await this.frames.sync();
+    this.gatheredBytes = this.frames.sizeBytes;
+    return parts.map((part) => (part.epoch === rows.epoch ? { ...part, endRow: rows.firstRow } : part));
   }
 
   async append(batch: Batch): Promise<void> {

@@ -102,7 +102,7 @@ export class UploadViews {
         await using frames = file;
         const places = this.places.of(path, partFirst, folder.frameTag);
         await places.extend(frames, part.endRow);
-        const rows = { ...selection, firstRow: at, rowCount: Math.min(end, places.nextRow) - at };
+        const rows = { ...selection, firstRow: at, rowCount: Math.min(end, places.nextRow, part.endRow) - at };
         for await (const batch of readPart(frames, folder.frameTag, places.before(at), schema, rows, signal)) {
           at = batch.firstRow + batch.rowCount;
           yield batch;
