@@ -167,6 +167,8 @@ export const OPERATIONS: readonly Operation[] = [
   { name: 'save few', act: saved(FEW) },
   { name: 'save many', act: saved(MANY) },
   { name: 'save gathered', act: saved(GATHERED) },
+  { name: 'leave few', act: left(FEW) },
+  { name: 'leave many', act: left(MANY) },
   { name: 'save few at once', act: (world, key) => save(world, key, FEW, { atOnce: true }) },
   { name: 'save many at once', act: (world, key) => save(world, key, MANY, { atOnce: true }) },
   { name: 'resume few', prepare: left(FEW), act: saved([...FEW, 20]) },
