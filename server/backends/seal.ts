@@ -1,6 +1,6 @@
 import { open, readFile, rename } from 'node:fs/promises';
 import { crc32 } from '../rows/checksum.js';
-import { syncDirectoryOf } from './files.js';
+import { ifThere, syncDirectoryOf } from './files.js';
 
 /** What a store in files says of itself beside them. */
 export interface Seal {
@@ -16,10 +16,10 @@ const CRC_DIGITS = 8;
 
 /** Reads a seal; undefined where there is none, or one that does not check: then nothing is known. */
 export async function readSeal(path: string): Promise<Seal | undefined> {
+  const text = await ifThere(readFile(path, 'utf8'));
+  const rest = text?.slice(CRC_DIGITS + 1) ?? '';
+  if (text === undefined || text.slice(0, CRC_DIGITS) !== digitsOf(rest)) return undefined;
   try {
-    const text = await readFile(path, 'utf8');
-    const rest = text.slice(CRC_DIGITS + 1);
-    if (text.slice(0, CRC_DIGITS) !== digitsOf(rest)) return undefined;
     return JSON.parse(rest) as Seal;
   } catch {
     return undefined;

@@ -1,12 +1,14 @@
 import { describe, test } from 'vitest';
 import { campaign, IS_LONG } from './campaign.js';
 import { FaultyOperations, kindsOfFaults } from './io-faults.js';
-import { OPERATIONS, OPERATIONS_OF_TWO, type Operation } from './io-operations.js';
+import { LEFT, OPERATIONS, OPERATIONS_OF_TWO, type Operation } from './io-operations.js';
 import type { StoreName } from './io-world.js';
 import { STORES_IN_FILES } from './shim/faulty-daemon.js';
 
 /** Faults that are tried of each operation where not all are. */
 const SAMPLES = 2;
+/** Faults that are tried of starts. */
+const STARTS = 4;
 /** After so many the daemon is begun anew: what it holds is looked at again and again. */
 const FAULTS_PER_DAEMON = 25;
 
@@ -40,6 +42,29 @@ async function every(operation: Operation, start: () => Promise<FaultyOperations
   }
 }
 
+/** Any few faults of starts and ends. */
+async function fewStarts(faulty: FaultyOperations): Promise<number> {
+  let count = 0;
+  for (const fault of faulty.anyOf(await faulty.countStart(), STARTS)) {
+    await faulty.leave(LEFT.slice(0, 2));
+    if (await faulty.tryStart(fault, 'the start')) count++;
+  }
+  for (const fault of faulty.anyOf(await faulty.countStart(), 2))
+    if (await faulty.tryStart({ ...fault, nth: 1 + (fault.nth % 8) }, 'the end')) count++;
+  return count;
+}
+
+/** Every call of a start and of an end fails in every way. */
+async function everyStart(faulty: FaultyOperations, fails: 'the start' | 'the end'): Promise<number> {
+  let count = 0;
+  for (const kind of kindsOfFaults()) {
+    for (let nth = 1; await faulty.tryStart({ ...kind, nth }, fails); nth++) {
+      if (++count % 10 === 0) await faulty.leave(LEFT.slice(0, 2));
+    }
+  }
+  return count;
+}
+
 describe.each(Object.keys(STORES_IN_FILES) as StoreName[])('a call on a file that fails under %s', (store) => {
   test.each([
     { what: 'one store', operations: OPERATIONS, hasSecondary: false },
@@ -54,4 +79,13 @@ describe.each(Object.keys(STORES_IN_FILES) as StoreName[])('a call on a file tha
       });
     },
   );
+
+  test('while the daemon starts or ends is told clearly, and the next start finds all that was acked', async () => {
+    await campaign(`failed I/O, ${store}, starts and ends`, { short: 1, long: 2 }, async (roll, number) => {
+      await using faulty = await FaultyOperations.start(store, false, roll);
+      await faulty.leave(LEFT);
+      if (!IS_LONG) return await fewStarts(faulty);
+      return await everyStart(faulty, number % 2 === 0 ? 'the start' : 'the end');
+    });
+  });
 });

@@ -61,6 +61,11 @@ export class FaultyOperations implements AsyncDisposable {
   async sample(operation: Operation, count: number): Promise<Fault[]> {
     const key = await this.prepared(operation);
     const calls = await countCalls(this.world.daemon, () => operation.act(this.world, key));
+    return this.anyOf(calls, count);
+  }
+
+  /** Any so many faults of calls. */
+  anyOf(calls: ReadonlyMap<CallName, number>, count: number): Fault[] {
     const kinds = [...kindsOfFaults()].filter(({ call }) => (calls.get(call) ?? 0) > 0);
     return Array.from({ length: kinds.length === 0 ? 0 : count }, () => {
       const kind = kinds[Math.floor(this.roll() * kinds.length)] as Omit<Fault, 'nth'>;
@@ -113,6 +118,41 @@ export class FaultyOperations implements AsyncDisposable {
     }
   }
 
+  /** What a daemon is to find when it starts. */
+  async leave(operations: readonly Operation[]): Promise<void> {
+    for (const operation of operations) await this.prepared(operation);
+  }
+
+  /** As many calls of each kind as a start takes. */
+  countStart(): Promise<Map<CallName, number>> {
+    return countCalls(this.world.daemon, () => this.world.restart());
+  }
+
+  /**
+   * Ends the daemon and starts it again, with a fault while it does the one or the other; false where there was no such call.
+   * Where it does not start it says why, and the next start does.
+   */
+  async tryStart(fault: Fault, fails: 'the start' | 'the end'): Promise<boolean> {
+    const { world, roll } = this;
+    const { daemon } = world;
+    const from = daemon.logLength;
+    try {
+      world.disconnect();
+      if (fails === 'the start') await daemon.process.stop(roll() < 0.7 ? 'SIGKILL' : 'SIGTERM');
+      daemon.failNth(fault.call, fault.nth, Errno[fault.error]);
+      if (fails === 'the end') await daemon.process.stop('SIGTERM');
+      const refusal = fails === 'the start' ? await daemon.start().catch((error: unknown) => error) : undefined;
+      const hasFailed = daemon.disarm();
+      if (refusal !== undefined) expectExplained(refusal, fault);
+      if (roll() < 0.3) await world.checkImage(from, roll);
+      if (fails === 'the end' || refusal !== undefined) await daemon.start();
+      await world.check();
+      return hasFailed;
+    } catch (error) {
+      throw new Error(`${fails}, ${fault.call} ${fault.nth} fails with ${fault.error}`, { cause: error });
+    }
+  }
+
   /** Kills the daemon, and looks whether all is there. */
   async restart(): Promise<void> {
     await this.world.restart();
@@ -122,6 +162,18 @@ export class FaultyOperations implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.world[Symbol.asyncDispose]();
   }
+}
+
+/** Fails unless a daemon that did not start has said what the disk said. */
+function expectExplained(refusal: unknown, { error }: Fault): void {
+  const said = refusal instanceof Error ? refusal.message : String(refusal);
+  expect(said).not.toMatch(/\n +at |INTERNAL/);
+  const words = {
+    EIO: /EIO|Input\/output error/,
+    EMFILE: /EMFILE|Too many open files/,
+    ENOSPC: /ENOSPC|No space left|full/,
+  };
+  expect(said).toMatch(error === 'shortWrite' ? /./ : words[error]);
 }
 
 /** Fails unless an error says what the disk said, and what to do. */

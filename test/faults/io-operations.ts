@@ -187,6 +187,11 @@ export const OPERATIONS: readonly Operation[] = [
   { name: 'list', prepare: saved(FEW), act: list },
 ];
 
+/** What a daemon finds when it starts. */
+export const LEFT: readonly Operation[] = OPERATIONS.filter(({ name }) =>
+  ['resume few', 'resume many', 'load few', 'load many', 'go on with many'].includes(name),
+);
+
 /** What is tried with two. */
 export const OPERATIONS_OF_TWO: readonly Operation[] = [
   { name: 'replicate few', act: (world, key) => save(world, key, FEW, { replicate: true }) },

@@ -8,6 +8,7 @@ import { Serial } from '../serial.js';
 import type { Change } from './index-entries.js';
 import { META_FORMAT } from './index-entries.js';
 import { dataFiles } from './level-files/check-files.js';
+import { loggedEntries } from './level-files/logged-entries.js';
 import { indexError, isCorrupted, isLocked, openError } from './level-errors.js';
 
 /** What is read of an index, in order of keys. */
@@ -176,14 +177,7 @@ export class DurableLevel implements AsyncDisposable {
       this.opening = this.level.close().then(() => this.reopen());
     }
     const level = await this.opened();
-    const keys = [...this.before.keys()];
-    const found = await level.getMany(keys);
-    const left = keys.filter((key, i) => !isSame(found[i], this.before.get(key)));
-    const back = left.map((key): Change => {
-      const value = this.before.get(key);
-      return value === undefined ? { type: 'del', key } : { type: 'put', key, value };
-    });
-    if (back.length > 0) await level.batch(back, { sync: true });
+    await putBack(level, this.before);
     this.before.clear();
     this.isSuspect = false;
   }
@@ -244,17 +238,31 @@ interface Compacting {
 }
 
 async function openAt(path: string): Promise<Open> {
+  const logged = await loggedEntries(path);
   // It opens by itself, and makes a folder, from when there is an object of it.
   const level = levelAt(path);
   await level.open();
   try {
     // LevelDB leaves the name of its newest manifest to chance.
     await syncFolder(path);
+    await putBack(level, logged);
     return level;
   } catch (error) {
     await level.close();
     throw error;
   }
+}
+
+/** Writes what differs in LevelDB as it is to be. */
+async function putBack(level: Open, wanted: ReadonlyMap<string, Uint8Array | undefined>): Promise<void> {
+  const keys = [...wanted.keys()];
+  const found = await level.getMany(keys);
+  const back = keys.flatMap((key, i): Change[] => {
+    const value = wanted.get(key);
+    if (isSame(found[i], value)) return [];
+    return [value === undefined ? { type: 'del', key } : { type: 'put', key, value }];
+  });
+  if (back.length > 0) await level.batch(back, { sync: true });
 }
 
 /**

@@ -1,5 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ifThere } from '../../files.js';
 import type { Seal } from '../../seal.js';
 import { readLog, type LogContent } from './log-file.js';
 import { isTableWhole } from './table-file.js';
@@ -24,7 +25,7 @@ const MANIFEST = /^MANIFEST-\d+$/;
 
 /** Names and lengths of the files that are LevelDB's data. */
 export async function dataFiles(folder: string): Promise<Record<string, number>> {
-  const names = await readdir(folder).catch(() => []);
+  const names = (await ifThere(readdir(folder))) ?? [];
   const files: Record<string, number> = {};
   for (const name of names.sort())
     if (name === 'CURRENT' || MANIFEST.test(name) || LOG.test(name) || TABLE.test(name))
@@ -104,21 +105,14 @@ class Checking {
 
   /** What CURRENT and its MANIFEST say; undefined where they can't be trusted. */
   private async liveFiles(): Promise<LiveFiles | undefined> {
-    const current = await readFile(join(this.folder, 'CURRENT'), 'latin1').catch(() => '');
-    const name = /^(MANIFEST-\d+)\n$/.exec(current)?.[1];
+    const name = await currentManifest(this.folder);
     if (name === undefined || this.files[name] === undefined) {
       this.bad.add('CURRENT');
       return undefined;
     }
-    const { records, hasGap, endsClean } = readLog(await readFile(join(this.folder, name)));
-    try {
-      if (!hasGap && endsClean && records.length > 0 && records.every(({ isWhole }) => isWhole) && !this.bad.has(name))
-        return liveFilesOf(records.map(({ data }) => data));
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-    }
-    this.bad.add(name);
-    return undefined;
+    const live = this.bad.has(name) ? undefined : await readManifest(join(this.folder, name));
+    if (live === undefined) this.bad.add(name);
+    return live;
   }
 
   /** What the MANIFEST speaks of must be there; where the end of the MANIFEST is gone, the log of its last words is gone too. */
@@ -136,4 +130,29 @@ class Checking {
     this.mayLack = true;
     if (there.some((number) => !tables.has(number))) this.needsRepair = true;
   }
+}
+
+async function currentManifest(folder: string): Promise<string | undefined> {
+  const current = await ifThere(readFile(join(folder, 'CURRENT'), 'latin1'));
+  return /^(MANIFEST-\d+)\n$/.exec(current ?? '')?.[1];
+}
+
+async function readManifest(path: string): Promise<LiveFiles | undefined> {
+  const { records, hasGap, endsClean } = readLog(await readFile(path));
+  if (hasGap || !endsClean || records.length === 0 || !records.every(({ isWhole }) => isWhole)) return undefined;
+  try {
+    return liveFilesOf(records.map(({ data }) => data));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return undefined;
+  }
+}
+
+/** Which of its files LevelDB uses; undefined where what says so can't be trusted. */
+export async function liveFilesIn(
+  folder: string,
+  files: Readonly<Record<string, number>>,
+): Promise<LiveFiles | undefined> {
+  const name = await currentManifest(folder);
+  return name === undefined || files[name] === undefined ? undefined : readManifest(join(folder, name));
 }
