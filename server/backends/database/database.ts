@@ -6,6 +6,7 @@ import { diskOf, type Disk } from '../room/disk.js';
 import type { DatabaseAddress } from './connection-string.js';
 import { databaseError } from './database-errors.js';
 import { MIGRATION_SOURCE } from './migrations.js';
+import { writeStore } from './store-row.js';
 
 /** One lock for the migrations of all daemons on a server's database; any number that others are unlikely to use. */
 const MIGRATION_LOCK = 7_240_116;
@@ -128,8 +129,8 @@ export class Database implements AsyncDisposable {
 
   /** A volatile store's numbers go on from the time of its start, so that one of an earlier process is known to be too old. */
   private async startNumbers(): Promise<void> {
-    const start = Date.now() * 1000;
-    await this.knex('store').update({ change_number: start, floor: start });
+    const start = BigInt(Date.now() * 1000);
+    await writeStore(this.knex, { changeNumber: start, floor: start, resultCount: 0, pendingCount: 0, sizeBytes: 0 });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
