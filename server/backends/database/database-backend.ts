@@ -179,7 +179,7 @@ export class DatabaseBackend implements StorageBackend {
         break;
       }
     return {
-      ...{ type: 'database', failure: undefined, uploadCount, oldestPendingMs },
+      ...{ type: 'database', failure: this.database.report, uploadCount, oldestPendingMs },
       ...{ sizeBytes: resultBytes + sizeBytes, resultCount, pendingCount },
     };
   }

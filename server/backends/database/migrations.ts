@@ -200,9 +200,23 @@ const MIGRATIONS: readonly Migration[] = [
   },
 ];
 
+/** How many steps there are. */
+export const MIGRATION_COUNT = MIGRATIONS.length;
+
 /** Gives knex the migrations as they were compiled: an installed package has no folder of sources. */
-export const MIGRATION_SOURCE: Knex.MigrationSource<Migration> = {
+const MIGRATION_SOURCE: Knex.MigrationSource<Migration> = {
   getMigrations: () => Promise.resolve([...MIGRATIONS]),
   getMigrationName: ({ name }) => name,
   getMigration: (migration) => Promise.resolve(migration),
 };
+
+const SETTINGS: Knex.MigratorConfig = { migrationSource: MIGRATION_SOURCE, tableName: 'optistore_migrations' };
+
+/** Brings the tables up to date. */
+export async function migrateToLatest(knex: Knex): Promise<void> {
+  const [, waiting] = (await knex.migrate.list(SETTINGS)) as [unknown[], unknown[]];
+  if (waiting.length === 0) return;
+  // A daemon that was killed while it migrated leaves knex's own lock behind; ours it can't.
+  await knex.migrate.forceFreeMigrationsLock(SETTINGS);
+  await knex.migrate.latest(SETTINGS);
+}

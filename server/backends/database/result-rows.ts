@@ -73,7 +73,7 @@ const NUMBER_COLUMNS = [
 const TEXT_COLUMNS = [...['key', 'kind', 'problem', 'solver', 'description', 'outcome', 'upload_id', 'replication']];
 
 /** The manifest of a row whose other columns say the same: they are asked for it in SQL. RESULT_CORRUPT. */
-export function manifestOfResultRow(database: Database, row: ResultRow): Manifest {
+export function manifestOfResultRow(database: Texts, row: ResultRow): Manifest {
   const manifest = manifestOfRow(row);
   const expected = resultRow(database, manifest);
   for (const name of [...NUMBER_COLUMNS, ...TEXT_COLUMNS] as (keyof typeof expected)[])
@@ -116,18 +116,27 @@ export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** Text as a database can hold it. */
+type Texts = Pick<Database, 'text'>;
+
 /** Writes a key's newest revision or marker, with all that is asked of it in SQL. */
-export async function writeResult(database: Database, connection: Connection, manifest: Manifest): Promise<void> {
-  const { row, tags, best } = rowsOfResult(database, manifest);
+export async function writeResult(database: Texts, connection: Connection, manifest: Manifest): Promise<void> {
+  const row = resultRow(database, manifest);
   await connection('results').insert(row).onConflict('key').merge();
   await connection('tags').where({ key: row.key }).delete();
   await connection('best').where({ key: row.key }).delete();
+  await writeLookups(database, connection, manifest);
+}
+
+/** Writes the rows that a result is looked up by. */
+export async function writeLookups(database: Texts, connection: Connection, manifest: Manifest): Promise<void> {
+  const { tags, best } = rowsOfResult(database, manifest);
   await insertMany(connection, 'tags', tags);
   await insertMany(connection, 'best', best);
 }
 
 /** The rows that a key's newest revision or marker has in each table. */
-export function rowsOfResult(database: Database, manifest: Manifest) {
+export function rowsOfResult(database: Texts, manifest: Manifest) {
   const row = resultRow(database, manifest);
   if (manifest.kind !== RevisionKind.COMMITTED) return { row, tags: [], best: [] };
   const tags = Object.entries(manifest.tags).map(([name, value]) => ({
@@ -145,7 +154,7 @@ async function insertMany(connection: Connection, table: string, rows: readonly 
     await connection(table).insert(rows.slice(i, i + INSERT_ROWS_MAX));
 }
 
-function resultRow(database: Database, manifest: Manifest) {
+function resultRow(database: Texts, manifest: Manifest) {
   const { problem } = manifest;
   return {
     ...checkedManifest(manifest),
