@@ -129,7 +129,15 @@ export async function damageSomeFile(
   const now = await readFile(path).catch(() => Buffer.alloc(0));
   const isEndGone = now.byteLength < whole.byteLength || !now.includes(whole.subarray(-END_BYTES));
   const short = relative(folder, path);
-  return { path: short, how: `${name} ${short} ${did.replaceAll(`${folder}/`, '')}`, isEndGone };
+  const how = `${name} ${short} ${did.replaceAll(`${folder}/`, '')}`;
+  return { path: short, how, isEndGone, whole, lastChange: lastChange(whole, now) };
+}
+
+/** The last place up to which bytes are not what they were. */
+function lastChange(whole: Buffer, now: Buffer): number {
+  let at = whole.byteLength - 1;
+  while (at >= 0 && whole[at] === now[at]) at--;
+  return at;
 }
 
 /** What is damaged so near to a file's end may be the last write that it got. */
@@ -142,6 +150,10 @@ export interface DamagedFile {
   readonly how: string;
   /** The end of the file is not there as it was: in a store whose process was killed, it looks like a write that was not finished. */
   readonly isEndGone: boolean;
+  /** What it had before. */
+  readonly whole: Buffer;
+  /** The last place of these bytes that is not as it was; -1: none. */
+  readonly lastChange: number;
 }
 
 function kindOf(path: string): string {

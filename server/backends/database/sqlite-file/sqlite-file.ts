@@ -1,4 +1,5 @@
-import { access, constants, open, stat } from 'node:fs/promises';
+import { access, constants, copyFile, open, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { Knex } from 'knex';
 import { StorageError } from '../../../errors.js';
 import { crc32 } from '../../../rows/checksum.js';
@@ -44,6 +45,10 @@ export class SqliteFile {
     return `${this.path}-quarantine`;
   }
 
+  private get log(): string {
+    return `${this.path}-wal`;
+  }
+
   private get sealPath(): string {
     return `${this.path}-seal`;
   }
@@ -61,24 +66,36 @@ export class SqliteFile {
   }
 
   private async check(): Promise<void> {
-    const header = this.seal?.facts['header'];
+    const { header, has_failed } = this.seal?.facts ?? {};
     if (header !== undefined && header !== (await this.headerCrc())) throw this.refusal('does not begin as it did');
-    const wal = await this.checkLog();
-    const fault = await this.faultIn(wal !== undefined || this.seal?.facts['has_failed'] === 1);
-    if (fault === undefined && wal === undefined) return;
+    const log = await this.faultInLog();
+    if (log !== undefined) await this.setLogAside(log);
+    // From here on SQLite may bring its log into the file, and take it away.
+    if (this.seal?.state === 'open') await this.write('closed', log !== undefined || has_failed === 1);
+    const fault = await this.faultIn(log !== undefined || has_failed === 1);
+    if (fault === undefined) return;
     const aside = await folderAside(this.quarantine);
-    const mayLack = fault === undefined ? false : await rebuildFile(this.path, aside);
-    const what = `The database ${this.path} was damaged (${[wal, fault].filter((part) => part !== undefined).join('; ')}), and was mended at ${new Date().toISOString()}.`;
-    if (wal !== undefined || mayLack) await writeReport(aside, `${what} The damaged file is in ${aside}.`);
+    const mayLack = await rebuildFile(this.path, aside);
+    const what = `The database ${this.path} was damaged (${fault}), and was made anew of what could be read at ${new Date().toISOString()}.`;
+    if (mayLack) await writeReport(aside, `${what} The damaged file is in ${aside}.`);
     else await writeNote(aside, `${what} What could not be mended is told of each result.`);
   }
 
-  /** What is wrong with the log of changes that are not in the file yet. */
-  private async checkLog(): Promise<string | undefined> {
-    const state = await checkWal(`${this.path}-wal`);
-    if (state === 'damaged') return 'its -wal: what was committed last is lost';
-    if (state === 'absent' && this.seal?.state === 'open') return 'its -wal is gone, with what was committed last';
+  /** What is wrong with the log of commits that are not in the file yet. */
+  private async faultInLog(): Promise<string | undefined> {
+    const state = await checkWal(this.log);
+    if (state === 'damaged') return 'is damaged';
+    if (state === 'absent' && this.seal?.state === 'open') return 'is gone';
     return undefined;
+  }
+
+  private async setLogAside(fault: string): Promise<void> {
+    const aside = await folderAside(this.quarantine);
+    await ifThere(copyFile(this.log, join(aside, basename(this.log)), constants.COPYFILE_FICLONE));
+    await writeReport(
+      aside,
+      `${this.log} ${fault}: what was committed last before ${new Date().toISOString()} is lost.`,
+    );
   }
 
   /** What SQLite finds in the file; where `isAll`, in all of it. */
@@ -103,23 +120,24 @@ export class SqliteFile {
   async opened(knex: Knex): Promise<void> {
     await knex('store').where({ id: 1 }).update({ id: 1 });
     this.isOpen = true;
-    await this.write('open');
+    await this.write('open', false);
   }
 
   /** Says that SQLite has met damage: the next start looks at all of the file. */
   async failed(): Promise<void> {
     if (this.hasFailed || !this.isOpen) return;
     this.hasFailed = true;
-    await this.write('open');
+    await this.write('open', true);
   }
 
   /** Says that the file was left as it should be. */
   async closed(): Promise<void> {
-    if (this.isOpen && !this.hasFailed) await this.write('closed');
+    if (this.isOpen) await this.write('closed', this.hasFailed);
   }
 
-  private async write(state: Seal['state']): Promise<void> {
-    const facts = { header: await this.headerCrc(), steps: MIGRATION_COUNT, ...(this.hasFailed && { has_failed: 1 }) };
+  private async write(state: Seal['state'], hasFailed: boolean): Promise<void> {
+    const steps = this.isOpen ? MIGRATION_COUNT : (this.seal?.facts['steps'] ?? MIGRATION_COUNT);
+    const facts = { header: await this.headerCrc(), steps, has_failed: hasFailed ? 1 : 0 };
     await writeSeal(this.sealPath, { state, files: {}, facts });
   }
 

@@ -26,12 +26,12 @@ export async function checkWal(path: string): Promise<WalState> {
   const file = await ifThere(open(path, 'r'));
   if (file === undefined) return 'absent';
   await using closing = file;
+  if ((await closing.stat()).size < HEADER_BYTES) return 'absent';
   return (await isDamaged(closing)) ? 'damaged' : 'whole';
 }
 
 async function isDamaged(file: FileHandle): Promise<boolean> {
   const header = await readAt(file, 0, HEADER_BYTES);
-  if (header.byteLength < HEADER_BYTES) return false;
   const isBig = header.readUInt32BE(0) === MAGIC_BIG;
   const isHeaderWhole =
     (isBig || header.readUInt32BE(0) === MAGIC_LITTLE) &&

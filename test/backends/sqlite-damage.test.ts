@@ -1,0 +1,220 @@
+import { copyFile, mkdtemp, open, readdir, readFile, rm, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { knex, type Knex } from 'knex';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ListOrder, StorageBackend } from '../../server/backends/backend.js';
+import { openDatabaseBackend } from '../../server/backends/database/database-backend.js';
+import { checkWal } from '../../server/backends/database/sqlite-file/wal.js';
+import { parseFilter } from '../../server/filter/parse.js';
+import { inRole } from '../../server/manager/role-store.js';
+import { CircuitBreaker } from '../../server/manager/circuit-breaker.js';
+import { flipBit } from './damage.js';
+import { all, asText, lineRows, load, RUNNING, save, uploadSpec } from './runs.js';
+
+const COUNT = 300;
+const PAGE_BYTES = 4096;
+
+let folder = '';
+let number = 0;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'optistore-sqlite-rot-'));
+  await fill(join(folder, 'filled.db'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const openAt = (path: string) => openDatabaseBackend({ connection_string: `sqlite:///${path}` });
+const keyOf = (i: number) => `run-${String(i).padStart(3, '0')}`;
+
+async function fill(path: string): Promise<void> {
+  await using store = await openAt(path);
+  for (let i = 0; i < COUNT; i++)
+    await save(store, keyOf(i), [lineRows(0, 5, i)], { tags: { of: keyOf(i) }, description: 'd'.repeat(100) });
+  await using upload = await store.openUpload(uploadSpec('open', 'upload'));
+  await upload.append(lineRows(0, 7));
+  await upload.sync();
+}
+
+/** A copy of a store of some results and an upload, closed; gives its path. */
+async function filled(): Promise<string> {
+  const path = join(folder, `${number++}.db`);
+  for (const ending of ['', '-seal']) await copyFile(join(folder, `filled.db${ending}`), `${path}${ending}`);
+  return path;
+}
+
+async function ask<T>(path: string, act: (database: Knex) => Promise<T>): Promise<T> {
+  const database = knex({ client: 'sqlite3', connection: { filename: path }, useNullAsDefault: true });
+  try {
+    return await act(database);
+  } finally {
+    await database.destroy();
+  }
+}
+
+/** Places of the leaf pages of a table or index. */
+async function leavesOf(path: string, name: string): Promise<number[]> {
+  const rows = await ask(path, (database) =>
+    database.raw<{ pageno: number }[]>("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf'", [name]),
+  );
+  return rows.map(({ pageno }) => (pageno - 1) * PAGE_BYTES);
+}
+
+async function zero(path: string, at: number, byteLength: number): Promise<void> {
+  await using file = await open(path, 'r+');
+  await file.write(Buffer.alloc(byteLength), 0, byteLength, at);
+}
+
+async function listed(store: StorageBackend, orderBy: ListOrder) {
+  const query = { prefix: '', filter: undefined, orderBy, descending: false };
+  const list = inRole('primary', store, new CircuitBreaker('primary')).list(query, RUNNING);
+  return { keys: (await all(list)).map(({ key }) => key), isTold: list.unreachable.size > 0 };
+}
+
+/** Loads everything; gives how many keys are told to be damaged. All others are right, and in every list. */
+async function corruptCount(store: StorageBackend): Promise<number> {
+  const right: string[] = [];
+  for (let i = 0; i < COUNT; i++) {
+    const rows = await store
+      .stat(keyOf(i), undefined, RUNNING)
+      .then((found) => load(store, found))
+      .catch((error: unknown) => error);
+    if (rows instanceof Error) expect(rows).toMatchObject({ reason: 'RESULT_CORRUPT' });
+    else {
+      expect(asText(rows as never)).toEqual(asText(lineRows(0, 5, i)));
+      right.push(keyOf(i));
+    }
+  }
+  for (const orderBy of ['key', 'commit_time', 'update_time'] as const) {
+    const { keys, isTold } = await listed(store, orderBy);
+    expect(keys.length).toBeGreaterThanOrEqual(right.length);
+    expect(right.filter((key) => !keys.includes(key))).toEqual([]);
+    expect(isTold).toBe(keys.length < COUNT);
+  }
+  return COUNT - right.length;
+}
+
+const quarantined = (path: string) => readdir(`${path}-quarantine`).catch(() => []);
+
+describe('a SQLite file that is damaged', () => {
+  test.each(['results_by_commit_time', 'sqlite_autoindex_results_1', 'results_by_change', 'tags_by_value'])(
+    'in the index %s is made anew when it is opened: nothing lacks in a list, and all is as it was',
+    async (index) => {
+      const path = await filled();
+      const leaf = (await leavesOf(path, index)).at(-1) ?? 0;
+      await flipBit(path, leaf + PAGE_BYTES - 15, 2);
+      await using store = await openAt(path);
+      expect(await quarantined(path)).toHaveLength(1);
+      expect(await corruptCount(store)).toBe(0);
+      expect((await store.stats()).failure).toBeUndefined();
+      expect((await store.viewUpload('upload')).manifest.rowCount).toBe(7n);
+      for (let i = 0; i < COUNT; i += 7) {
+        const query = { prefix: '', filter: parseFilter(`tags.of = "${keyOf(i)}"`), orderBy: 'key' as const };
+        const found = await all(store.list({ ...query, descending: false }, RUNNING));
+        expect(found.map(({ key }) => key)).toEqual([keyOf(i)]);
+      }
+      expect((await save(store, keyOf(0), [lineRows(0, 2)])).revision).toBe(2n);
+    },
+  );
+
+  test('in the table of results gives what is right, and tells which results are lost', async () => {
+    const path = await filled();
+    const [, leaf = 0] = await leavesOf(path, 'results');
+    await zero(path, leaf, PAGE_BYTES);
+    await using store = await openAt(path);
+    const count = await corruptCount(store);
+    expect(count).toBeGreaterThan(0);
+    expect(count).toBeLessThan(40);
+    expect((await save(store, 'new', [lineRows(0, 2)])).revision).toBe(1n);
+  });
+
+  test('in rows of a result fails the loads of that alone, and is made anew at the next start', async () => {
+    const path = await filled();
+    for (const leaf of (await leavesOf(path, 'blocks')).slice(3, 5)) await zero(path, leaf, 100);
+    {
+      await using store = await openAt(path);
+      expect(await corruptCount(store)).toBeGreaterThan(0);
+      expect(await quarantined(path)).toHaveLength(0);
+    }
+    await using store = await openAt(path);
+    expect(await quarantined(path)).toHaveLength(1);
+    expect(await corruptCount(store)).toBeGreaterThan(0);
+    expect((await save(store, keyOf(0), [lineRows(0, 2)])).revision).toBe(2n);
+  });
+
+  test.each([
+    ['empty', (path: string) => truncate(path, 0)],
+    ['gone', (path: string) => rm(path)],
+    ['damaged in its first bytes', (path: string) => flipBit(path, 3)],
+    ['damaged in the size of its pages', (path: string) => flipBit(path, 16)],
+    ['damaged in its encoding', (path: string) => flipBit(path, 59, 1)],
+    ['damaged in its schema', (path: string) => zero(path, 100, 12)],
+  ])('is refused where it is %s, and nothing of it is changed', async (_, damage) => {
+    const path = await filled();
+    await damage(path);
+    const before = await readFile(path).catch(() => undefined);
+    for (let start = 0; start < 2; start++)
+      await expect(openAt(path)).rejects.toMatchObject({
+        reason: 'RESULT_CORRUPT',
+        message: expect.stringMatching(
+          /restore it from a backup; or move .* aside, and `optistore verify --repair`/,
+        ) as string,
+      });
+    expect(await readFile(path).catch(() => undefined)).toEqual(before);
+  });
+});
+
+describe('the log of a SQLite store whose process was killed', () => {
+  /** A store as a kill leaves it. */
+  async function killed(): Promise<string> {
+    const path = join(folder, `${number++}.db`);
+    await using store = await openAt(`${path}-whole`);
+    for (let i = 0; i < 20; i++) await save(store, keyOf(i), [lineRows(0, 50, i)]);
+    for (const ending of ['', '-wal', '-seal']) await copyFile(`${path}-whole${ending}`, `${path}${ending}`);
+    return path;
+  }
+
+  test('that is damaged before its last commit is put aside, and what is lost is told until someone removes it', async () => {
+    const path = await killed();
+    await flipBit(`${path}-wal`, 200_000);
+    for (let start = 0; start < 2; start++) {
+      await using store = await openAt(path);
+      expect((await store.stats()).failure).toMatch(/-wal is damaged: what was committed last .* is lost/);
+      expect((await save(store, 'new', [lineRows(0, 2)])).rowCount).toBe(2n);
+    }
+    await rm(`${path}-quarantine`, { recursive: true });
+    await using store = await openAt(path);
+    expect((await store.stats()).failure).toBeUndefined();
+  });
+
+  test('that is gone is told', async () => {
+    const path = await killed();
+    await rm(`${path}-wal`);
+    await using store = await openAt(path);
+    expect((await store.stats()).failure).toMatch(/-wal is gone/);
+  });
+
+  test('that is whole, or has an unfinished end, is gone on with', async () => {
+    const path = await killed();
+    const whole = await readFile(`${path}-wal`);
+    expect(await checkWal(`${path}-wal`)).toBe('whole');
+    await truncate(`${path}-wal`, whole.byteLength - 1000);
+    expect(await checkWal(`${path}-wal`)).toBe('whole');
+    await using store = await openAt(path);
+    expect((await store.stats()).failure).toBeUndefined();
+    expect((await listed(store, 'key')).keys.length).toBeGreaterThanOrEqual(19);
+  });
+
+  test('is damaged wherever a bit of it is flipped but in its last commit', async () => {
+    const path = await killed();
+    const { byteLength } = await readFile(`${path}-wal`);
+    const states = new Map<number, string>();
+    for (let at = 0; at < byteLength; at += 3917) {
+      await flipBit(`${path}-wal`, at, 5);
+      states.set(at, await checkWal(`${path}-wal`));
+      await flipBit(`${path}-wal`, at, 5);
+    }
+    const whole = [...states].filter(([, state]) => state === 'whole').map(([at]) => at);
+    expect(Math.min(...whole)).toBeGreaterThan(byteLength - 25 * PAGE_BYTES);
+    expect(whole.length).toBeLessThan(25);
+  });
+});
