@@ -14,12 +14,21 @@ export async function flipBit(path: string, at: number, bit = 0): Promise<void> 
 }
 
 /** Flips a bit in what a LevelDB store, which is closed, keeps of a key besides its rows. */
-export async function damageLeveldbEntry(path: string, key: string): Promise<void> {
+export function damageLeveldbEntry(path: string, key: string): Promise<void> {
+  return damageLeveldb(path, `current\0${key}`);
+}
+
+/** The same of an upload. */
+export function damageLeveldbUpload(path: string, uploadId: string): Promise<void> {
+  return damageLeveldb(path, `upload\0${uploadId}`);
+}
+
+async function damageLeveldb(path: string, place: string): Promise<void> {
   const level = new Level<string, Uint8Array>(join(path, 'index'), { valueEncoding: 'view' });
-  const value = await level.get(`current\0${key}`);
-  if (value === undefined) throw new Error(`the store has no "${key}"`);
+  const value = await level.get(place);
+  if (value === undefined) throw new Error(`the store has no "${place}"`);
   value[20] = (value[20] ?? 0) ^ 1;
-  await level.put(`current\0${key}`, value);
+  await level.put(place, value);
   await level.close();
 }
 

@@ -59,9 +59,10 @@ export class SqliteFile {
    */
   async prepare(): Promise<void> {
     this.seal = await readSeal(this.sealPath);
-    const size = (await ifThere(stat(this.path)))?.size ?? 0;
-    if (size > 0) await this.orRefuse(() => this.check());
-    else if (this.seal !== undefined) throw this.refusal('is empty or gone, and it was not');
+    if ((await sizeOf(this.path)) > 0) await this.orRefuse(() => this.check());
+    // A seal that does not check says so much as well.
+    else if ((await sizeOf(this.sealPath, -1)) >= 0 || (await sizeOf(this.log)) > 0)
+      throw this.refusal('is empty or gone, and it was not');
     this.report = await standingReport(this.quarantine);
   }
 
@@ -174,6 +175,10 @@ export class SqliteFile {
       { cause },
     );
   }
+}
+
+async function sizeOf(path: string, ifGone = 0): Promise<number> {
+  return (await ifThere(stat(path)))?.size ?? ifGone;
 }
 
 async function problems(knex: Knex, table: string | undefined): Promise<string | undefined> {
