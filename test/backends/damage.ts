@@ -32,6 +32,27 @@ async function damageLeveldb(path: string, place: string): Promise<void> {
   await level.close();
 }
 
+/** What a SQLite file's pages have in bytes: the store's do. */
+export const PAGE_BYTES = 4096;
+
+/** Places of the leaf pages of a table or an index in a SQLite file. */
+export async function leafPages(path: string, name: string): Promise<number[]> {
+  const database = knex({ client: 'sqlite3', connection: { filename: path }, useNullAsDefault: true });
+  try {
+    const sql = "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf'";
+    const rows = await database.raw<{ pageno: number }[]>(sql, [name]);
+    return rows.map(({ pageno }) => (pageno - 1) * PAGE_BYTES);
+  } finally {
+    await database.destroy();
+  }
+}
+
+/** Makes bytes of a file zeros where they lie. */
+export async function zeroBytes(path: string, at: number, byteLength: number): Promise<void> {
+  await using file = await open(path, 'r+');
+  await file.write(Buffer.alloc(byteLength), 0, byteLength, at);
+}
+
 /** Damages the manifest of a key in a database. */
 export async function damageDatabaseEntry(config: Knex.Config, key: string): Promise<void> {
   const database = knex(config);

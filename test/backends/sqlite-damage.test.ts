@@ -1,7 +1,6 @@
-import { copyFile, mkdtemp, open, readdir, readFile, rm, truncate } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { knex, type Knex } from 'knex';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ListOrder, StorageBackend } from '../../server/backends/backend.js';
 import { openDatabaseBackend } from '../../server/backends/database/database-backend.js';
@@ -9,11 +8,10 @@ import { checkWal } from '../../server/backends/database/sqlite-file/wal.js';
 import { parseFilter } from '../../server/filter/parse.js';
 import { inRole } from '../../server/manager/role-store.js';
 import { CircuitBreaker } from '../../server/manager/circuit-breaker.js';
-import { flipBit } from './damage.js';
+import { flipBit, leafPages, PAGE_BYTES, zeroBytes } from './damage.js';
 import { all, asText, lineRows, load, RUNNING, save, uploadSpec } from './runs.js';
 
 const COUNT = 300;
-const PAGE_BYTES = 4096;
 
 let folder = '';
 let number = 0;
@@ -40,28 +38,6 @@ async function filled(): Promise<string> {
   const path = join(folder, `${number++}.db`);
   for (const ending of ['', '-seal']) await copyFile(join(folder, `filled.db${ending}`), `${path}${ending}`);
   return path;
-}
-
-async function ask<T>(path: string, act: (database: Knex) => Promise<T>): Promise<T> {
-  const database = knex({ client: 'sqlite3', connection: { filename: path }, useNullAsDefault: true });
-  try {
-    return await act(database);
-  } finally {
-    await database.destroy();
-  }
-}
-
-/** Places of the leaf pages of a table or index. */
-async function leavesOf(path: string, name: string): Promise<number[]> {
-  const rows = await ask(path, (database) =>
-    database.raw<{ pageno: number }[]>("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf'", [name]),
-  );
-  return rows.map(({ pageno }) => (pageno - 1) * PAGE_BYTES);
-}
-
-async function zero(path: string, at: number, byteLength: number): Promise<void> {
-  await using file = await open(path, 'r+');
-  await file.write(Buffer.alloc(byteLength), 0, byteLength, at);
 }
 
 async function listed(store: StorageBackend, orderBy: ListOrder) {
@@ -93,6 +69,12 @@ async function corruptCount(store: StorageBackend): Promise<number> {
   return COUNT - right.length;
 }
 
+/** Loads everything once. */
+async function corrupted(path: string): Promise<void> {
+  await using store = await openAt(path);
+  await corruptCount(store);
+}
+
 const quarantined = (path: string) => readdir(`${path}-quarantine`).catch(() => []);
 
 describe('a SQLite file that is damaged', () => {
@@ -100,7 +82,7 @@ describe('a SQLite file that is damaged', () => {
     'in the index %s is made anew when it is opened: nothing lacks in a list, and all is as it was',
     async (index) => {
       const path = await filled();
-      const leaf = (await leavesOf(path, index)).at(-1) ?? 0;
+      const leaf = (await leafPages(path, index)).at(-1) ?? 0;
       await flipBit(path, leaf + PAGE_BYTES - 15, 2);
       await using store = await openAt(path);
       expect(await quarantined(path)).toHaveLength(1);
@@ -116,20 +98,31 @@ describe('a SQLite file that is damaged', () => {
     },
   );
 
-  test('in the table of results gives what is right, and tells which results are lost', async () => {
+  test.each([
+    ['results', 0],
+    ['results', 1],
+    ['results', -1],
+    ['blocks', -1],
+    ['uploads', -1],
+  ])('in page %s, %i gives what is right, and tells what is lost', async (table, at) => {
     const path = await filled();
-    const [, leaf = 0] = await leavesOf(path, 'results');
-    await zero(path, leaf, PAGE_BYTES);
+    const leaf = (await leafPages(path, table)).at(at) ?? -1;
+    await zeroBytes(path, leaf, PAGE_BYTES);
+    // Rows are not looked at when it is opened, but where they were found to be damaged.
+    if (table === 'blocks') await corrupted(path);
     await using store = await openAt(path);
     const count = await corruptCount(store);
-    expect(count).toBeGreaterThan(0);
     expect(count).toBeLessThan(40);
+    if (table === 'uploads')
+      await expect(store.viewUpload('upload')).rejects.toMatchObject({ reason: 'RESULT_CORRUPT' });
+    else expect(count).toBeGreaterThan(0);
+    expect(await quarantined(path)).toHaveLength(1);
     expect((await save(store, 'new', [lineRows(0, 2)])).revision).toBe(1n);
   });
 
   test('in rows of a result fails the loads of that alone, and is made anew at the next start', async () => {
     const path = await filled();
-    for (const leaf of (await leavesOf(path, 'blocks')).slice(3, 5)) await zero(path, leaf, 100);
+    for (const leaf of (await leafPages(path, 'blocks')).slice(3, 5)) await zeroBytes(path, leaf, 100);
     {
       await using store = await openAt(path);
       expect(await corruptCount(store)).toBeGreaterThan(0);
@@ -147,7 +140,7 @@ describe('a SQLite file that is damaged', () => {
     ['damaged in its first bytes', (path: string) => flipBit(path, 3)],
     ['damaged in the size of its pages', (path: string) => flipBit(path, 16)],
     ['damaged in its encoding', (path: string) => flipBit(path, 59, 1)],
-    ['damaged in its schema', (path: string) => zero(path, 100, 12)],
+    ['damaged in its schema', (path: string) => zeroBytes(path, 100, 12)],
   ])('is refused where it is %s, and nothing of it is changed', async (_, damage) => {
     const path = await filled();
     await damage(path);

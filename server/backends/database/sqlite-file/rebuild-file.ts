@@ -14,7 +14,8 @@ import { sqliteConnection } from './sqlite-connection.js';
 const IN_PASSING = 'PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF;';
 /** What SQLite fails with in a damaged place; anything else is no reason to leave a row out. */
 const IS_UNREADABLE = /^SQLITE_(CORRUPT|CONSTRAINT|MISMATCH|TOOBIG|NOMEM|ERROR)/;
-const ROWID_MAX = Number.MAX_SAFE_INTEGER;
+/** Places of a table that are tried one by one, at most: each of its own costs a statement. */
+const UNREAD_MAX = 200_000;
 const NAMES_AT_ONCE = 4096;
 const ROWS_AT_ONCE = 500;
 /** Numbers that a lost row may have had are not given again. */
@@ -57,20 +58,39 @@ async function copyTable(knex: Knex, table: string): Promise<number> {
   );
   const hasNumber = known.some(({ pk, type }) => pk > 0 && type.toLowerCase() === 'integer');
   const columns = [...(hasNumber ? [] : ['rowid']), ...known.map(({ name }) => `"${name}"`)].join(', ');
-  const copy = async (from: number, to: number): Promise<number> => {
+  let unread = 0;
+  const copy = async (from: number, to: number): Promise<void> => {
     try {
       await knex.raw(
         `INSERT OR IGNORE INTO main.${table} (${columns}) SELECT ${columns} FROM old.${table} NOT INDEXED WHERE rowid BETWEEN ${from} AND ${to}`,
       );
-      return 0;
     } catch (error) {
       rethrowUnlessUnreadable(error);
-      if (from === to) return 1;
+      if (from === to || unread > UNREAD_MAX) return void unread++;
       const middle = from + Math.floor((to - from) / 2);
-      return (await copy(from, middle)) + (await copy(middle + 1, to));
+      await copy(from, middle);
+      await copy(middle + 1, to);
     }
   };
-  return copy(1, ROWID_MAX);
+  await copy(1, await greatestNumber(knex, table));
+  return unread;
+}
+
+/** The greatest number of a row: by the table, its index or what SQLite has counted, whichever can be read. */
+async function greatestNumber(knex: Knex, table: string): Promise<number> {
+  const places = [
+    `SELECT MAX(rowid) AS greatest FROM old.${table} NOT INDEXED`,
+    `SELECT MAX(rowid) AS greatest FROM old.${table} INDEXED BY sqlite_autoindex_${table}_1`,
+    `SELECT seq AS greatest FROM old.sqlite_sequence WHERE name = '${table}'`,
+  ];
+  for (const place of places)
+    try {
+      const [row] = await knex.raw<{ greatest: number | null }[]>(place);
+      if (row !== undefined) return Math.min(row.greatest ?? 1, Number.MAX_SAFE_INTEGER);
+    } catch (error) {
+      rethrowUnlessUnreadable(error);
+    }
+  return UNREAD_MAX;
 }
 
 /** Makes an entry that does not check of each name that an index has and no row that could be read; gives whether it was read whole. */
