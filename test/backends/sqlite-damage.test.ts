@@ -1,6 +1,7 @@
 import { copyFile, mkdtemp, readdir, readFile, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { knex } from 'knex';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ListOrder, StorageBackend } from '../../server/backends/backend.js';
 import { openDatabaseBackend } from '../../server/backends/database/database-backend.js';
@@ -47,7 +48,7 @@ async function listed(store: StorageBackend, orderBy: ListOrder) {
 }
 
 /** Loads everything; gives how many keys are told to be damaged. All others are right, and in every list. */
-async function corruptCount(store: StorageBackend): Promise<number> {
+async function corruptCount(store: StorageBackend, listedMin = 0): Promise<number> {
   const right: string[] = [];
   for (let i = 0; i < COUNT; i++) {
     const rows = await store
@@ -64,6 +65,7 @@ async function corruptCount(store: StorageBackend): Promise<number> {
     const { keys, isTold } = await listed(store, orderBy);
     expect(keys.length).toBeGreaterThanOrEqual(right.length);
     expect(right.filter((key) => !keys.includes(key))).toEqual([]);
+    expect(keys.length).toBeGreaterThanOrEqual(listedMin);
     expect(isTold).toBe(keys.length < COUNT);
   }
   return COUNT - right.length;
@@ -153,6 +155,63 @@ describe('a SQLite file that is damaged', () => {
         ) as string,
       });
     expect(await readFile(path).catch(() => undefined)).toEqual(before);
+  });
+});
+
+describe('rows of a SQLite store', () => {
+  async function changed(path: string, ...statements: string[]): Promise<void> {
+    const database = knex({ client: 'sqlite3', connection: { filename: path }, useNullAsDefault: true });
+    for (const statement of statements) await database.raw(statement);
+    await database.destroy();
+  }
+
+  test('that were swapped are taken for no others: blocks of two results', async () => {
+    const path = await filled();
+    const swap = (a: number, b: number) => `UPDATE blocks SET segment_id = ${b} WHERE segment_id = ${a}`;
+    await changed(path, 'INSERT INTO segments (id) VALUES (9999)', swap(3, 9999), swap(4, 3), swap(9999, 4));
+    await using store = await openAt(path);
+    expect(await corruptCount(store, COUNT)).toBe(2);
+  });
+
+  test('that were swapped are taken for no others: manifests of two results', async () => {
+    const path = await filled();
+    await changed(
+      path,
+      'CREATE TEMP TABLE kept AS SELECT key, manifest, crc FROM results ORDER BY key LIMIT 2',
+      'UPDATE results SET (manifest, crc) = (SELECT manifest, crc FROM kept WHERE kept.key <> results.key) WHERE key IN (SELECT key FROM kept)',
+    );
+    await using store = await openAt(path);
+    expect(await corruptCount(store)).toBe(2);
+  });
+
+  test('are not removed because of one bit that says so', async () => {
+    const path = await filled();
+    await changed(path, 'UPDATE segments SET removed = 1');
+    await using store = await openAt(path);
+    await store.sweep(Date.now() + 1e9);
+    expect(await corruptCount(store)).toBe(0);
+  });
+
+  test('that count the store are counted anew', async () => {
+    const path = await filled();
+    await changed(path, 'UPDATE store SET result_count = 1, change_number = 5, size_bytes = -1');
+    await using store = await openAt(path);
+    const { resultCount, sizeBytes } = await store.stats();
+    expect(resultCount).toBe(COUNT);
+    expect(sizeBytes).toBeGreaterThan(COUNT * 80);
+    expect(Number((await save(store, 'new', [lineRows(0, 1)])).changeNumber)).toBeGreaterThan(COUNT);
+  });
+
+  test('of an upload that lacks a block give no result', async () => {
+    const path = await filled();
+    await changed(
+      path,
+      "DELETE FROM blocks WHERE segment_id = (SELECT segment_id FROM uploads WHERE upload_id = 'upload')",
+    );
+    await using store = await openAt(path);
+    await expect(store.openUpload(uploadSpec('open', 'upload'))).rejects.toMatchObject({ reason: 'RESULT_CORRUPT' });
+    await store.abortUpload('upload');
+    expect((await store.stats()).uploadCount).toBe(0);
   });
 });
 
