@@ -119,6 +119,8 @@ describe('a SQLite file that is damaged', () => {
       await expect(store.viewUpload('upload')).rejects.toMatchObject({ reason: 'RESULT_CORRUPT' });
     else expect(count).toBeGreaterThan(0);
     expect(await quarantined(path)).toHaveLength(1);
+    const { failure = '' } = await store.stats();
+    expect(failure).toBe(table === 'results' ? `${count} results can't be read: run \`optistore verify\`.` : '');
     expect((await save(store, 'new', [lineRows(0, 2)])).revision).toBe(1n);
   });
 
@@ -182,6 +184,24 @@ describe('rows of a SQLite store', () => {
     );
     await using store = await openAt(path);
     expect(await corruptCount(store)).toBe(2);
+  });
+
+  test('in which a bit was flipped, anywhere in what they say, are told', async () => {
+    const path = await filled();
+    const database = knex({ client: 'sqlite3', connection: { filename: path }, useNullAsDefault: true });
+    for (let i = 0; i < COUNT; i++) {
+      const row = await database('results')
+        .where({ key: keyOf(i) })
+        .first<{ manifest: Buffer }>('manifest');
+      const at = (i * 7) % row.manifest.byteLength;
+      row.manifest[at] = (row.manifest[at] ?? 0) ^ (1 << (i % 8));
+      await database('results')
+        .where({ key: keyOf(i) })
+        .update(row);
+    }
+    await database.destroy();
+    await using store = await openAt(path);
+    expect(await corruptCount(store)).toBe(COUNT);
   });
 
   test('are not removed because of one bit that says so', async () => {

@@ -119,7 +119,7 @@ async function change({ config, place }: Copied, connection: string, roll: () =>
   const pick = <T>(some: readonly T[]) => some[Math.floor(roll() * some.length)] as T;
   const table = pick(Object.keys(COLUMNS));
   const { numbers, texts, flags, bytes } = COLUMNS[table] ?? { numbers: [], texts: [], flags: [], bytes: [] };
-  const column = pick([...numbers, ...texts, ...flags, ...bytes]);
+  const column = bytes.length > 0 && roll() < 0.4 ? pick(bytes) : pick([...numbers, ...texts, ...flags, ...bytes]);
   const database = knex(config(connection));
   try {
     const rows = await database(table)

@@ -179,9 +179,15 @@ export class DatabaseBackend implements StorageBackend {
         break;
       }
     return {
-      ...{ type: 'database', failure: this.database.report, uploadCount, oldestPendingMs },
+      ...{ type: 'database', failure: await this.failure(), uploadCount, oldestPendingMs },
       ...{ sizeBytes: resultBytes + sizeBytes, resultCount, pendingCount },
     };
+  }
+
+  private async failure(): Promise<string | undefined> {
+    const lostCount = await this.results.lostCount();
+    const lost = lostCount === 0 ? undefined : `${lostCount} results can't be read: run \`optistore verify\`.`;
+    return this.database.report ?? lost;
   }
 
   /** Removes revisions whose retention is over and nobody reads, and uploads that expired. */

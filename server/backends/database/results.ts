@@ -199,6 +199,15 @@ export class Results {
     return { floor, newest: changeNumber };
   }
 
+  /** How many keys there are whose rows were lost, when a damaged file was made anew: no change has such a number. */
+  async lostCount(): Promise<number> {
+    const row = await this.database.query(
+      async (connection) =>
+        (await connection('results').where('change_number', '<', 0).count({ count: '*' }).first()) as unknown,
+    );
+    return Number((row as { count: number | string }).count);
+  }
+
   /** StorageBackend.setReplication. */
   async setReplication(key: string, revision: bigint, state: ReplicationState): Promise<void> {
     await this.database.transact(async (connection) => {
