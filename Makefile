@@ -49,6 +49,9 @@ bench-lists: build ## of these, pages of lists in stores of many results (BENCH_
 	npx tsc -p tsconfig.bench.json
 	node dist/test/bench/lists.js
 
+audit: install ## known vulnerabilities of what the daemon and its client depend on
+	npm audit --omit=dev
+
 format: install ## bring all files into form
 	npx prettier --write --log-level warn .
 

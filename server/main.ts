@@ -44,6 +44,7 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
     ...(config.secondary && { secondary: loggable(config.secondary) }),
   };
   log.info({ grpc: doors.grpc.address, web: doors.web?.address, socket: config.socket, ...stores }, 'serving');
+  void warnOfStores(manager, log);
 
   const reload = () => access.reload();
   process.on('SIGHUP', reload);
@@ -52,6 +53,14 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
   log.info({ signal: String(signal[0]) }, 'draining');
   await Promise.all(doors.opened.map((door) => door.drain()));
   process.off('SIGHUP', reload);
+}
+
+/** Says at the start which stores do not do all that they should. */
+async function warnOfStores(manager: StorageManager, log: Logger): Promise<void> {
+  // Whoever asks for the status is told, where it can't be asked for now.
+  const status = await manager.status(new AbortController().signal).catch(() => undefined);
+  for (const { role, failure } of status?.stores ?? [])
+    if (failure !== undefined) log.warn({ role, failure }, 'a store does not do all that it should');
 }
 
 /** Opens all doors, or none; each has its own way to tell who calls. */

@@ -239,7 +239,7 @@ export interface Capabilities {
 export interface BackendStats {
   /** As in the configuration: `leveldb`, `filesystem`, `database`, `memory`. */
   readonly type: string;
-  /** Undefined: it works. */
+  /** What it does not do that it should; undefined: it works. */
   readonly failure: string | undefined;
   readonly sizeBytes: number;
   readonly resultCount: number;

@@ -54,7 +54,7 @@ function keyFault(key: string): string | undefined {
 export function checkUploadId(uploadId: string): void {
   if (UPLOAD_ID_PATTERN.test(uploadId)) return;
   throw invalid(
-    `upload_id ${JSON.stringify(uploadId.slice(0, 80))} is not 1 to 128 of the characters A-Z a-z 0-9 . _ : -`,
+    `upload_id ${JSON.stringify(uploadId.slice(0, 80))} has ${bytesOf(uploadId)} bytes and is not 1 to 128 of the characters A-Z a-z 0-9 . _ : -; choose another, or leave it to the daemon`,
   );
 }
 
@@ -65,18 +65,17 @@ export function checkMetadata(
   attributes: JsonObject | undefined,
 ): void {
   const names = Object.keys(tags);
-  if (names.length > TAG_COUNT_MAX) throw invalid(`there are ${names.length} tags; at most ${TAG_COUNT_MAX} are kept`);
+  if (names.length > TAG_COUNT_MAX)
+    throw invalid(
+      `there are ${names.length} tags; at most ${TAG_COUNT_MAX} are kept. Put what nobody filters by into attributes`,
+    );
   for (const name of names) {
-    if (name === '' || bytesOf(name) > TAG_NAME_BYTES_MAX || CONTROL.test(name)) {
-      throw invalid(
-        `the tag name ${JSON.stringify(name.slice(0, 80))} is not 1 to ${TAG_NAME_BYTES_MAX} bytes of text`,
-      );
-    }
-    if (bytesOf(tags[name] ?? '') > TAG_VALUE_BYTES_MAX)
-      throw invalid(`the value of tag "${name}" is over ${TAG_VALUE_BYTES_MAX} bytes`);
+    const shown = JSON.stringify(name.slice(0, 80));
+    if (name === '' || CONTROL.test(name)) throw invalid(`the tag name ${shown} is empty or has a control character`);
+    checkLength(`the tag name ${shown}`, name, TAG_NAME_BYTES_MAX);
+    checkLength(`the value of tag ${shown}`, tags[name] ?? '', TAG_VALUE_BYTES_MAX);
   }
-  if (bytesOf(description) > DESCRIPTION_BYTES_MAX)
-    throw invalid(`the description is over ${DESCRIPTION_BYTES_MAX} bytes`);
+  checkLength('the description', description, DESCRIPTION_BYTES_MAX);
   if (attributes !== undefined) checkAttributes(attributes);
 }
 
@@ -86,8 +85,15 @@ function checkAttributes(attributes: JsonObject): void {
       throw invalid('the attributes hold NaN or an infinite number, which JSON has not; store it as text');
     return value;
   });
-  if (bytesOf(json) > ATTRIBUTES_BYTES_MAX)
-    throw invalid(`the attributes are over ${ATTRIBUTES_BYTES_MAX} bytes as JSON`);
+  checkLength('the attributes as JSON', json, ATTRIBUTES_BYTES_MAX);
+}
+
+function checkLength(what: string, text: string, bytesMax: number): void {
+  if (bytesOf(text) > bytesMax) throw invalid(`${what} ${tooLong(text, bytesMax)}`);
+}
+
+function tooLong(text: string, bytesMax: number): string {
+  return `has ${bytesOf(text)} bytes; at most ${bytesMax} are kept. Shorten it`;
 }
 
 /** Refuses a problem that breaks the rules at Problem and Variable: PROBLEM_INVALID, TOO_MANY_COLUMNS. */
@@ -100,7 +106,7 @@ export function checkProblem(problem: Problem): void {
     );
   }
   if (bytesOf(problem.name) > PROBLEM_NAME_BYTES_MAX)
-    throw new StorageError('PROBLEM_INVALID', `The problem's name is over ${PROBLEM_NAME_BYTES_MAX} bytes.`);
+    throw new StorageError('PROBLEM_INVALID', `The problem's name ${tooLong(problem.name, PROBLEM_NAME_BYTES_MAX)}.`);
   const byteLength = toBinary(ProblemSchema, problem).byteLength;
   if (byteLength > PROBLEM_BYTES_MAX) {
     throw new StorageError(
@@ -124,7 +130,7 @@ export function checkProblem(problem: Problem): void {
 function variableFault(variable: Variable): string | undefined {
   const { name, role, valueType, direction, lowerBound, upperBound, tolerance } = variable;
   if (name === '') return 'has no name';
-  if (bytesOf(name) > VARIABLE_NAME_BYTES_MAX) return `has a name of over ${VARIABLE_NAME_BYTES_MAX} bytes`;
+  if (bytesOf(name) > VARIABLE_NAME_BYTES_MAX) return `has a name that ${tooLong(name, VARIABLE_NAME_BYTES_MAX)}`;
   if (CONTROL.test(name)) return 'has a control character in its name';
   if (role === VariableRole.UNSPECIFIED || VariableRole[role] === undefined) return 'has no role that is known';
   if (valueType === ValueType.UNSPECIFIED || ValueType[valueType] === undefined)

@@ -5,7 +5,8 @@ import { invalid, isKey } from '../manager/validate.js';
 
 /** The size of a page: the default for 0. REQUEST_INVALID above the limit. */
 export function pageSizeOf(asked: number): number {
-  if (asked > PAGE_SIZE_MAX) throw invalid(`page_size is ${asked}; at most ${PAGE_SIZE_MAX} is possible`);
+  if (asked > PAGE_SIZE_MAX)
+    throw invalid(`page_size is ${asked}; at most ${PAGE_SIZE_MAX} is possible. Ask for less, and for more pages`);
   return asked === 0 ? PAGE_SIZE_DEFAULT : asked;
 }
 

@@ -2,8 +2,9 @@ import { create } from '@bufbuild/protobuf';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type OptistoreClient, type Result, type StoreRole } from '../../clients/typescript/index.js';
 import { ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { isCutOff } from './cut-off.js';
 import type { Answer, Content } from './history-checker.js';
-import { isCutOff, rowsOfSave, writersOf, type Recorder } from './history-recorder.js';
+import { rowsOfSave, writersOf, type Recorder } from './history-recorder.js';
 import { SaveSession } from './save-session.js';
 
 export const PROBLEM = create(ProblemSchema, {

@@ -1,5 +1,6 @@
 import { OptistoreError } from '../../clients/typescript/index.js';
 import type { LoadedColumn } from '../../clients/typescript/index.js';
+import { isCutOff } from './cut-off.js';
 import {
   checkFollowers,
   checkKeyHistory,
@@ -99,11 +100,6 @@ export class Recorder {
     }
     return count;
   }
-}
-
-/** Whether a call broke off: its daemon did not answer. */
-export function isCutOff(error: unknown): boolean {
-  return error instanceof OptistoreError && error.isRetryable && error.reason === undefined;
 }
 
 /** What a failure says of a key; undefined where it leaves open what happened. */

@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, OptistoreError, type OptistoreClient } from '../../clients/typescript/index.js';
 import type { WatchResultsResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { Told } from './history-checker.js';
+import { isCutOff } from './cut-off.js';
 import { failure } from './kill-ledger.js';
 import { foundIn, nextWriter, PROBLEM, type Scene } from './history-clients.js';
-import { isCutOff, rowsOfSave, writersOf } from './history-recorder.js';
+import { rowsOfSave, writersOf } from './history-recorder.js';
 import { SaveSession } from './save-session.js';
 
 const BATCH_ROWS = 20;

@@ -112,15 +112,16 @@ export class Ledger {
     return rows;
   }
 
-  /** Fails unless the secondary has the same; gives rows compared. All was checked, and nothing waits to be copied. */
-  async checkCopies(channel: Channel): Promise<number> {
+  /** Fails unless a store by itself has the same; gives rows compared. All was checked, and nothing waits to be copied. */
+  async checkCopies(channel: Channel, store: 'PRIMARY' | 'SECONDARY'): Promise<number> {
     let rows = 0;
     for (const { key, revision, content } of this.keys) {
-      const load = await loadIfThere(channel, { key, backend: Backend.SECONDARY });
-      expect(load === undefined, `${key}@${revision} in the secondary`).toBe(content === undefined);
+      const what = `${key}@${revision} in the ${store.toLowerCase()}`;
+      const load = await loadIfThere(channel, { key, backend: Backend[store] });
+      expect(load === undefined, what).toBe(content === undefined);
       if (load === undefined) continue;
-      expect(Number(load.header?.result?.revision), `${key} in the secondary`).toBe(revision);
-      rows += checkLoad(`${key}@${revision} in the secondary`, load, content);
+      expect(Number(load.header?.result?.revision), what).toBe(revision);
+      rows += checkLoad(what, load, content);
     }
     return rows;
   }

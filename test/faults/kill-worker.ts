@@ -2,6 +2,7 @@ import type { OptistoreClient } from '../../clients/typescript/index.js';
 import { ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
 import { expect } from 'vitest';
 import { MIXED } from '../rpc/sample-runs.js';
+import { isCutOff } from './cut-off.js';
 import {
   failure,
   hasAckedRows,
@@ -35,6 +36,18 @@ export interface Workplace {
   readonly hasEnded: () => boolean;
 }
 
+/** Something that goes on in a daemon until that is killed. */
+export type Activity = (place: Workplace) => Promise<void>;
+
+/** Does one thing behind the other until the daemon is killed; fails where one fails for another reason. */
+export async function untilKilled(place: Workplace, step: () => Promise<void>): Promise<void> {
+  try {
+    while (!place.hasEnded()) await step();
+  } catch (error) {
+    if (!place.hasEnded() || !isCutOff(error)) throw error;
+  }
+}
+
 /** Saves, appends, changes and deletes results of its own keys, one call at a time, and notes what is answered. */
 export class KillWorker {
   readonly ledger: Ledger;
@@ -45,16 +58,13 @@ export class KillWorker {
     for (let i = 0; i < KEYS_EACH; i++) this.ledger.addKey(`${name}/${i}`);
   }
 
-  /** Works until the daemon is killed; fails where a call fails for another reason. */
-  async work(place: Workplace): Promise<void> {
-    try {
-      while (!place.hasEnded()) await this.step(place);
-    } catch (error) {
-      if (!place.hasEnded() || !isCutOff(error)) throw error;
-    }
-  }
+  /** Works until the daemon is killed; at some times mostly by deleting. */
+  readonly work: Activity = (place) => {
+    const deletions = place.roll() < 0.2 ? 0.5 : 0.1;
+    return untilKilled(place, () => this.step(place, deletions));
+  };
 
-  private async step(place: Workplace): Promise<void> {
+  private async step(place: Workplace, deletions: number): Promise<void> {
     const { roll, client } = place;
     const uploads = [...this.ledger.uploads];
     const upload = uploads[Math.floor(roll() * uploads.length)];
@@ -63,7 +73,7 @@ export class KillWorker {
     if (upload !== undefined && (action < 0.4 || uploads.length >= UPLOADS_EACH)) {
       if (action < 0.05 || isOutdated(upload)) await this.abort(upload, place);
       else await this.resume(upload, place);
-    } else if (action < 0.8 || key.content === undefined) await this.saveNew(key, place);
+    } else if (action < 0.9 - deletions || key.content === undefined) await this.saveNew(key, place);
     else if (action < 0.9) {
       key.maybe = { content: undefined };
       tell(key, Number(await client.deleteResult(key.key)), undefined);
@@ -170,15 +180,4 @@ export class KillWorker {
 /** It was forgotten, perhaps, and can't begin anew: its key has another revision now. */
 function isOutdated(upload: UploadRecord): boolean {
   return !hasAckedRows(upload) && upload.basedOn !== undefined && upload.basedOn !== liveRevision(upload.key);
-}
-
-/** Whether a call failed as calls do whose daemon is gone. */
-function isCutOff(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    'isRetryable' in error &&
-    error.isRetryable === true &&
-    'reason' in error &&
-    error.reason === undefined
-  );
 }

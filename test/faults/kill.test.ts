@@ -1,17 +1,24 @@
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Channel } from '../../clients/typescript/channel.js';
-import { createClient } from '../../clients/typescript/index.js';
+import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
 import { ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
+import { VerifyState } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { PostgresServer } from '../backends/postgres.js';
+import { all } from '../backends/runs.js';
 import { dice } from '../rpc/wire.js';
 import { campaign } from './campaign.js';
-import { KillWorker, type Workplace } from './kill-worker.js';
+import { damageCopies } from './damaged-copies.js';
+import { migrates, repairs } from './kill-keepers.js';
+import { KillWorker, type Activity, type Workplace } from './kill-worker.js';
 import { FILE_STORES, KilledDaemon, postgresStore } from './killed-daemon.js';
 
 const WORKER_COUNT = 4;
 const KILL_MS_MAX = 600;
 const KILL_ANSWERS_MAX = 60;
+const [leveldb, filesystem, sqlite] = FILE_STORES;
+const REPLICATED = [ReplicationMode.ASYNC, ReplicationMode.SYNC];
 
 let server: PostgresServer;
 beforeAll(async () => {
@@ -19,10 +26,12 @@ beforeAll(async () => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
-/** Lets workers work on a daemon until it is killed, at any moment or behind any answer. */
-export async function workUntilKilled(
+const hire = (name: string) => Array.from({ length: WORKER_COUNT }, (_, i) => new KillWorker(`${name}${i}`));
+
+/** Lets things go on in a daemon until it is killed, at any moment or behind any answer. */
+async function untilItIsKilled(
   daemon: KilledDaemon,
-  workers: readonly KillWorker[],
+  activities: readonly Activity[],
   roll: () => number,
   modes: readonly ReplicationMode[] = [],
 ): Promise<void> {
@@ -37,13 +46,51 @@ export async function workUntilKilled(
     onAnswer: () => void (--answersLeft === 0 && kill()),
     hasEnded: () => killing !== undefined,
   };
-  const working = workers.map((worker) => worker.work({ ...place, roll: dice(Math.floor(roll() * 2 ** 32)) }));
   try {
-    await Promise.all(working);
+    await Promise.all(activities.map((act) => act({ ...place, roll: dice(Math.floor(roll() * 2 ** 32)) })));
   } finally {
     clearTimeout(timer);
     await kill();
   }
+}
+
+/** Someone who looks at a daemon, and what workers were told. */
+interface Audit {
+  readonly client: OptistoreClient;
+  readonly channel: Channel;
+  readonly workers: readonly KillWorker[];
+}
+
+/** Starts a daemon that was killed, which is killed in so many of its starts before, and holds its stores against what was answered. */
+async function startAndCheck(
+  daemon: KilledDaemon,
+  workers: readonly KillWorker[],
+  killedAt: readonly number[],
+  more: (audit: Audit) => Promise<number> = async () => Promise.resolve(0),
+): Promise<number> {
+  for (const moment of killedAt) await daemon.startAndKill(moment);
+  await daemon.start();
+  await using client = createClient({ address: daemon.address });
+  const channel = new Channel(daemon.address);
+  try {
+    let rows = 0;
+    for (const { ledger } of workers) rows += await ledger.check(client, channel);
+    return rows + (await more({ client, channel, workers }));
+  } finally {
+    channel.close();
+  }
+}
+
+/** Up to so many moments of starts, from one on. */
+const moments = (roll: () => number, countMax: number, first = 0) =>
+  Array.from({ length: Math.floor(roll() * (countMax + 1)) }, () => first + roll() * (1.2 - first));
+
+/** Waits until all is copied, and compares the secondary with what was answered. */
+async function checkCopied({ client, channel, workers }: Audit): Promise<number> {
+  while ((await client.getStatus()).replication?.pendingCount !== 0n) await sleep(20);
+  let rows = 0;
+  for (const { ledger } of workers) rows += await ledger.checkCopies(channel, 'SECONDARY');
+  return rows;
 }
 
 describe('kill -9', () => {
@@ -51,46 +98,103 @@ describe('kill -9', () => {
     'at any moment of saves, appends, changes and deletions loses nothing that $name has answered',
     async ({ name, settings }) => {
       await using daemon = await KilledDaemon.create(async (folder) => ({ primary: await settings(folder) }));
-      const workers = Array.from({ length: WORKER_COUNT }, (_, i) => new KillWorker(`worker${i}`));
+      const workers = hire('worker');
       await daemon.start();
       await campaign(`kill -9, ${name}`, { short: 3, long: 200 }, async (roll) => {
-        await workUntilKilled(daemon, workers, roll);
-        for (let kills = roll() < 0.4 ? 1 + Math.floor(roll() * 3) : 0; kills > 0; kills--)
-          await daemon.startAndKill(roll() * 1.2);
-        await daemon.start();
-        await using client = createClient({ address: daemon.address });
-        const channel = new Channel(daemon.address);
-        let rows = 0;
-        for (const { ledger } of workers) rows += await ledger.check(client, channel);
-        channel.close();
-        return rows;
+        await untilItIsKilled(
+          daemon,
+          workers.map(({ work }) => work),
+          roll,
+        );
+        return startAndCheck(daemon, workers, roll() < 0.4 ? moments(roll, 3) : []);
+      });
+    },
+  );
+
+  test.each([...FILE_STORES, postgresStore(() => server)])(
+    'while it starts, again and again, loses nothing that $name has answered',
+    async ({ name, settings }) => {
+      await using daemon = await KilledDaemon.create(async (folder) => ({ primary: await settings(folder) }));
+      const workers = hire('worker');
+      await daemon.start();
+      await campaign(`kill -9, ${name} starting`, { short: 1, long: 200 }, async (roll) => {
+        await untilItIsKilled(
+          daemon,
+          workers.map(({ work }) => work),
+          roll,
+        );
+        // What it does with its files comes last.
+        return startAndCheck(daemon, workers, [roll(), ...Array.from({ length: 5 }, () => 0.5 + roll() * 0.6)]);
       });
     },
   );
 
   test('while results are replicated loses none of them, and the secondary gets what it lacks', async () => {
     await using daemon = await KilledDaemon.create((folder) => ({
-      primary: FILE_STORES[0].settings(folder),
-      secondary: FILE_STORES[2].settings(folder),
+      primary: leveldb.settings(folder),
+      secondary: sqlite.settings(folder),
       replication: 'async',
     }));
-    const workers = Array.from({ length: WORKER_COUNT }, (_, i) => new KillWorker(`worker${i}`));
+    const workers = hire('worker');
     await daemon.start();
     await campaign('kill -9, replicating', { short: 2, long: 200 }, async (roll) => {
-      await workUntilKilled(daemon, workers, roll, [ReplicationMode.ASYNC, ReplicationMode.SYNC]);
+      await untilItIsKilled(
+        daemon,
+        workers.map(({ work }) => work),
+        roll,
+        REPLICATED,
+      );
       // Also while what waits is copied.
-      for (let kills = Math.floor(roll() * 3); kills > 0; kills--) await daemon.startAndKill(0.7 + roll());
-      await daemon.start();
-      await using client = createClient({ address: daemon.address });
-      const channel = new Channel(daemon.address);
-      let rows = 0;
-      for (const { ledger } of workers) rows += await ledger.check(client, channel);
-      for (let pending = 1n; pending > 0n;) {
-        pending = (await client.getStatus()).replication?.pendingCount ?? 0n;
-        if (pending > 0n) await sleep(20);
+      return startAndCheck(daemon, workers, moments(roll, 2, 0.7), checkCopied);
+    });
+  });
+
+  test.each([
+    { name: 'leveldb and SQLite', first: leveldb, second: sqlite },
+    { name: 'filesystem and leveldb', first: filesystem, second: leveldb },
+  ])('while results go from store to store and back loses none of them: $name', async ({ name, first, second }) => {
+    await using daemon = await KilledDaemon.create((folder) => ({
+      primary: first.settings(join(folder, 'first')),
+      secondary: second.settings(join(folder, 'second')),
+    }));
+    const workers = hire('worker');
+    await daemon.start();
+    await campaign(`kill -9, migrating, ${name}`, { short: 3, long: 200 }, async (roll) => {
+      const activities = [...workers.map(({ work }) => work), migrates(workers), migrates(workers)];
+      await untilItIsKilled(daemon, activities, roll, [ReplicationMode.NONE, ...REPLICATED]);
+      return startAndCheck(daemon, workers, moments(roll, 1));
+    });
+  });
+
+  test('while copies are repaired loses nothing, and in the end each store is whole by itself', async () => {
+    await using daemon = await KilledDaemon.create((folder) => ({
+      primary: leveldb.settings(join(folder, 'first')),
+      secondary: filesystem.settings(join(folder, 'second')),
+      replication: 'sync',
+    }));
+    const stores = { leveldb: join(daemon.folder, 'first', 'data'), filesystem: join(daemon.folder, 'second', 'data') };
+    // One half works while the other's results are damaged and repaired.
+    const [workers, owners] = [hire('worker'), hire('owner')];
+    await daemon.start();
+    await campaign('kill -9, repairing', { short: 2, long: 200 }, async (roll) => {
+      const activities = [...workers, ...owners].map(({ work }) => work);
+      await untilItIsKilled(daemon, activities, roll, REPLICATED);
+      let rows = await startAndCheck(daemon, [...workers, ...owners], [], checkCopied);
+      await daemon.kill();
+      for (const { ledger } of owners) await damageCopies(stores, ledger, roll);
+      for (let kills = 1 + Math.floor(roll() * 3); kills > 0; kills--) {
+        // Of the damaged ones no load may ask meanwhile: it would repair them.
+        rows += await startAndCheck(daemon, workers, []);
+        await untilItIsKilled(daemon, [...workers.map(({ work }) => work), repairs], roll, REPLICATED);
       }
-      for (const { ledger } of workers) rows += await ledger.checkCopies(channel);
-      channel.close();
+      rows += await startAndCheck(daemon, [...workers, ...owners], [], async (audit) => {
+        const copies = await all(audit.client.verifyResults({ repair: true }));
+        const isWhole = ({ state }: { state: VerifyState }) =>
+          state === VerifyState.OK || state === VerifyState.REPAIRED;
+        expect(copies.filter((copy) => !isWhole(copy))).toEqual([]);
+        for (const { ledger } of audit.workers) await ledger.checkCopies(audit.channel, 'PRIMARY');
+        return checkCopied(audit);
+      });
       return rows;
     });
   });

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { ErrorReason } from '../../proto/gen/optistore/v1/errors_pb.js';
 import { GrpcCode, StorageError, type Reason } from '../../server/errors.js';
 import { CONFIG_KEYS } from '../../server/config.js';
+import { expectNamedTests, tableRows } from './named-tests.js';
 
 /** What any part of the server may import. */
 const FOUNDATION = [
@@ -77,15 +78,9 @@ describe('the documentation', () => {
   });
 
   test('names, for each guarantee, a test that there is', () => {
-    const rows = readFileSync('docs/guarantees.md', 'utf8')
-      .split('\n')
-      .filter((line) => /^\| (?!promise |---)/.test(line));
+    const rows = tableRows('docs/guarantees.md', (line) => /^\| (?!promise |---)/.test(line));
     expect(rows.length).toBeGreaterThan(20);
-    for (const row of rows) {
-      const [, file = '', name = ''] = /\| `(test\/\S+)`: (.+) \|$/.exec(row) ?? [];
-      expect(existsSync(file), row).toBe(true);
-      expect(readFileSync(file, 'utf8'), row).toContain(name);
-    }
+    for (const row of rows) expectNamedTests(/\| (`test\/.+) \|$/.exec(row)?.[1] ?? '', row);
   });
 
   test('has no link that leads nowhere', () => {

@@ -10,6 +10,7 @@ import { ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistor
 import type { SaveResultRequest, SaveResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { Channel } from '../../clients/typescript/channel.js';
+import type { ConnectionOptions } from '../../clients/typescript/connection.js';
 import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
 import { toOptistoreError, type OptistoreError } from '../../clients/typescript/errors.js';
 import { DaemonProcess } from '../../clients/cli/daemon-process.js';
@@ -94,8 +95,11 @@ export class RawSave {
   private readonly answers: AsyncIterator<SaveResultResponse>;
   private readonly channel: Channel;
 
-  constructor(private readonly address: string) {
-    this.channel = new Channel(address);
+  constructor(
+    private readonly address: string,
+    options: ConnectionOptions = {},
+  ) {
+    this.channel = new Channel(address, undefined, options);
     this.stream = this.channel.save();
     this.stream.on('error', () => undefined);
     this.answers = (this.stream as AsyncIterable<SaveResultResponse>)[Symbol.asyncIterator]();

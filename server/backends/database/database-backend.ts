@@ -187,7 +187,7 @@ export class DatabaseBackend implements StorageBackend {
   private async failure(): Promise<string | undefined> {
     const lostCount = await this.results.lostCount();
     const lost = lostCount === 0 ? undefined : `${lostCount} results can't be read: run \`optistore verify\`.`;
-    return this.database.report ?? lost;
+    return this.database.report ?? lost ?? (await this.database.weakness());
   }
 
   /** Removes revisions whose retention is over and nobody reads, and uploads that expired. */

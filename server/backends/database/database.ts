@@ -106,6 +106,18 @@ export class Database implements AsyncDisposable {
     return { freeBytes: freeBytes + unused, totalBytes };
   }
 
+  /** Why a power cut may take what was committed; undefined: nothing that can be seen from here. */
+  async weakness(): Promise<string | undefined> {
+    if (!this.isPostgresql) return undefined;
+    const names = ['fsync', 'full_page_writes'];
+    const settings = await this.query((connection) =>
+      connection<{ name: string; setting: string }>('pg_settings').whereIn('name', names).where('setting', 'off'),
+    );
+    if (settings.length === 0) return undefined;
+    const off = settings.map(({ name }) => name).join(' and ');
+    return `The server of ${this.address.name} runs with ${off} off: a power cut may take what was acked. Set ${off} to on in its configuration, and reload it.`;
+  }
+
   /** Text as the database can hold it: PostgreSQL's has no NUL. The manifest keeps the original. */
   text(value: string): string {
     return this.isPostgresql ? value.replaceAll('\0', '\ufffd') : value;
@@ -162,7 +174,18 @@ export class Database implements AsyncDisposable {
   }
 }
 
+/** What a raw PostgreSQL connection of the driver does. */
+interface PostgresqlConnection {
+  query(sql: string, done: (error: Error | null) => void): void;
+}
+
+/** An ack is a commit that was waited for, whatever the server, the database or the user has it; what is more than that stays. */
+const WAIT_FOR_COMMITS =
+  "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+
 function postgresqlConfig(url: string): Knex.Config {
+  const afterCreate = (connection: PostgresqlConnection, done: (error: Error | null, connection: unknown) => void) =>
+    connection.query(WAIT_FOR_COMMITS, (error) => done(error, connection));
   return {
     ...{ client: 'pg', compileSqlOnError: false, log: SILENT },
     connection: {
@@ -171,7 +194,7 @@ function postgresqlConfig(url: string): Knex.Config {
       keepAlive: true,
       application_name: 'optistore',
     },
-    pool: { min: 0, max: POSTGRESQL_CONNECTIONS_MAX },
+    pool: { min: 0, max: POSTGRESQL_CONNECTIONS_MAX, afterCreate },
     acquireConnectionTimeout: ACQUIRE_TIMEOUT_MS,
   };
 }

@@ -76,7 +76,7 @@ export function takenOver(uploadId: string): StorageError {
 export function tooManyUploads(): StorageError {
   return new StorageError(
     'TOO_MANY_UPLOADS',
-    `${OPEN_UPLOADS_MAX} uploads are open. Commit or abort some; \`optistore uploads\` lists them.`,
+    `${OPEN_UPLOADS_MAX} uploads are open, as many as a store may have. Commit or abort some; \`optistore uploads\` lists them.`,
   );
 }
 

@@ -72,9 +72,10 @@ export class Uploads<Rows extends ReadableRows, Change> {
   }
 
   private async begin(spec: UploadSpec): Promise<Upload> {
-    if (this.entries.size >= OPEN_UPLOADS_MAX) throw tooManyUploads();
     const newest = await this.results.newest(spec.key);
     checkRevision(spec.key, spec.expectedRevision, committedRevision(newest));
+    // Behind the wait: of many that are opened at once none is counted too late.
+    if (this.entries.size >= OPEN_UPLOADS_MAX) throw tooManyUploads();
     const record = newRecord(spec, spec.append ? baseOf(spec, newest) : undefined, this.nextNumber++);
     const entry: Entry<Rows> = { rows: this.store.begin(record), holder: undefined };
     this.entries.set(spec.uploadId, entry);

@@ -3,12 +3,22 @@ import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_p
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend, UploadSpec } from '../../backends/backend.js';
 import { replicationAfter } from '../../backends/revisions.js';
+import { toStorageError } from '../../errors.js';
+import { markMoved } from '../mark-moved.js';
 import { noRows, rowsOf } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import type { Repairs } from '../repair/repairs.js';
 import { isUnavailable, type RoleStore } from '../role-store.js';
 
 type Annotation = Parameters<StorageBackend['annotate']>;
+
+/** What the secondary has of a key that the primary has not: moved away, or lost. */
+export interface Absent {
+  readonly why: 'moved' | 'lost';
+  readonly copy: Manifest;
+  /** The revision that the primary's marker says. */
+  readonly marked: bigint;
+}
 
 /**
  * Changes of keys that only the secondary has: moved there on purpose, or lost by the primary. Their revisions grow in one
@@ -25,20 +35,49 @@ export class AbsentResults {
    * What the secondary has of a key that the primary has not: 'moved' away, or 'lost'. Undefined: the primary has it, or neither; or
    * the secondary can't be asked, which fails where what was moved there `isNeeded`: it is known to be there. BACKEND_UNAVAILABLE.
    */
-  async find(
-    key: string,
-    isNeeded: boolean,
-    signal: AbortSignal,
-  ): Promise<{ why: 'moved' | 'lost'; copy: Manifest } | undefined> {
+  async find(key: string, isNeeded: boolean, signal: AbortSignal): Promise<Absent | undefined> {
     const newest = await newestOf(this.primary, key, signal);
     if (newest !== undefined && newest.kind !== RevisionKind.MOVED) return undefined;
     try {
       const copy = await newestOf(this.secondary, key, signal);
       if (copy === undefined || copy.kind === RevisionKind.MOVED) return undefined;
-      return { why: newest === undefined ? 'lost' : 'moved', copy };
+      return { why: newest === undefined ? 'lost' : 'moved', copy, marked: newest?.revision ?? 0n };
     } catch (error) {
       if (!isUnavailable(error) || (isNeeded && newest !== undefined)) throw error;
       return undefined;
+    }
+  }
+
+  /** Acts on a key where it is; once more where it went to the other store at that very moment. */
+  async whereItIs<T>(
+    key: string,
+    isNeeded: boolean,
+    signal: AbortSignal,
+    act: (absent: Absent | undefined) => Promise<T>,
+  ): Promise<T> {
+    for (let absent = await this.find(key, isNeeded, signal); ;) {
+      try {
+        return await act(absent);
+      } catch (error) {
+        if (toStorageError(error).reason !== 'RESULT_NOT_FOUND') throw error;
+        const now = await this.find(key, isNeeded, signal);
+        if (now?.why === absent?.why) throw error;
+        absent = now;
+      }
+    }
+  }
+
+  /** Begins or ends a save, prepared by prepareSave; once more where what it builds on went to the secondary behind that. */
+  async prepared<T>(spec: UploadSpec, signal: AbortSignal, act: () => Promise<T>): Promise<T> {
+    for (;;) {
+      await this.prepareSave(spec, signal);
+      try {
+        return await act();
+      } catch (error) {
+        const { reason } = toStorageError(error);
+        if (reason !== 'RESULT_NOT_FOUND' && reason !== 'REVISION_MISMATCH') throw error;
+        if ((await this.find(spec.key, true, signal)) === undefined) throw error;
+      }
     }
   }
 
@@ -46,14 +85,16 @@ export class AbsentResults {
    * Before a save is opened, and before it is committed: its revision must follow upon the secondary's. A save that builds on what
    * is there (an append, an expected revision) brings it back to the primary first, and so does any save of a key that was lost.
    */
-  async prepareSave({ key, append, expectedRevision }: UploadSpec, signal: AbortSignal): Promise<void> {
+  private async prepareSave({ key, append, expectedRevision }: UploadSpec, signal: AbortSignal): Promise<void> {
     const buildsOnIt = append || expectedRevision !== undefined;
     const absent = await this.find(key, buildsOnIt, signal);
     if (absent === undefined) return;
-    const { why, copy } = absent;
+    const { why, copy, marked } = absent;
     if (why === 'lost') return this.repairs.repair(key, false, signal);
-    if (copy.kind === RevisionKind.COMMITTED && !buildsOnIt)
-      return this.primary.moveOut(key, Number(copy.revision), signal);
+    if (copy.kind === RevisionKind.COMMITTED && !buildsOnIt) {
+      if (marked < copy.revision) await markMoved(this.primary, copy, signal);
+      return;
+    }
     await this.primary.copyIn(copy, rowsOf(this.secondary, copy), { replace: false }, signal);
   }
 
@@ -65,7 +106,7 @@ export class AbsentResults {
       return this.primary.annotate(...call);
     }
     const manifest = await this.secondary.annotate(...call);
-    await this.primary.moveOut(key, Number(manifest.revision), signal);
+    await markMoved(this.primary, manifest, signal);
     return manifest;
   }
 

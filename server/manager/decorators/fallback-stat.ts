@@ -20,7 +20,9 @@ export async function statOfBoth(
   if (found instanceof StorageError) return statElsewhere(secondary, parts, found, ...call);
   if (found.kind !== RevisionKind.MOVED) return found;
   const moved = await secondary.stat(...call).catch((error: unknown) => orMarker(found, error));
-  return parts.origins.mark(moved, 'secondary');
+  if (moved.kind !== RevisionKind.MOVED) return parts.origins.mark(moved, 'secondary');
+  // Neither has it; unless it came back to the primary between the two questions.
+  return primary.stat(...call);
 }
 
 async function statElsewhere(

@@ -49,13 +49,9 @@ export function fallback(primary: RoleStore, secondary: RoleStore, parts: Fallba
   return {
     ...primary,
     async openUpload(spec, signal) {
-      await absent.prepareSave(spec, signal);
-      const upload = await primary.openUpload(spec, signal);
+      const upload = await absent.prepared(spec, signal, () => primary.openUpload(spec, signal));
       if (upload.committed !== undefined) return upload;
-      return withCommit(upload, async (commit) => {
-        await absent.prepareSave(spec, signal);
-        return upload.commit(commit);
-      });
+      return withCommit(upload, (commit) => absent.prepared(spec, signal, () => upload.commit(commit)));
     },
     stat: (key, revision, signal) => statOfBoth(primary, secondary, parts, key, revision, signal),
     read(manifest, selection, signal) {
@@ -67,17 +63,18 @@ export function fallback(primary: RoleStore, secondary: RoleStore, parts: Fallba
       return new ServedRows(() => (serving === primary ? 'primary' : 'secondary'), rows);
     },
     list: (query, signal) => new FallbackList(primary, secondary, origins, repairs, query, signal),
-    async annotate(key, expectedRevision, edit, signal) {
-      const found = await absent.find(key, true, signal);
-      if (found === undefined) return primary.annotate(key, expectedRevision, edit, signal);
-      const manifest = await absent.annotate(found.why, key, expectedRevision, edit, signal);
-      return found.why === 'moved' ? origins.mark(manifest, 'secondary') : manifest;
-    },
-    async delete(key, expectedRevision, signal) {
-      if ((await absent.find(key, false, signal)) !== undefined) return absent.delete(key, expectedRevision, signal);
-      await absent.prepareDelete(key, expectedRevision, signal);
-      return primary.delete(key, expectedRevision, signal);
-    },
+    annotate: (key, expectedRevision, edit, signal) =>
+      absent.whereItIs(key, true, signal, async (found) => {
+        if (found === undefined) return primary.annotate(key, expectedRevision, edit, signal);
+        const manifest = await absent.annotate(found.why, key, expectedRevision, edit, signal);
+        return found.why === 'moved' ? origins.mark(manifest, 'secondary') : manifest;
+      }),
+    delete: (key, expectedRevision, signal) =>
+      absent.whereItIs(key, false, signal, async (found) => {
+        if (found !== undefined) return absent.delete(key, expectedRevision, signal);
+        await absent.prepareDelete(key, expectedRevision, signal);
+        return primary.delete(key, expectedRevision, signal);
+      }),
     [Symbol.asyncDispose]: () => closeAll([primary, secondary]),
   };
 }

@@ -1,11 +1,11 @@
-import { create } from '@bufbuild/protobuf';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { ManifestSchema, RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend } from '../../backends/backend.js';
 import { replicationAfter } from '../../backends/revisions.js';
 import { StorageError, toStorageError } from '../../errors.js';
 import { batchBytes, type Batch } from '../../rows/batch.js';
+import { markMoved } from '../mark-moved.js';
 import { noRows, readWhole } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import { storeOf, type Role } from '../stores.js';
@@ -177,23 +177,11 @@ class Migration {
   private async transfer(source: Manifest, signal: AbortSignal): Promise<Manifest> {
     const copy = await this.copy(source, signal);
     if (this.spec.to === 'primary') await this.replicate(copy, signal);
-    if (this.spec.to === 'secondary' && this.spec.from === 'cache') await this.markInPrimary(copy, signal);
+    if (this.spec.to === 'secondary' && this.spec.from === 'cache')
+      await markMoved(this.between.stores.primary, copy, signal);
     if (this.spec.keepSource) await this.throwIfDeleted(source, signal);
     else await this.removeSource(source, signal);
     return copy;
-  }
-
-  /** The primary never had it, or has it no more: on purpose, so that nobody takes it for lost and repairs it. */
-  private async markInPrimary({ key, revision, uploadId, updateTime }: Manifest, signal: AbortSignal): Promise<void> {
-    const { primary } = this.between.stores;
-    const inPrimary = await newestOf(primary, key, signal);
-    if (inPrimary?.kind === RevisionKind.MOVED) return primary.moveOut(key, Number(revision), signal);
-    if (inPrimary !== undefined) return;
-    const marker = create(ManifestSchema, {
-      ...{ key, revision, uploadId, kind: RevisionKind.MOVED, replication: ReplicationState.NONE },
-      ...(updateTime && { updateTime }),
-    });
-    await primary.copyIn(marker, noRows, { replace: false }, signal);
   }
 
   /** A copy says of itself that it is not replicated; but a key that was stays so. */

@@ -1,16 +1,20 @@
 import { create } from '@bufbuild/protobuf';
-import type { SaveResultRequest } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
+import type {
+  SaveOpen,
+  SaveResultRequest,
+  SaveResultResponse,
+} from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import {
   ListResultsRequestSchema,
   ListUploadsRequestSchema,
   WatchResultsRequestSchema,
 } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { StorageError } from '../../errors.js';
-import { TOKEN_UPLOADS_MAX } from '../../limits.js';
 import type { StorageManager } from '../../manager/storage-manager.js';
 import type { CallContext, StorageServiceHandlers } from '../service.js';
-import { hasScope, type Caller, type Scope } from './caller.js';
+import { described, hasScope, type Caller, type Scope } from './caller.js';
 import type { Tokens } from './tokens.js';
+import { UploadPlaces, type GiveBack } from './upload-places.js';
 
 /**
  * The service for those who have a token: each call is for keys that begin with the token's prefix, and needs its scope. Lists,
@@ -21,7 +25,7 @@ export function authorized(
   manager: StorageManager,
   tokens: Tokens,
 ): StorageServiceHandlers {
-  const access: Access = { handlers, manager, tokens };
+  const access: Access = { handlers, manager, tokens, places: new UploadPlaces(manager) };
   return { ...forResults(access), ...forCatalogue(access), ...forStores(access) };
 }
 
@@ -30,13 +34,14 @@ interface Access {
   readonly handlers: StorageServiceHandlers;
   readonly manager: StorageManager;
   readonly tokens: Tokens;
+  readonly places: UploadPlaces;
 }
 
 /** One result each. */
 function forResults({
   handlers,
   tokens,
-  manager,
+  places,
 }: Access): Pick<
   StorageServiceHandlers,
   | 'saveResult'
@@ -50,9 +55,7 @@ function forResults({
 > {
   return {
     saveResult: (requests, context) =>
-      stream(tokens, context, 'write', (caller, own) =>
-        handlers.saveResult(checkedOpen(requests, caller, manager, own.signal), own),
-      ),
+      stream(tokens, context, 'write', (caller, own) => saveInPlace(requests, caller, own, handlers, places)),
     loadResult: (request, context) =>
       stream(tokens, context, 'read', (caller, own) => handlers.loadResult(ownKey(request, caller), own)),
     getResult: (request, context) =>
@@ -185,42 +188,42 @@ async function* concealed<T>(answers: AsyncIterable<T>, { prefix }: Caller): Asy
   }
 }
 
-/** The requests of a save whose key the caller may use. */
-async function* checkedOpen(
+/** A save whose key the caller may use, and whose upload has a place. */
+async function* saveInPlace(
   requests: AsyncIterable<SaveResultRequest>,
   caller: Caller,
-  manager: StorageManager,
-  signal: AbortSignal,
+  context: CallContext,
+  handlers: StorageServiceHandlers,
+  places: UploadPlaces,
+): AsyncGenerator<SaveResultResponse> {
+  let giveBack: GiveBack = () => undefined;
+  const take = async (open: SaveOpen) => {
+    checkKeys(caller, open.key);
+    giveBack = await places.take(open, caller, context.signal);
+  };
+  try {
+    for await (const answer of handlers.saveResult(checkedOpen(requests, take), context)) {
+      // From its first answer on it is listed.
+      giveBack();
+      yield answer;
+    }
+  } finally {
+    giveBack();
+  }
+}
+
+async function* checkedOpen(
+  requests: AsyncIterable<SaveResultRequest>,
+  check: (open: SaveOpen) => Promise<void>,
 ): AsyncGenerator<SaveResultRequest> {
   let isOpen = false;
   for await (const request of requests) {
     if (!isOpen && request.message.case === 'open') {
       isOpen = true;
-      const { key, uploadId } = request.message.value;
-      checkKeys(caller, key);
-      await checkUploadCount(uploadId, caller, manager, signal);
+      await check(request.message.value);
     }
     yield request;
   }
-}
-
-/** Refuses a new upload where the token has too many: TOO_MANY_UPLOADS. One that is resumed is not new. */
-async function checkUploadCount(
-  uploadId: string,
-  caller: Caller,
-  manager: StorageManager,
-  signal: AbortSignal,
-): Promise<void> {
-  let count = 0;
-  for await (const upload of manager.uploads({ prefix: caller.prefix }, signal)) {
-    if (upload.uploadId === uploadId) return;
-    if (upload.createdBy === caller.name) count++;
-  }
-  if (count < TOKEN_UPLOADS_MAX) return;
-  throw new StorageError(
-    'TOO_MANY_UPLOADS',
-    `${described(caller)} and has ${count} uploads open, which is as many as one may have. Commit or abort some; \`optistore uploads\` lists them.`,
-  );
 }
 
 /** Refuses an upload of a key that the caller may not see, as if it were not there. */
@@ -257,10 +260,6 @@ function narrowed<Request extends { readonly prefix: string }>(request: Request,
 function checkKeys(caller: Caller, ...keys: readonly string[]): void {
   const other = keys.find((key) => !key.startsWith(caller.prefix));
   if (other !== undefined) throw notAllowed(`"${other}" is not yours to use: ${described(caller)}`);
-}
-
-function described({ name, scope, prefix }: Caller): string {
-  return `the token "${name}" has the scope ${scope}${prefix === '' ? '' : ` for keys under "${prefix}"`}`;
 }
 
 function notAllowed(what: string): StorageError {

@@ -15,3 +15,8 @@ export interface Caller {
 export function hasScope(caller: Caller, needed: Scope): boolean {
   return SCOPES.indexOf(caller.scope) >= SCOPES.indexOf(needed);
 }
+
+/** A caller as errors name it. */
+export function described({ name, scope, prefix }: Caller): string {
+  return `the token "${name}" has the scope ${scope}${prefix === '' ? '' : ` for keys under "${prefix}"`}`;
+}

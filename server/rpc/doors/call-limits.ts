@@ -109,6 +109,7 @@ class LimitedCall extends ServerInterceptingCall {
   }
 }
 
-function tooLate(ms: number): StorageError {
+/** The error for a request that dribbles in. */
+export function tooLate(ms: number): StorageError {
   return new StorageError('STREAM_IDLE', `The request was not whole after ${ms / 1000} s. Send it again, at once.`);
 }

@@ -10,7 +10,7 @@ export interface Door {
 export interface DoorLimits {
   /** See CONNECTION_SILENCE_MS. */
   readonly connectionSilenceMs?: number | undefined;
-  /** See CONNECTION_IDLE_MS. */
+  /** See CONNECTION_IDLE_MS and WEB_IDLE_MS_MAX. */
   readonly connectionIdleMs?: number | undefined;
   /** See REQUEST_MS_MAX. */
   readonly requestMsMax?: number | undefined;

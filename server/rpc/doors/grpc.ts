@@ -29,6 +29,7 @@ import {
   STREAMS_PER_CONNECTION_MAX,
 } from '../../limits.js';
 import type { CallContext, StorageServiceHandlers } from '../service.js';
+import { closeWhenAnswered } from './answered-streams.js';
 import { limitCalls, type Received } from './call-limits.js';
 import { ReloadedCredentials, type Certificates } from './certificates.js';
 import { Connections } from './connections.js';
@@ -70,7 +71,10 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   const prepare = (http2Server: Http2Server): void => {
     const { connectionSilenceMs: silenceMs, log } = options;
     connections = new Connections(http2Server, { connectionsMax: CONNECTIONS_MAX, silenceMs, log });
-    http2Server.on('stream', (stream) => (opening = stream));
+    http2Server.on('stream', (stream) => {
+      closeWhenAnswered(stream);
+      opening = stream;
+    });
   };
   const server = new Server({
     // Above our own limit, so that a message somewhat too large is refused with a reason.

@@ -183,6 +183,16 @@ export class RecordedDisk {
     return folder;
   }
 
+  /** The files whose bytes, or whose names, are not all synced now. */
+  unsynced(folder = this.root, path = this.folder): string[] {
+    return [...folder.live].flatMap(([name, entry]) => {
+      const at = join(path, name);
+      if (entry instanceof Folder) return this.unsynced(entry, at);
+      const isSynced = folder.durable.get(name) === entry && !(entry instanceof File && entry.pending.length > 0);
+      return isSynced ? [] : [relative(this.folder, at)];
+    });
+  }
+
   /**
    * Cuts the power, and writes what the disk has then into a folder. Of what was not synced the dice keep all, nothing or
    * any part: whole writes, some of their sectors, the first changes of names of each folder.

@@ -20,14 +20,14 @@ export interface Answer {
 }
 
 /** Some keys are saved, appended to, changed and deleted at the same time, in small and large batches; one upload stays open. */
-export async function workload(daemon: FaultyDaemon, roll: () => number): Promise<Answer[]> {
+export async function workload(daemon: FaultyDaemon, roll: () => number, keyCount = 3): Promise<Answer[]> {
   const client = createClient({ address: daemon.address });
   const answers: Answer[] = [];
   try {
     const tell = async (answer: Omit<Answer, 'logLength'>) =>
       void answers.push({ ...answer, logLength: await daemon.logLength() });
-    const lives = [1, 2, 3].map((factor) => new KeyLife(daemon.address, client, tell, roll, factor).live());
-    await Promise.all(lives);
+    const factors = Array.from({ length: keyCount }, (_, i) => i + 1);
+    await Promise.all(factors.map((factor) => new KeyLife(daemon.address, client, tell, roll, factor).live()));
   } finally {
     client.close();
   }

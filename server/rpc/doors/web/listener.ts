@@ -17,6 +17,7 @@ import {
   WEB_HEADERS_MS_MAX,
   WEB_IDLE_MS_MAX,
 } from '../../../limits.js';
+import { closeWhenAnswered } from '../answered-streams.js';
 import type { SecureOptions } from '../certificates.js';
 import { Connections, type ConnectionLimits } from '../connections.js';
 import type { DoorLimits } from '../door.js';
@@ -41,16 +42,20 @@ export class WebListener {
   /** HTTP/1.1 connections with a request that is not answered yet. */
   private readonly busy = new WeakSet<object>();
   private whenIdle: () => void = () => undefined;
+  private readonly idleMs: number;
 
-  constructor(
-    serve: Serve,
-    secure: SecureOptions | undefined,
-    { log, connectionSilenceMs: silenceMs, requestMsMax = REQUEST_MS_MAX }: WebListenerOptions,
-  ) {
+  constructor(serve: Serve, secure: SecureOptions | undefined, options: WebListenerOptions) {
+    const { log, connectionSilenceMs: silenceMs, requestMsMax = REQUEST_MS_MAX } = options;
+    this.idleMs = options.connectionIdleMs ?? WEB_IDLE_MS_MAX;
     const listener: Serve = (request, response) => this.served(serve, request, response);
     this.server = secure === undefined ? createServer(PROBED, listener) : secureServer(secure, listener);
     // As properties, which both kinds of server go by: HTTP/1.1 over TLS knows no options for them.
-    Object.assign(this.server, LIMITS, { requestTimeout: requestMsMax });
+    Object.assign(this.server, LIMITS, {
+      requestTimeout: requestMsMax,
+      // Node gives a request the longer of both.
+      headersTimeout: Math.min(requestMsMax, WEB_HEADERS_MS_MAX),
+      keepAliveTimeout: this.idleMs,
+    });
     this.connections = new Connections(this.server, { connectionsMax: WEB_CONNECTIONS_MAX, silenceMs, log });
     this.server.on('session', (session: ServerHttp2Session) => this.began(session));
   }
@@ -90,12 +95,8 @@ export class WebListener {
       if (this.open.size === 0) this.whenIdle();
     });
     response.on('error', () => undefined);
-    if ('stream' in request) {
-      // Nobody reads the rest of what was refused; reset at once, the stream would lose the trailers that say why.
-      response.once('finish', () => {
-        if (!request.complete) setTimeout(() => request.stream.close(), REST_MS).unref();
-      });
-    } else {
+    if ('stream' in request) closeWhenAnswered(request.stream);
+    else {
       const { socket } = request;
       // Answers that wait behind another are not told when the client goes, and nobody limits their number.
       if (this.busy.has(socket)) return void socket.destroy();
@@ -111,20 +112,16 @@ export class WebListener {
     session.once('close', () => this.sessions.delete(session));
     session.on('error', () => undefined);
     // Closing waits for streams that are open.
-    session.setTimeout(WEB_IDLE_MS_MAX, () => session.close());
+    session.setTimeout(this.idleMs, () => session.close());
   }
 }
 
 const LIMITS = {
   maxHeaderSize: WEB_HEADER_BYTES_MAX,
-  headersTimeout: WEB_HEADERS_MS_MAX,
-  keepAliveTimeout: WEB_IDLE_MS_MAX,
   connectionsCheckingInterval: WEB_CHECK_MS,
 };
 /** A peer that is gone without a word is noticed. */
 const PROBED = { keepAlive: true, keepAliveInitialDelay: WEB_IDLE_MS_MAX };
-/** How long one who is refused may take to read that while it sends on. */
-const REST_MS = 1000;
 /** How long sessions may take to say goodbye. */
 const GOODBYE_MS = 500;
 

@@ -7,6 +7,7 @@ import { StorageService } from '../../../../proto/gen/optistore/v1/storage_servi
 import { StorageError } from '../../../errors.js';
 import { LOAD_BATCH_BYTES_MAX, MESSAGE_BYTES_MAX, REQUEST_MS_MAX } from '../../../limits.js';
 import type { CallContext, StorageServiceHandlers } from '../../service.js';
+import { tooLate } from '../call-limits.js';
 import { JSON_OPTIONS } from '../decode-request.js';
 import { writeAtPace, type AnswerSink } from '../paced-answers.js';
 import { ServedCall, type Surroundings } from '../served-call.js';
@@ -134,7 +135,7 @@ function rpcOf(handler: UniversalHandler, options: RpcOptions): Rpc {
     const values = createContextValues().set(PASSAGE, passage);
     const call = universalRequestFromNodeRequest(request, response, undefined, values);
     try {
-      const answer = await handler(withCheckedBody(call, request, handler.method, options, passage));
+      const answer = await handler(withCheckedBody(call, handler.method, options, passage));
       answer.header?.forEach((value, name) => response.setHeader(name, value));
       // Not by `end`, which over HTTP/2 leaves the trailers of an answer without a body out.
       response.writeHead(answer.status);
@@ -181,7 +182,6 @@ export function peerOf({ socket }: WebRequest): string {
 /** The one message of a call is looked at before Connect reads it; a stream's messages come one by one. */
 function withCheckedBody(
   call: UniversalServerRequest,
-  request: WebRequest,
   method: DescMethod,
   options: RpcOptions,
   passage: Passage,
@@ -189,15 +189,20 @@ function withCheckedBody(
   const form = bodyFormOf(call.header.get('content-type') ?? '');
   const isOne = method.methodKind === 'unary' || method.methodKind === 'server_streaming';
   if (!isOne || form === undefined) return call;
-  const { body, header } = call;
+  const { body, header, httpVersion } = call;
   const declaredBytes = Number(header.get('content-length') ?? 0);
   // Connect would refuse by it alone, without a reason.
   header.delete('content-length');
   const checked = async function* (): AsyncGenerator<Uint8Array> {
-    // HTTP/1.1 has this limit of its own.
-    const timer = setTimeout(() => request.destroy(), options.requestMsMax ?? REQUEST_MS_MAX);
+    // HTTP/1.1 has this limit of its own, and closes the connection.
+    const ms = options.requestMsMax ?? REQUEST_MS_MAX;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      if (httpVersion.startsWith('2')) timer = setTimeout(() => reject(tooLate(ms)), ms);
+    });
     try {
-      yield await readRequestBody(body as AsyncIterable<Uint8Array>, method, form, declaredBytes);
+      const whole = readRequestBody(body as AsyncIterable<Uint8Array>, method, form, declaredBytes);
+      yield await Promise.race([whole, late]);
     } catch (error) {
       const served = passage.begin(options, method);
       throw toConnectError(served.fail(error instanceof StorageError ? error : wentAway(error)));
