@@ -2,8 +2,6 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from './files.js';
 
-/** Where the damaged files of a store are put aside, in a folder for each time that some were found. */
-const QUARANTINE = 'quarantine';
 /** What the damage may have cost: told in the store's status. */
 const REPORT = 'report';
 /** What was found, and cost nothing that is not told elsewhere. */
@@ -11,9 +9,12 @@ const NOTE = 'note';
 const ADVICE =
   'Results, uploads and deletions may lack, or be older than they were: run `optistore verify --repair` where there is a secondary, else restore the store from a backup.';
 
-/** Makes the folder for what is damaged now; gives its path. `path`: the store's own folder. */
-export async function folderAside(path: string): Promise<string> {
-  const aside = join(path, QUARANTINE, new Date().toISOString().replaceAll(/[:.]/g, '-'));
+/**
+ * Makes the folder for what is damaged now; gives its path. `quarantine`: where the damaged files of a store are put aside, in a folder
+ * for each time that some were found.
+ */
+export async function folderAside(quarantine: string): Promise<string> {
+  const aside = join(quarantine, new Date().toISOString().replaceAll(/[:.]/g, '-'));
   await mkdir(aside, { recursive: true, mode: 0o700 });
   return aside;
 }
@@ -34,14 +35,14 @@ async function write(aside: string, name: string, what: string): Promise<void> {
 }
 
 /** Notes what a start has found that may have cost something, until someone removes the folder. */
-export async function reportDamage(path: string, what: string): Promise<void> {
-  await writeReport(await folderAside(path), what);
+export async function reportDamage(quarantine: string, what: string): Promise<void> {
+  await writeReport(await folderAside(quarantine), what);
 }
 
 /** What the damage of earlier starts may have cost; undefined: nothing, or someone has removed what was put aside. */
-export async function standingReport(path: string): Promise<string | undefined> {
-  for (const name of (await readdir(join(path, QUARANTINE)).catch(() => [])).sort().reverse()) {
-    const text = await readFile(join(path, QUARANTINE, name, REPORT), 'utf8').catch(() => undefined);
+export async function standingReport(quarantine: string): Promise<string | undefined> {
+  for (const name of (await readdir(quarantine).catch(() => [])).sort().reverse()) {
+    const text = await readFile(join(quarantine, name, REPORT), 'utf8').catch(() => undefined);
     if (text !== undefined) return text.trim();
   }
   return undefined;

@@ -14,13 +14,43 @@ export async function flipBit(path: string, at: number, bit = 0): Promise<void> 
 }
 
 /** Flips a bit in what a LevelDB store, which is closed, keeps of a key besides its rows. */
-export async function damageLeveldbEntry(path: string, key: string): Promise<void> {
+export function damageLeveldbEntry(path: string, key: string): Promise<void> {
+  return damageLeveldb(path, `current\0${key}`);
+}
+
+/** The same of an upload. */
+export function damageLeveldbUpload(path: string, uploadId: string): Promise<void> {
+  return damageLeveldb(path, `upload\0${uploadId}`);
+}
+
+async function damageLeveldb(path: string, place: string): Promise<void> {
   const level = new Level<string, Uint8Array>(join(path, 'index'), { valueEncoding: 'view' });
-  const value = await level.get(`current\0${key}`);
-  if (value === undefined) throw new Error(`the store has no "${key}"`);
+  const value = await level.get(place);
+  if (value === undefined) throw new Error(`the store has no "${place}"`);
   value[20] = (value[20] ?? 0) ^ 1;
-  await level.put(`current\0${key}`, value);
+  await level.put(place, value);
   await level.close();
+}
+
+/** What a SQLite file's pages have in bytes: the store's do. */
+export const PAGE_BYTES = 4096;
+
+/** Places of the leaf pages of a table or an index in a SQLite file. */
+export async function leafPages(path: string, name: string): Promise<number[]> {
+  const database = knex({ client: 'sqlite3', connection: { filename: path }, useNullAsDefault: true });
+  try {
+    const sql = "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf'";
+    const rows = await database.raw<{ pageno: number }[]>(sql, [name]);
+    return rows.map(({ pageno }) => (pageno - 1) * PAGE_BYTES);
+  } finally {
+    await database.destroy();
+  }
+}
+
+/** Makes bytes of a file zeros where they lie. */
+export async function zeroBytes(path: string, at: number, byteLength: number): Promise<void> {
+  await using file = await open(path, 'r+');
+  await file.write(Buffer.alloc(byteLength), 0, byteLength, at);
 }
 
 /** Damages the manifest of a key in a database. */
@@ -129,7 +159,15 @@ export async function damageSomeFile(
   const now = await readFile(path).catch(() => Buffer.alloc(0));
   const isEndGone = now.byteLength < whole.byteLength || !now.includes(whole.subarray(-END_BYTES));
   const short = relative(folder, path);
-  return { path: short, how: `${name} ${short} ${did.replaceAll(`${folder}/`, '')}`, isEndGone };
+  const how = `${name} ${short} ${did.replaceAll(`${folder}/`, '')}`;
+  return { path: short, how, isEndGone, whole, lastChange: lastChange(whole, now) };
+}
+
+/** The last place up to which bytes are not what they were. */
+function lastChange(whole: Buffer, now: Buffer): number {
+  let at = whole.byteLength - 1;
+  while (at >= 0 && whole[at] === now[at]) at--;
+  return at;
 }
 
 /** What is damaged so near to a file's end may be the last write that it got. */
@@ -142,6 +180,10 @@ export interface DamagedFile {
   readonly how: string;
   /** The end of the file is not there as it was: in a store whose process was killed, it looks like a write that was not finished. */
   readonly isEndGone: boolean;
+  /** What it had before. */
+  readonly whole: Buffer;
+  /** The last place of these bytes that is not as it was; -1: none. */
+  readonly lastChange: number;
 }
 
 function kindOf(path: string): string {

@@ -2,7 +2,7 @@ import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openLeveldbBackend } from '../../server/backends/leveldb/leveldb-backend.js';
-import { filesBelow, flipBit } from './damage.js';
+import { damageLeveldbUpload, filesBelow, flipBit } from './damage.js';
 import { asText, lineRows, load, save, uploadSpec } from './runs.js';
 import { CrashFolders } from './suite-crash.js';
 
@@ -78,6 +78,23 @@ test('an upload whose acked rows are damaged says so, and can be aborted', async
     await expect(backend.viewUpload('u')).rejects.toMatchObject({ reason: 'RESULT_CORRUPT' });
     await backend.abortUpload('u');
     expect((await backend.stats()).uploadCount).toBe(0);
+    expect((await save(backend, 'k', [lineRows(0, 3)])).revision).toBe(1n);
+  });
+});
+
+test('an upload whose entry in the index is damaged says so, and can be aborted', async () => {
+  const path = folders.fresh();
+  await folders.within(path, async (backend) => {
+    await using upload = await backend.openUpload(uploadSpec('k', 'u'));
+    await upload.append(lineRows(0, 3));
+    await upload.sync();
+  });
+  await damageLeveldbUpload(path, 'u');
+  await folders.within(path, async (backend) => {
+    await expect(backend.openUpload(uploadSpec('k', 'u'))).rejects.toMatchObject({ reason: 'RESULT_CORRUPT' });
+    await backend.abortUpload('u');
+    await backend.abortUpload('u');
+    await expect(backend.openUpload(uploadSpec('k', 'u'))).rejects.toMatchObject({ reason: 'UPLOAD_ABORTED' });
     expect((await save(backend, 'k', [lineRows(0, 3)])).revision).toBe(1n);
   });
 });

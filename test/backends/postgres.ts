@@ -32,7 +32,10 @@ export class PostgresServer implements AsyncDisposable {
     await chown(folder, owner.uid ?? process.getuid?.() ?? 0, owner.gid ?? process.getgid?.() ?? 0);
     const passwordFile = join(folder, 'password');
     await writeFile(passwordFile, PASSWORD, { mode: 0o644 });
-    const arguments_ = ['-D', join(folder, 'data'), '-U', USER, '--auth=scram-sha-256', `--pwfile=${passwordFile}`];
+    const arguments_ = [
+      ...['-D', join(folder, 'data'), '-U', USER, '--auth=scram-sha-256', `--pwfile=${passwordFile}`],
+      '--data-checksums',
+    ];
     await promisify(execFile)(join(binaries, 'initdb'), [...arguments_, '-E', 'UTF8', '--locale=C.UTF-8'], owner);
     const server = new PostgresServer(binaries, folder, owner, await freePort());
     await server.up();
@@ -88,6 +91,11 @@ export class PostgresServer implements AsyncDisposable {
     const name = `test_${this.databaseCount++}`;
     await this.query('postgres', `CREATE DATABASE ${name}`);
     return this.url(name);
+  }
+
+  /** A file of the server's data. */
+  fileOf(path: string): string {
+    return join(this.folder, 'data', path);
   }
 
   /** Asks a database something in SQL. */

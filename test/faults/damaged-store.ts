@@ -15,8 +15,6 @@ export interface Allowances {
   readonly mayLackCommits: boolean;
   /** The same of a file that rows of open uploads are written to. */
   readonly mayLackRows: boolean;
-  /** Also what names a key beside its result is damaged: lists can't say which they pass over, the store's status that they do. */
-  readonly mayHideKeys: boolean;
 }
 
 /** What became of the keys and uploads of a damaged store. */
@@ -34,7 +32,7 @@ export interface Outcomes {
 export async function checkStore(store: StorageBackend, known: KnownStore, allowances: Allowances): Promise<Outcomes> {
   const outcomes: Outcomes = { right: [], corrupt: [], lacking: [] };
   for (const key of known.keys) await sorted(outcomes, key.key, allowances, () => checkKey(store, key));
-  await checkLists(store, known, outcomes, allowances);
+  await checkLists(store, known, outcomes);
   await checkChanges(store, known, outcomes, allowances);
   for (const upload of known.uploads)
     await sorted(outcomes, upload.uploadId, allowances, () => checkView(store, upload, allowances));
@@ -121,13 +119,7 @@ function unlessGone(error: unknown): undefined {
 }
 
 /** Lists show what can be read, as it is, and nothing else; where something lacks, they say so. */
-async function checkLists(
-  store: StorageBackend,
-  { keys }: KnownStore,
-  outcomes: Outcomes,
-  { isReported, mayHideKeys }: Allowances,
-): Promise<void> {
-  const isTold = isReported && mayHideKeys;
+async function checkLists(store: StorageBackend, { keys }: KnownStore, outcomes: Outcomes): Promise<void> {
   const lost = new Set([...outcomes.corrupt, ...outcomes.lacking]);
   for (const orderBy of ['key', 'commit_time', 'update_time'] as ListOrder[]) {
     const query = { prefix: '', filter: undefined, orderBy, descending: false };
@@ -141,12 +133,7 @@ async function checkLists(
         expectSame(`${key} by ${orderBy}`, saidBy(manifest), before?.said ?? known.said);
       } else if (kind === RevisionKind.COMMITTED && !lost.has(key))
         throw new Error(`${key} can be loaded, and is not in the list by ${orderBy}`);
-      else if (
-        kind === RevisionKind.COMMITTED &&
-        outcomes.corrupt.includes(key) &&
-        list.unreachable.size === 0 &&
-        !isTold
-      )
+      else if (kind === RevisionKind.COMMITTED && outcomes.corrupt.includes(key) && list.unreachable.size === 0)
         throw new Error(`${key} is passed over by the list by ${orderBy}, which does not say so`);
     }
     const strange = [...listed.keys()].filter((key) => !keys.some((known) => known.key === key));

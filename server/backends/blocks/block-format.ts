@@ -57,6 +57,8 @@ interface BufferEntry {
 /** A block's header. */
 export interface BlockHeader {
   readonly entry: BlockEntry;
+  /** Whose it is, where its place does not say so; 0: it does not say. */
+  readonly mark: bigint;
   readonly columns: readonly {
     readonly offsets: BufferEntry | undefined;
     readonly values: BufferEntry;
@@ -81,8 +83,8 @@ export function aligned(byteLength: number): number {
   return Math.ceil(byteLength / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
 }
 
-/** Lays a batch out as a block; the columns' buffers are used as they are, not copied. */
-export function encodeBlock(batch: Batch): EncodedBlock {
+/** Lays a batch out as a block; the columns' buffers are used as they are, not copied. `mark`: see BlockHeader. */
+export function encodeBlock(batch: Batch, mark = 0n): EncodedBlock {
   const perColumn = batch.columns.map(columnBuffers);
   const bufferCount = perColumn.reduce((count, buffers) => count + buffers.length, 0);
   const tableAt = FIXED_HEADER_BYTES + Math.ceil(batch.columns.length / 4) * 4;
@@ -115,6 +117,7 @@ export function encodeBlock(batch: Batch): EncodedBlock {
   header.writeBigUInt64LE(BigInt(at), 24);
   header.writeUInt32LE(batch.columns.length, 32);
   header.writeUInt32LE(bufferCount, 36);
+  header.writeBigUInt64LE(mark, 40);
   header.writeUInt32LE(crc32(header), 8);
   return { buffers, headerBytes, blockBytes: at, valuesCrcs };
 }
@@ -157,7 +160,7 @@ export function parseHeader(bytes: Buffer, offset: number): BlockHeader | undefi
     firstRow: Number(header.readBigUInt64LE(16)),
     rowCount: header.readUInt32LE(12),
   };
-  return at === entry.blockBytes ? { entry, columns } : undefined;
+  return at === entry.blockBytes ? { entry, mark: header.readBigUInt64LE(40), columns } : undefined;
 }
 
 /** A source of a block's bytes, by place in the block. */

@@ -2,8 +2,9 @@ import type { Manifest, Segment } from '../../../proto/gen/optistore/storage/v1/
 import { throwIfCancelled } from '../../errors.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
-import { corrupt, decodeColumns, encodeBlock, parseHeader, type BlockEntry } from '../blocks/block-format.js';
-import { readBlocks, type Source } from '../blocks/block-reader.js';
+import type { BlockEntry, BlockHeader } from '../blocks/block-format.js';
+import { corrupt, decodeColumns, encodeBlock, parseHeader } from '../blocks/block-format.js';
+import { readBlocks, type BlockReading, type Source } from '../blocks/block-reader.js';
 import { revisionGone } from '../result-errors.js';
 import type { Connection, Database } from './database.js';
 import { asBuffer } from './result-rows.js';
@@ -35,7 +36,7 @@ export async function writeBlock(
   batch: Batch,
   isLoose: boolean,
 ): Promise<{ block: StoredBlock; valuesCrcs: readonly number[] }> {
-  const { buffers, headerBytes, blockBytes, valuesCrcs } = encodeBlock(batch);
+  const { buffers, headerBytes, blockBytes, valuesCrcs } = encodeBlock(batch, markOf(segmentId, isLoose));
   const { firstRow, rowCount } = batch;
   await connection('blocks').insert({
     ...{ segment_id: segmentId, first_row: firstRow, row_count: rowCount },
@@ -43,6 +44,35 @@ export async function writeBlock(
     bytes: Buffer.concat(buffers, blockBytes),
   });
   return { block: { firstRow, rowCount, headerBytes, blockBytes, isLoose }, valuesCrcs };
+}
+
+/** Says in a block's header whose it is: rows of the table that were swapped are seen. */
+function markOf(segmentId: number, isLoose: boolean): bigint {
+  return BigInt(segmentId) * 2n + (isLoose ? 1n : 0n);
+}
+
+/** A block's header, which says what the table does. RESULT_CORRUPT. Blocks of earlier versions have no mark. */
+function headerOf(bytes: Buffer, segmentId: number, block: StoredBlock, offset = 0): BlockHeader {
+  const header = parseHeader(bytes, offset);
+  const { entry, mark } = header ?? {};
+  const isOwn =
+    entry?.firstRow === block.firstRow &&
+    entry.rowCount === block.rowCount &&
+    entry.headerBytes === block.headerBytes &&
+    entry.blockBytes === block.blockBytes &&
+    (mark === 0n || mark === markOf(segmentId, block.isLoose));
+  if (header === undefined || !isOwn) throw corrupt(`rows from ${block.firstRow}`);
+  return header;
+}
+
+/** Fails where blocks are not rows behind each other, from a row to another. RESULT_CORRUPT. */
+export function checkRange(blocks: readonly StoredBlock[], fromRow: number, toRow: number): void {
+  let next = fromRow;
+  for (const { firstRow, rowCount } of blocks) {
+    if (firstRow > next || (firstRow < next && next !== fromRow)) throw corrupt(`rows from ${next}`);
+    next = firstRow + rowCount;
+  }
+  if (next < toRow) throw corrupt(`rows from ${next}`);
 }
 
 /** The blocks of a segment that have rows of a range, in order. */
@@ -80,14 +110,12 @@ export async function readWholeBlock(
     .first<{ bytes: Uint8Array } | undefined>('bytes');
   if (row === undefined) throw corrupt(`rows from ${block.firstRow}`);
   const columns = Array.from({ length: columnCount }, (_, i) => i);
-  return decodeBlock(asBuffer(row.bytes), block, columns);
+  return decodeBlock(bytesOf(row, block.firstRow), segmentId, block, columns);
 }
 
 /** Columns of a block whose bytes are all there. RESULT_CORRUPT. */
-export function decodeBlock(bytes: Buffer, block: StoredBlock, columns: readonly number[]): Batch {
-  const header = parseHeader(bytes, 0);
-  if (header?.entry.firstRow !== block.firstRow || header.entry.rowCount !== block.rowCount)
-    throw corrupt(`rows from ${block.firstRow}`);
+export function decodeBlock(bytes: Buffer, segmentId: number, block: StoredBlock, columns: readonly number[]): Batch {
+  const header = headerOf(bytes, segmentId, block);
   return decodeColumns(header, columns, (at, byteLength) => bytes.subarray(at, at + byteLength));
 }
 
@@ -111,7 +139,13 @@ export async function blockAt(
     );
   const block = found && storedBlock(found);
   if (block === undefined || block.firstRow + block.rowCount <= row) throw corrupt(`rows from ${row}`);
-  return { block, bytes: found?.bytes == null ? undefined : asBuffer(found.bytes) };
+  return { block, bytes: found?.bytes == null ? undefined : bytesOf({ bytes: found.bytes }, row) };
+}
+
+/** SQLite keeps a type with each value: of a damaged one it may be any. RESULT_CORRUPT. */
+function bytesOf({ bytes }: { bytes: Uint8Array }, row: number): Buffer {
+  if (!((bytes as unknown) instanceof Uint8Array)) throw corrupt(`rows from ${row}`);
+  return asBuffer(bytes);
 }
 
 /** Streams the selected rows of a revision, one block ahead of who pulls; of its blocks only the columns asked for. */
@@ -126,9 +160,12 @@ export async function* readRevision(
   for (const segment of manifest.segments) {
     throwIfCancelled(signal);
     const source = await SegmentSource.open(database, manifest, segment, selection);
-    yield* readBlocks(source, source.entries, selection, schema, signal);
+    yield* readBlocks(source, source.entries, selection, schema, signal, source.reading);
   }
 }
+
+/** A block among those of its segment. */
+interface PlacedBlock extends StoredBlock, BlockEntry {}
 
 /** The bytes of a segment's blocks as if they lay one after the other. */
 class SegmentSource implements Source {
@@ -136,8 +173,13 @@ class SegmentSource implements Source {
     private readonly database: Database,
     private readonly manifest: Manifest,
     private readonly segmentId: number,
-    readonly entries: readonly BlockEntry[],
+    readonly entries: readonly PlacedBlock[],
   ) {}
+
+  readonly reading: BlockReading<PlacedBlock> = {
+    header: (bytes, block) => headerOf(bytes, this.segmentId, block, block.offset),
+    columns: decodeColumns,
+  };
 
   static async open(database: Database, manifest: Manifest, segment: Segment, selection: Selection) {
     const segmentId = Number(segment.name);
@@ -146,10 +188,10 @@ class SegmentSource implements Source {
     const blocks = await database.query((connection) => blocksOf(connection, segmentId, from, to));
     let offset = 0;
     let next = blocks[0]?.firstRow ?? from;
-    const entries = blocks.map(({ firstRow, rowCount, headerBytes, blockBytes }): BlockEntry => {
-      const entry = { firstRow, rowCount, headerBytes, blockBytes, offset };
-      offset += blockBytes;
-      if (firstRow === next) next += rowCount;
+    const entries = blocks.map((block): PlacedBlock => {
+      const entry = { ...block, offset };
+      offset += block.blockBytes;
+      if (block.firstRow === next) next += block.rowCount;
       return entry;
     });
     const source = new SegmentSource(database, manifest, segmentId, entries);
@@ -168,18 +210,18 @@ class SegmentSource implements Source {
       return await block.first<{ bytes: Uint8Array } | undefined>(isWhole ? 'bytes' : part);
     });
     if (row === undefined) throw await this.missing(entry.firstRow);
-    return asBuffer(row.bytes);
+    return bytesOf(row, entry.firstRow);
   }
 
-  private entryAt(position: number): BlockEntry {
+  private entryAt(position: number): PlacedBlock {
     let low = 0;
     let high = this.entries.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >>> 1;
-      if ((this.entries[middle] as BlockEntry).offset <= position) low = middle;
+      if ((this.entries[middle] as PlacedBlock).offset <= position) low = middle;
       else high = middle - 1;
     }
-    return this.entries[low] as BlockEntry;
+    return this.entries[low] as PlacedBlock;
   }
 
   /** The error for rows that are not there: removed with their revision, or lost. */

@@ -24,8 +24,9 @@ import { Database } from './database.js';
 import { DatabaseCopies } from './database-copies.js';
 import { DatabaseUploads } from './database-uploads.js';
 import { EndedUploads } from './ended-uploads.js';
-import { Results, type StoreRow } from './results.js';
+import { Results } from './results.js';
 import { LEASE_AFTER_MS, Retention } from './retention.js';
+import { readStore } from './store-row.js';
 import { HELD_MS } from './upload-table.js';
 import { viewUpload } from './view-upload.js';
 
@@ -169,19 +170,24 @@ export class DatabaseBackend implements StorageBackend {
   }
 
   private async countedStats(): Promise<BackendStats> {
-    const store = await this.database.query(async (connection) => (await connection('store').first()) as StoreRow);
+    const { sizeBytes: resultBytes, resultCount, pendingCount } = await readStore(this.database);
     const { sizeBytes, uploadCount } = await this.endedUploads.totals();
     let oldestPendingMs: number | undefined;
-    if (Number(store.pending_count) > 0)
+    if (pendingCount > 0)
       for await (const { updateTime } of this.changes({ after: 0n, pending: true }, new AbortController().signal)) {
         oldestPendingMs = milliseconds(updateTime);
         break;
       }
     return {
-      ...{ type: 'database', failure: await this.database.weakness(), uploadCount, oldestPendingMs },
-      ...{ sizeBytes: Number(store.size_bytes) + sizeBytes, resultCount: Number(store.result_count) },
-      pendingCount: Number(store.pending_count),
+      ...{ type: 'database', failure: await this.failure(), uploadCount, oldestPendingMs },
+      ...{ sizeBytes: resultBytes + sizeBytes, resultCount, pendingCount },
     };
+  }
+
+  private async failure(): Promise<string | undefined> {
+    const lostCount = await this.results.lostCount();
+    const lost = lostCount === 0 ? undefined : `${lostCount} results can't be read: run \`optistore verify\`.`;
+    return this.database.report ?? lost ?? (await this.database.weakness());
   }
 
   /** Removes revisions whose retention is over and nobody reads, and uploads that expired. */

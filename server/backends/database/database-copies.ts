@@ -10,7 +10,7 @@ import { insertUpload, takeUpload, type DatabaseUploads } from './database-uploa
 import type { EndedUploads } from './ended-uploads.js';
 import type { Decide, Results } from './results.js';
 import type { DatabaseRows } from './upload-rows.js';
-import { findUpload, recordOf, rememberEnded } from './upload-table.js';
+import { findUnchecked, recordOf, rememberEnded, uploadChecks } from './upload-table.js';
 
 /** Revisions of other stores on their way into this one: see StorageBackend.copyIn. Their rows are kept like an upload's. */
 export class DatabaseCopies {
@@ -97,8 +97,9 @@ export class DatabaseCopies {
   private async rowsOf(uploadId: string, source: Manifest): Promise<DatabaseRows> {
     const record = newCopyRecord(uploadId, source);
     const taken = await this.database.transact(async (connection) => {
-      const row = await findUpload(connection, uploadId);
-      if (row?.outcome === 'OPEN') return { record: recordOf(row), row: await takeUpload(connection, row) };
+      const row = await findUnchecked(connection, uploadId);
+      if (row?.outcome === 'OPEN' && uploadChecks(row))
+        return { record: recordOf(row), row: await takeUpload(connection, row) };
       if (row !== undefined) await connection('uploads').where({ upload_id: uploadId }).delete();
       return { record, row: await insertUpload(connection, record, 0) };
     });

@@ -22,7 +22,8 @@ import { baseOf, committedRecord, manifestOf, newRecord } from '../uploads/uploa
 import type { Connection, Database } from './database.js';
 import type { Results } from './results.js';
 import { DatabaseRows } from './upload-rows.js';
-import { findUpload, HELD_MS, lostError, recordBytes, recordOf, type UploadRow } from './upload-table.js';
+import { changeUpload, findUnchecked, findUpload, HELD_MS, lostError, recordBytes, recordOf } from './upload-table.js';
+import { uploadCrc, type Ended, type UploadRow } from './upload-table.js';
 
 /** An upload that this process has a handle of. */
 export interface HeldUpload {
@@ -145,7 +146,7 @@ export class DatabaseUploads {
   async leave(rows: DatabaseRows): Promise<void> {
     const { uploadId } = rows.record;
     await this.database.transact(async (connection) => {
-      const row = await findUpload(connection, uploadId);
+      const row = await findUnchecked(connection, uploadId);
       if (row === undefined || lostError(uploadId, rows.epoch, row) !== undefined) return;
       if (Number(row.row_count) > 0)
         return void (await connection('uploads').where({ upload_id: uploadId }).update({ held_until_ms: 0 }));
@@ -174,14 +175,14 @@ export class DatabaseUploads {
     const { record } = rows;
     const expected = record.base?.revision ?? record.expectedRevision;
     return this.results.publish(record.key, async (before, connection, changeNumber) => {
-      await rows.lock(connection);
+      const row = await rows.lock(connection);
       checkRevision(record.key, expected === undefined ? undefined : Number(expected), committedRevision(before));
       follow(manifest, before, record.replication);
       manifest.sizeBytes = record.base?.sizeBytes ?? 0n;
       manifest.segments = record.base?.segments ?? [];
       rows.describe(manifest);
       manifest.changeNumber = changeNumber;
-      await endUpload(connection, committedRecord(record, manifest), 'COMMITTED');
+      await endUpload(connection, row, committedRecord(record, manifest), 'COMMITTED');
       return { manifest, addedBytes: rows.sizeBytes };
     });
   }
@@ -198,7 +199,7 @@ export class DatabaseUploads {
     for (let i = 0; i < ids.length; i += RENEWED_AT_ONCE) {
       const some = ids.slice(i, i + RENEWED_AT_ONCE);
       const rows = await this.database.query((connection) =>
-        connection('uploads').whereIn('upload_id', some).select<UploadRow[]>('upload_id', 'epoch', 'outcome', 'record'),
+        connection('uploads').whereIn('upload_id', some).select<UploadRow[]>(),
       );
       const found = new Map(rows.map((row) => [row.upload_id, row]));
       const own = some.filter((id) => {
@@ -254,26 +255,30 @@ export async function insertUpload(
     ...{ create_time_ms: nowMs, update_time_ms: nowMs, held_until_ms: nowMs + HELD_MS, record: recordBytes(record) },
     created_by: record.createdBy,
   };
-  const inserted = await connection('uploads').insert(row).onConflict('upload_id').ignore().returning('upload_id');
-  return inserted.length === 0 ? undefined : row;
+  const checked = { ...row, crc: uploadCrc(row) };
+  const inserted = await connection('uploads').insert(checked).onConflict('upload_id').ignore().returning('upload_id');
+  return inserted.length === 0 ? undefined : checked;
 }
 
 /** Makes an upload this process's: its epoch is raised, and who had it before is fenced. */
 export async function takeUpload(connection: Connection, row: UploadRow): Promise<UploadRow> {
-  const epoch = Number(row.epoch) + 1;
-  const held_until_ms = Date.now() + HELD_MS;
-  await connection('uploads').where({ upload_id: row.upload_id }).update({ epoch, held_until_ms });
-  return { ...row, epoch, held_until_ms };
+  return changeUpload(connection, row, { epoch: Number(row.epoch) + 1, held_until_ms: Date.now() + HELD_MS });
 }
 
 /** Writes what became of an upload. */
 export async function endUpload(
   connection: Connection,
+  row: UploadRow,
   record: UploadRecord,
-  outcome: 'COMMITTED' | 'ABORTED' | 'EXPIRED',
+  outcome: Ended,
 ): Promise<void> {
   record.outcome = UploadOutcome[outcome];
-  await connection('uploads')
-    .where({ upload_id: record.uploadId })
-    .update({ outcome, held_until_ms: 0, checkpoint: null, update_time_ms: Date.now(), record: recordBytes(record) });
+  const ended = {
+    outcome,
+    held_until_ms: 0,
+    checkpoint: null,
+    update_time_ms: Date.now(),
+    record: recordBytes(record),
+  };
+  await changeUpload(connection, row, ended);
 }

@@ -1,19 +1,20 @@
 import { dirname } from 'node:path';
 import connect, { type Knex } from 'knex';
-import { StorageError } from '../../errors.js';
+import { isCorrupt, StorageError } from '../../errors.js';
 import { makeFolders } from '../files.js';
 import { diskOf, type Disk } from '../room/disk.js';
 import type { DatabaseAddress } from './connection-string.js';
 import { databaseError } from './database-errors.js';
-import { MIGRATION_SOURCE } from './migrations.js';
+import { migrateToLatest } from './migrations.js';
+import { SILENT, sqliteConnection } from './sqlite-file/sqlite-connection.js';
+import { SqliteFile } from './sqlite-file/sqlite-file.js';
+import { writeStore } from './store-row.js';
 
 /** One lock for the migrations of all daemons on a server's database; any number that others are unlikely to use. */
 const MIGRATION_LOCK = 7_240_116;
 const CONNECT_TIMEOUT_MS = 5000;
 const ACQUIRE_TIMEOUT_MS = 15_000;
 const POSTGRESQL_CONNECTIONS_MAX = 10;
-const BUSY_TIMEOUT_MS = 10_000;
-const MIGRATIONS: Knex.MigratorConfig = { migrationSource: MIGRATION_SOURCE, tableName: 'optistore_migrations' };
 
 /** What a query runs on: the pool, or a transaction. */
 export type Connection = Knex | Knex.Transaction;
@@ -21,11 +22,20 @@ export type Connection = Knex | Knex.Transaction;
 /** A database with its schema. Connects when it is first asked, and again after a connection was lost. */
 export class Database implements AsyncDisposable {
   private readonly knex: Knex;
+  /** The file of a SQLite database that is not in memory. */
+  private readonly file: SqliteFile | undefined;
   private preparing: Promise<void> | undefined;
   private isClosed = false;
 
   constructor(readonly address: DatabaseAddress) {
-    this.knex = connect.knex(address.dialect === 'sqlite' ? sqliteConfig(address.file) : postgresqlConfig(address.url));
+    const isSqlite = address.dialect === 'sqlite';
+    this.knex = isSqlite ? sqliteConnection(address.file) : connect.knex(postgresqlConfig(address.url));
+    this.file = isSqlite && address.file !== undefined ? new SqliteFile(address.file) : undefined;
+  }
+
+  /** What damage may have cost that was found when it was opened; undefined: nothing. */
+  get report(): string | undefined {
+    return this.file?.report;
   }
 
   get isPostgresql(): boolean {
@@ -54,7 +64,7 @@ export class Database implements AsyncDisposable {
     try {
       return await act(this.knex);
     } catch (error) {
-      throw databaseError(error, this.address.name);
+      throw await this.failure(error);
     }
   }
 
@@ -71,8 +81,14 @@ export class Database implements AsyncDisposable {
         return act(transaction);
       });
     } catch (error) {
-      throw databaseError(error, this.address.name);
+      throw await this.failure(error);
     }
+  }
+
+  private async failure(error: unknown): Promise<unknown> {
+    const failure = databaseError(error, this.address.name);
+    if (failure !== error && isCorrupt(failure)) await this.file?.failed();
+    return failure;
   }
 
   /** The disk of a SQLite file: free are also the pages that the file has and does not use. Undefined: it is not to be seen from here. */
@@ -109,25 +125,31 @@ export class Database implements AsyncDisposable {
 
   private async prepare(): Promise<void> {
     const { address } = this;
-    if (address.dialect === 'sqlite') {
-      if (address.file !== undefined) await makeFolders(dirname(address.file));
-      await this.migrate();
-      if (!this.isDurable) await this.startNumbers();
-      return;
-    }
+    if (address.dialect === 'sqlite')
+      return this.file === undefined ? this.prepareMemory() : this.prepareFile(this.file);
     await this.knex.transaction(async (transaction) => {
       await transaction.raw('SELECT pg_advisory_xact_lock(?)', [MIGRATION_LOCK]);
       await this.migrate();
     });
   }
 
+  private async prepareFile(file: SqliteFile): Promise<void> {
+    await makeFolders(dirname(file.path));
+    await file.prepare();
+    await file.orRefuse(async () => {
+      await this.migrate();
+      await file.opened(this.knex);
+    });
+  }
+
+  private async prepareMemory(): Promise<void> {
+    await this.migrate();
+    await this.startNumbers();
+  }
+
   private async migrate(): Promise<void> {
     try {
-      const [, waiting] = (await this.knex.migrate.list(MIGRATIONS)) as [unknown[], unknown[]];
-      if (waiting.length === 0) return;
-      // A daemon that was killed while it migrated leaves knex's own lock behind; ours it can't.
-      await this.knex.migrate.forceFreeMigrationsLock(MIGRATIONS);
-      await this.knex.migrate.latest(MIGRATIONS);
+      await migrateToLatest(this.knex);
     } catch (error) {
       if (!(error instanceof Error) || !error.message.includes('migration directory is corrupt')) throw error;
       throw new StorageError(
@@ -140,43 +162,16 @@ export class Database implements AsyncDisposable {
 
   /** A volatile store's numbers go on from the time of its start, so that one of an earlier process is known to be too old. */
   private async startNumbers(): Promise<void> {
-    const start = Date.now() * 1000;
-    await this.knex('store').update({ change_number: start, floor: start });
+    const start = BigInt(Date.now() * 1000);
+    await writeStore(this.knex, { changeNumber: start, floor: start, resultCount: 0, pendingCount: 0, sizeBytes: 0 });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.isClosed = true;
     await this.preparing?.catch(() => undefined);
     await this.knex.destroy();
+    await this.file?.closed();
   }
-}
-
-/** Knex writes to standard output what it also throws. */
-const SILENT = { debug: ignore, warn: ignore, error: ignore, deprecate: ignore };
-
-function ignore(): void {}
-
-/** What a raw SQLite connection of the driver does. */
-interface SqliteConnection {
-  serialize(): void;
-  exec(sql: string, done: (error: Error | null) => void): void;
-}
-
-function sqliteConfig(file: string | undefined): Knex.Config {
-  const afterCreate = (connection: SqliteConnection, done: (error: Error | null, connection: unknown) => void) => {
-    connection.serialize();
-    connection.exec(
-      `PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;`,
-      (error) => done(error, connection),
-    );
-  };
-  return {
-    ...{ client: 'sqlite3', useNullAsDefault: true, compileSqlOnError: false, log: SILENT },
-    connection: { filename: file ?? ':memory:' },
-    // The one connection stays: of a database in memory it is the database.
-    pool: { min: 1, max: 1, idleTimeoutMillis: 2 ** 31 - 1, afterCreate },
-    acquireConnectionTimeout: 10 * ACQUIRE_TIMEOUT_MS,
-  };
 }
 
 /** What a raw PostgreSQL connection of the driver does. */

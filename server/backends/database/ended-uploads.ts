@@ -6,7 +6,8 @@ import type { UploadState } from '../backend.js';
 import { endedError, unknownUpload } from '../uploads/upload-errors.js';
 import type { Database } from './database.js';
 import { endUpload, type DatabaseUploads } from './database-uploads.js';
-import { findUpload, recordOf, type UploadRow } from './upload-table.js';
+import { markRemoved } from './retention.js';
+import { findUnchecked, recordOf, rememberEnded, uploadChecks, type UploadRow } from './upload-table.js';
 
 const CHUNK = 256;
 
@@ -27,16 +28,17 @@ export class EndedUploads {
     entry?.holder?.fence(endedError(create(UploadRecordSchema, { ...common, key })));
     await this.uploads.ids.run(uploadId, async () => {
       await this.database.transact(async (connection) => {
-        const row = await findUpload(connection, uploadId);
+        const row = await findUnchecked(connection, uploadId);
         if (row === undefined) throw unknownUpload(uploadId);
+        const record = create(UploadRecordSchema, { ...common, key: row.key });
+        // Which rows are its own can't be told of one that is damaged: they stay.
+        if (!uploadChecks(row)) return rememberEnded(connection, record);
         if (row.outcome === 'ABORTED') return;
         if (row.outcome !== 'OPEN') throw endedError(recordOf(row));
         // Someone took it up since it was found to be over.
         if (outcome === 'EXPIRED' && Number(row.held_until_ms) > Date.now()) return;
-        await endUpload(connection, create(UploadRecordSchema, { ...common, key: row.key }), outcome);
-        await connection('segments')
-          .where({ id: Number(row.segment_id) })
-          .update({ removed: true });
+        await endUpload(connection, row, record, outcome);
+        await markRemoved(connection, [Number(row.segment_id)]);
       });
       await this.uploads.held.get(uploadId)?.rows.close();
       this.uploads.held.delete(uploadId);
@@ -50,9 +52,10 @@ export class EndedUploads {
         .where({ outcome: 'OPEN' })
         .andWhere('update_time_ms', '<', nowMs - this.ttlMs)
         .andWhere('held_until_ms', '<=', Date.now())
-        .select<{ upload_id: string }[]>('upload_id'),
+        .select<UploadRow[]>(),
     );
-    for (const { upload_id: uploadId } of over)
+    // One that is damaged says when its time is over no more than anything else: it waits for who aborts it.
+    for (const { upload_id: uploadId } of over.filter(uploadChecks))
       if (!this.uploads.held.has(uploadId)) await this.end(uploadId, 'EXPIRED');
     await this.database.query((connection) =>
       connection('uploads')
@@ -62,7 +65,7 @@ export class EndedUploads {
     );
   }
 
-  /** Uploads in order of id. */
+  /** Uploads in order of id, but for those that are damaged: who opens or views one is told. */
   async *list(query: { prefix: string; after?: string }): AsyncGenerator<UploadState> {
     let after = query.after ?? '';
     for (;;) {
@@ -72,19 +75,11 @@ export class EndedUploads {
           .andWhere('upload_id', '>', after)
           .orderBy('upload_id')
           .limit(CHUNK)
-          .select<UploadRow[]>(
-            'upload_id',
-            'key',
-            'row_count',
-            'create_time_ms',
-            'update_time_ms',
-            'held_until_ms',
-            'created_by',
-          ),
+          .select<UploadRow[]>(),
       );
       for (const row of chunk) {
         after = row.upload_id;
-        if (row.key.startsWith(query.prefix)) yield this.stateOf(row);
+        if (uploadChecks(row) && row.key.startsWith(query.prefix)) yield this.stateOf(row);
       }
       if (chunk.length < CHUNK) return;
     }

@@ -1,4 +1,8 @@
 import type { Knex } from 'knex';
+import { manifestCrc, type ManifestRow } from './result-rows.js';
+import { revisionCrc, type RevisionRow } from './revision-rows.js';
+import { storeCrc, type StoredRow } from './store-row.js';
+import { UPLOAD_COLUMNS, uploadCrc, type UploadRow } from './upload-table.js';
 
 /** A step of the schema. Never changed once released; docs/database.md describes what they make together. */
 interface Migration extends Knex.Migration {
@@ -126,6 +130,47 @@ async function addCreators(knex: Knex): Promise<void> {
   });
 }
 
+/** Rows that one step of a migration reads. */
+const STEP_ROWS = 500;
+
+async function addChecks(knex: Knex): Promise<void> {
+  for (const name of ['results', 'revisions', 'uploads', 'store'])
+    await knex.schema.alterTable(name, (table) => table.bigInteger('crc').notNullable().defaultTo(0));
+  await knex.schema.alterTable('segments', (table) => table.bigInteger('removed_id').notNullable().defaultTo(0));
+  await knex('segments')
+    .where({ removed: true })
+    .update({ removed_id: knex.ref('id') });
+  await fillIn<ManifestRow>(knex, 'results', 'key', ['revision', 'manifest'], manifestCrc);
+  await fillIn<RevisionRow>(knex, 'revisions', 'id', ['key', 'revision', 'superseded_ms', 'manifest'], revisionCrc);
+  await fillIn<UploadRow>(knex, 'uploads', 'upload_id', UPLOAD_COLUMNS, uploadCrc);
+  for (const row of await knex('store').select<StoredRow[]>())
+    await knex('store')
+      .where({ id: 1 })
+      .update({ crc: storeCrc(row) });
+}
+
+/** Gives each row of a table its checksum. */
+async function fillIn<Row>(
+  knex: Knex,
+  table: string,
+  id: string,
+  columns: readonly string[],
+  crcOf: (row: Row) => number,
+): Promise<void> {
+  let after: unknown;
+  for (;;) {
+    const query = knex(table).orderBy(id).limit(STEP_ROWS);
+    if (after !== undefined) void query.where(id, '>', after as string);
+    const rows: Record<string, unknown>[] = await query.select(id, ...columns);
+    for (const row of rows)
+      await knex(table)
+        .where({ [id]: row[id] })
+        .update({ crc: crcOf(row as Row) });
+    after = rows.at(-1)?.[id];
+    if (rows.length < STEP_ROWS) return;
+  }
+}
+
 const MIGRATIONS: readonly Migration[] = [
   {
     name: '0001_results_rows_uploads',
@@ -144,11 +189,34 @@ const MIGRATIONS: readonly Migration[] = [
     up: addCreators,
     down: (knex) => knex.schema.alterTable('uploads', (table) => table.dropColumn('created_by')),
   },
+  {
+    name: '0003_checksums',
+    up: addChecks,
+    async down(knex) {
+      for (const name of ['results', 'revisions', 'uploads', 'store'])
+        await knex.schema.alterTable(name, (table) => table.dropColumn('crc'));
+      await knex.schema.alterTable('segments', (table) => table.dropColumn('removed_id'));
+    },
+  },
 ];
 
+/** How many steps there are. */
+export const MIGRATION_COUNT = MIGRATIONS.length;
+
 /** Gives knex the migrations as they were compiled: an installed package has no folder of sources. */
-export const MIGRATION_SOURCE: Knex.MigrationSource<Migration> = {
+const MIGRATION_SOURCE: Knex.MigrationSource<Migration> = {
   getMigrations: () => Promise.resolve([...MIGRATIONS]),
   getMigrationName: ({ name }) => name,
   getMigration: (migration) => Promise.resolve(migration),
 };
+
+const SETTINGS: Knex.MigratorConfig = { migrationSource: MIGRATION_SOURCE, tableName: 'optistore_migrations' };
+
+/** Brings the tables up to date. */
+export async function migrateToLatest(knex: Knex): Promise<void> {
+  const [, waiting] = (await knex.migrate.list(SETTINGS)) as [unknown[], unknown[]];
+  if (waiting.length === 0) return;
+  // A daemon that was killed while it migrated leaves knex's own lock behind; ours it can't.
+  await knex.migrate.forceFreeMigrationsLock(SETTINGS);
+  await knex.migrate.latest(SETTINGS);
+}

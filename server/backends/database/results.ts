@@ -2,13 +2,16 @@ import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError, throwIfCancelled } from '../../errors.js';
-import type { ListQuery } from '../backend.js';
-import { resultNotFound, revisionNotFound } from '../result-errors.js';
+import type { ListOrder, ListQuery } from '../backend.js';
+import { nanoseconds } from '../../times.js';
+import { entryDamaged, resultNotFound, revisionNotFound } from '../result-errors.js';
 import type { Connection, Database } from './database.js';
 import { listPath, listSql } from './list-sql.js';
-import type { ManifestRow } from './result-rows.js';
-import { MANIFEST_COLUMNS, manifestBytes, manifestOfRow, manifestUnlessDamaged } from './result-rows.js';
-import { outlineOf, writeResult, type OutlinedRow } from './result-rows.js';
+import type { ManifestRow, ResultRow } from './result-rows.js';
+import { checkedManifest, MANIFEST_COLUMNS, manifestBytes, manifestOfResultRow, manifestOfRow } from './result-rows.js';
+import { orDamaged, outlineOf, resultColumns, writeResult } from './result-rows.js';
+import { manifestOfRevision, REVISION_COLUMNS, revisionRow, type RevisionRow } from './revision-rows.js';
+import { lockStore, readStore, writeStore, type StoreRow } from './store-row.js';
 
 /** A key's next manifest. */
 export interface Next {
@@ -40,27 +43,23 @@ export class Results {
 
   /** The newest revision or marker of a key. */
   async newest(key: string, connection?: Connection): Promise<Manifest | undefined> {
-    const ask = async (on: Connection) =>
-      await on('results')
-        .where({ key })
-        .first<ManifestRow | undefined>(...MANIFEST_COLUMNS);
-    const row = await (connection === undefined ? this.database.query(ask) : ask(connection));
-    return row && manifestOfRow(row);
+    const row = await this.rowOf(key, connection);
+    return row && manifestOfResultRow(this.database, row);
   }
 
-  /** The same; of one whose manifest does not check, what its columns say: not its rows. */
+  /** The same; of one that does not check, what its columns say: not its rows. */
   private async newestOrOutline(key: string, connection?: Connection): Promise<NewestOrOutline> {
-    const ask = async (on: Connection) =>
+    const row = await this.rowOf(key, connection);
+    const manifest = row && orDamaged(() => manifestOfResultRow(this.database, row));
+    return { manifest: manifest ?? (row && outlineOf(row)), isOutline: manifest === undefined };
+  }
+
+  private async rowOf(key: string, connection?: Connection): Promise<ResultRow | undefined> {
+    const ask = async (on: Connection): Promise<unknown> =>
       await on('results')
         .where({ key })
-        .first<OutlinedRow | undefined>(
-          ...[...MANIFEST_COLUMNS, 'kind', 'upload_id', 'replication'],
-          // Nanoseconds are beyond what a double holds.
-          on.raw('CAST(update_time AS TEXT) AS update_time'),
-        );
-    const row = await (connection === undefined ? this.database.query(ask) : ask(connection));
-    const manifest = row && manifestUnlessDamaged(row);
-    return { manifest: manifest ?? (row && outlineOf(row)), isOutline: manifest === undefined };
+        .first(...resultColumns(on));
+    return (await (connection === undefined ? this.database.query(ask) : ask(connection))) as ResultRow | undefined;
   }
 
   /** StorageBackend.stat. */
@@ -72,11 +71,11 @@ export class Results {
       const row: unknown = await connection('revisions')
         .where({ key, revision })
         .orderBy('id', 'desc')
-        .first(...MANIFEST_COLUMNS);
-      return row as ManifestRow | undefined;
+        .first(...REVISION_COLUMNS);
+      return row as RevisionRow | undefined;
     });
     if (older === undefined) throw revisionNotFound(key, revision, newest.revision);
-    return manifestOfRow(older);
+    return manifestOfRevision(older);
   }
 
   /**
@@ -106,14 +105,15 @@ export class Results {
     let made: Manifest | undefined;
     try {
       return await this.database.transact(async (connection) => {
-        const changeNumber = (await this.lock(connection)) + 1n;
+        const store = await lockStore(connection);
+        const changeNumber = store.changeNumber + 1n;
         const { manifest: before, isOutline } = await newest(connection);
         const next = await decide(before, connection, changeNumber);
         if (next === undefined) return before as Manifest;
         made = next.manifest;
         made.changeNumber = changeNumber;
         if (before?.kind === RevisionKind.COMMITTED && !isOutline) await this.keep(connection, before);
-        await this.replace(connection, before, next);
+        await this.replace(connection, store, before, next);
         return made;
       });
     } catch (error) {
@@ -123,32 +123,22 @@ export class Results {
     }
   }
 
-  /** Locks the row of the store until the transaction ends; gives the newest change's number. */
-  async lock(connection: Connection): Promise<bigint> {
-    const row = await connection('store').where({ id: 1 }).forUpdate().first<{
-      change_number: number | string;
-    }>('change_number');
-    return BigInt(row.change_number);
-  }
-
   private async keep(connection: Connection, superseded: Manifest): Promise<void> {
-    await connection('revisions').insert({
-      ...{ key: superseded.key, revision: Number(superseded.revision), superseded_ms: Date.now() },
-      manifest: manifestBytes(superseded),
-    });
+    await connection('revisions').insert(revisionRow(superseded, Date.now()));
   }
 
-  private async replace(connection: Connection, before: Manifest | undefined, next: Next): Promise<void> {
-    const { manifest, addedBytes } = next;
+  private async replace(
+    connection: Connection,
+    store: StoreRow,
+    before: Manifest | undefined,
+    { manifest, addedBytes }: Next,
+  ): Promise<void> {
     await writeResult(this.database, connection, manifest);
-    await connection('store')
-      .where({ id: 1 })
-      .update({
-        change_number: Number(manifest.changeNumber),
-        result_count: connection.raw('result_count + ?', [isResult(manifest) - isResult(before)]),
-        pending_count: connection.raw('pending_count + ?', [isPending(manifest) - isPending(before)]),
-        size_bytes: connection.raw('size_bytes + ?', [addedBytes]),
-      });
+    await writeStore(connection, {
+      ...{ floor: store.floor, changeNumber: manifest.changeNumber, sizeBytes: store.sizeBytes + addedBytes },
+      resultCount: store.resultCount + isResult(manifest) - isResult(before),
+      pendingCount: store.pendingCount + isPending(manifest) - isPending(before),
+    });
   }
 
   /** Whether a change was made whose connection was lost in its commit. */
@@ -156,7 +146,7 @@ export class Results {
     try {
       return await this.database.transact(async (connection) => {
         // A server that still is at the lost commit holds this lock.
-        if ((await this.lock(connection)) < manifest.changeNumber) return false;
+        if ((await lockStore(connection)).changeNumber < manifest.changeNumber) return false;
         const newest = await this.newest(manifest.key, connection);
         return newest !== undefined && manifestBytes(newest).equals(manifestBytes(manifest));
       });
@@ -177,7 +167,9 @@ export class Results {
         throwIfCancelled(signal);
         const time = query.orderBy === 'key' ? 0n : BigInt(row[query.orderBy]);
         after = { key: row.key, time };
-        yield manifestOfRow(row, time);
+        const manifest = manifestOfRow(row, { time });
+        if (query.orderBy !== 'key' && time !== timeOf(manifest, query.orderBy)) throw entryDamaged(row.key, time);
+        yield manifest;
       }
       if (chunk.length < limit) return;
     }
@@ -194,7 +186,7 @@ export class Results {
       for (const row of chunk) {
         throwIfCancelled(signal);
         after = BigInt(row.change_number);
-        const manifest = manifestUnlessDamaged(row);
+        const manifest = orDamaged(() => manifestOfRow(row));
         if (manifest !== undefined) yield manifest;
       }
       if (chunk.length < CHUNK_MAX) return;
@@ -203,22 +195,30 @@ export class Results {
 
   /** StorageBackend.changeNumbers. */
   async changeNumbers(): Promise<{ floor: bigint; newest: bigint }> {
-    const row = await this.database.query(async (connection) => (await connection('store').first()) as StoreRow);
-    return { floor: BigInt(row.floor), newest: BigInt(row.change_number) };
+    const { floor, changeNumber } = await readStore(this.database);
+    return { floor, newest: changeNumber };
+  }
+
+  /** How many keys there are whose rows were lost, when a damaged file was made anew: no change has such a number. */
+  async lostCount(): Promise<number> {
+    const row = await this.database.query(
+      async (connection) =>
+        (await connection('results').where('change_number', '<', 0).count({ count: '*' }).first()) as unknown,
+    );
+    return Number((row as { count: number | string }).count);
   }
 
   /** StorageBackend.setReplication. */
   async setReplication(key: string, revision: bigint, state: ReplicationState): Promise<void> {
     await this.database.transact(async (connection) => {
-      await this.lock(connection);
+      const store = await lockStore(connection);
       const manifest = await this.newest(key, connection);
       if (manifest?.revision !== revision || manifest.replication === state) return;
       const before = isPending(manifest);
       manifest.replication = state;
-      const row = { replication: ReplicationState[state], manifest: manifestBytes(manifest) };
+      const row = { replication: ReplicationState[state], ...checkedManifest(manifest) };
       await connection('results').where({ key }).update(row);
-      const pending_count = connection.raw('pending_count + ?', [isPending(manifest) - before]);
-      await connection('store').where({ id: 1 }).update({ pending_count });
+      await writeStore(connection, { ...store, pendingCount: store.pendingCount + isPending(manifest) - before });
     });
   }
 }
@@ -230,15 +230,6 @@ interface ListedRow extends ManifestRow {
   readonly change_number: number | string;
 }
 
-/** The row of the store: counted as it changes, so that nothing need be counted through. */
-export interface StoreRow {
-  readonly change_number: number | string;
-  readonly floor: number | string;
-  readonly result_count: number | string;
-  readonly pending_count: number | string;
-  readonly size_bytes: number | string;
-}
-
 async function rowsOf(
   connection: Connection,
   sql: string,
@@ -246,6 +237,10 @@ async function rowsOf(
 ): Promise<ListedRow[]> {
   const answer: unknown = await connection.raw(sql, [...bindings]);
   return (Array.isArray(answer) ? answer : (answer as { rows: unknown[] }).rows) as ListedRow[];
+}
+
+function timeOf(manifest: Manifest, orderBy: Exclude<ListOrder, 'key'>): bigint {
+  return nanoseconds(orderBy === 'commit_time' ? manifest.commitTime : manifest.updateTime);
 }
 
 function isResult(manifest: Manifest | undefined): 0 | 1 {

@@ -2,8 +2,9 @@ import { RevisionKind, type Manifest } from '../../../proto/gen/optistore/storag
 import { damagedKeyOf } from '../../errors.js';
 import { ownSegments } from '../revisions.js';
 import type { Connection, Database } from './database.js';
-import { MANIFEST_COLUMNS, manifestOfRow, type ManifestRow } from './result-rows.js';
 import type { Results } from './results.js';
+import { manifestOfRevision, REVISION_COLUMNS, type RevisionRow } from './revision-rows.js';
+import { lockStore, writeStore } from './store-row.js';
 import { HELD_MS } from './upload-table.js';
 
 const CHUNK = 100;
@@ -13,7 +14,7 @@ const REMOVED_BLOCKS_MAX = 16;
 export const LEASE_AFTER_MS = 2000;
 const LEASE_RENEWAL_MS = 20_000;
 
-interface OldRevision extends ManifestRow {
+interface OldRevision extends RevisionRow {
   readonly id: number | string;
 }
 
@@ -67,7 +68,7 @@ export class Retention {
           .andWhere('id', '>', after)
           .orderBy('id')
           .limit(CHUNK)
-          .select<OldRevision[]>('id', ...MANIFEST_COLUMNS),
+          .select<OldRevision[]>('id', ...REVISION_COLUMNS),
       );
       for (const revision of due) await this.remove(revision).catch(unlessDamaged);
       after = Number(due.at(-1)?.id ?? 0);
@@ -78,10 +79,10 @@ export class Retention {
 
   private async remove(revision: OldRevision): Promise<void> {
     const { id } = revision;
-    const manifest = manifestOfRow(revision);
+    const manifest = manifestOfRevision(revision);
     if (manifest.segments.some(({ name }) => this.readers.has(name))) return;
     await this.database.transact(async (connection) => {
-      await this.results.lock(connection);
+      const store = await lockStore(connection);
       const own = ownSegments(manifest, await this.others(connection, manifest.key, Number(id)));
       const ids = own.map(({ name }) => Number(name));
       if (await isRead(connection, ids)) return;
@@ -93,11 +94,9 @@ export class Retention {
       )
         return;
       if (ids.length === 0) return;
-      await connection('segments').whereIn('id', ids).update({ removed: true });
+      await markRemoved(connection, ids);
       const removedBytes = own.reduce((bytes, { sizeBytes }) => bytes + Number(sizeBytes), 0);
-      await connection('store')
-        .where({ id: 1 })
-        .update({ size_bytes: connection.raw('size_bytes - ?', [removedBytes]) });
+      await writeStore(connection, { ...store, sizeBytes: store.sizeBytes - removedBytes });
     });
   }
 
@@ -105,16 +104,19 @@ export class Retention {
     const older = await connection('revisions')
       .where({ key })
       .andWhereNot({ id })
-      .select<ManifestRow[]>(...MANIFEST_COLUMNS);
+      .select<RevisionRow[]>(...REVISION_COLUMNS);
     const newest = await this.results.newest(key, connection);
-    const others = older.map((row) => manifestOfRow(row));
+    const others = older.map(manifestOfRevision);
     return newest?.kind === RevisionKind.COMMITTED ? [...others, newest] : others;
   }
 
   /** Removes the rows of segments that nothing needs. */
   private async removeRows(): Promise<void> {
     const removed = await this.database.query((connection) =>
-      connection('segments').where({ removed: true }).select<{ id: number | string }[]>('id'),
+      connection('segments')
+        .where({ removed: true })
+        .andWhereRaw('removed_id = id')
+        .select<{ id: number | string }[]>('id'),
     );
     for (const { id } of removed) {
       while (await this.removeSome(Number(id)));
@@ -136,6 +138,13 @@ export class Retention {
       return count === REMOVED_BLOCKS_MAX;
     });
   }
+}
+
+/** Gives rows up that nothing needs. It is said twice: a bit that a disk flips removes no rows. */
+export async function markRemoved(connection: Connection, ids: readonly number[]): Promise<void> {
+  await connection('segments')
+    .whereIn('id', [...ids])
+    .update({ removed: true, removed_id: connection.ref('id') });
 }
 
 /** A superseded revision is kept where an entry of its key can't be read: that may have its rows. */

@@ -2,7 +2,7 @@ import { fromBinary, toBinary, create } from '@bufbuild/protobuf';
 import type { Knex } from 'knex';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { SegmentCheckpointSchema, SegmentSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { StorageError, toStorageError } from '../../errors.js';
+import { isCorrupt, StorageError, toStorageError } from '../../errors.js';
 import { blockBytesFor, CHECKPOINT_BYTES, GATHER_BYTES_MAX } from '../../limits.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { batchBytes, schemaOf } from '../../rows/batch.js';
@@ -10,12 +10,13 @@ import { gatherBatches } from '../../rows/gather.js';
 import { RunSummary } from '../../rows/summary.js';
 import type { IngestBudget } from '../uploads/ingest-budget.js';
 import { ReceivedRows } from '../uploads/received-rows.js';
+import { rowsLost } from '../uploads/upload-errors.js';
 import { Serial } from '../serial.js';
 import type { UploadRows } from '../uploads/upload-store.js';
-import { blocksOf, readWholeBlock, writeBlock, type StoredBlock } from './blocks.js';
+import { blocksOf, checkRange, readWholeBlock, writeBlock, type StoredBlock } from './blocks.js';
 import type { Connection, Database } from './database.js';
 import { asBuffer } from './result-rows.js';
-import { lostError, type UploadRow } from './upload-table.js';
+import { changeUpload, findUnchecked, lostError, type UploadRow } from './upload-table.js';
 
 /** Loose blocks are joined when there are so many: one a sync would be many of a few rows. */
 const LOOSE_BLOCKS_MAX = 64;
@@ -73,8 +74,12 @@ export class DatabaseRows implements UploadRows {
   /** Takes an upload up as it is in the database. */
   static async open(context: RowsContext, record: UploadRecord, row: UploadRow): Promise<DatabaseRows> {
     const rows = new DatabaseRows(context, record, Number(row.epoch), Number(row.segment_id), row);
-    if (rows.durableRowCount > rows.baseRowCount)
+    if (rows.durableRowCount === rows.baseRowCount) return rows;
+    try {
       await context.database.query((connection) => rows.restore(connection, row.checkpoint));
+    } catch (error) {
+      throw isCorrupt(error) ? rowsLost(record, rows.baseRowCount, error) : error;
+    }
     return rows;
   }
 
@@ -86,9 +91,12 @@ export class DatabaseRows implements UploadRows {
       this.checkpointBytes = Number(checkpoint.sizeBytes);
     }
     const from = Number(checkpoint?.rowCount ?? this.baseRowCount);
-    for (const block of await blocksOf(connection, this.segmentId, from, this.durableRowCount)) {
+    const blocks = await blocksOf(connection, this.segmentId, from, this.durableRowCount);
+    checkRange(blocks, from, this.durableRowCount);
+    for (const block of blocks) {
+      const batch = await readWholeBlock(connection, this.segmentId, block, this.schema.length);
       if (block.isLoose) this.loose.push(block);
-      else this.summary.add(await readWholeBlock(connection, this.segmentId, block, this.schema.length));
+      else this.summary.add(batch);
     }
   }
 
@@ -126,9 +134,9 @@ export class DatabaseRows implements UploadRows {
     const rowCount = last === undefined ? this.durableRowCount : last.firstRow + last.rowCount;
     try {
       await this.context.database.transact(async (connection) => {
-        await this.lock(connection);
+        const row = await this.lock(connection);
         await this.writeBlocks(connection, batches, isLast);
-        await this.note(connection, rowCount);
+        await this.note(connection, row, rowCount);
       });
     } catch (error) {
       throw this.fail(error);
@@ -140,21 +148,19 @@ export class DatabaseRows implements UploadRows {
     return rowCount;
   }
 
-  /** Locks the upload until the transaction ends; fails where it was taken over or has ended. */
-  async lock(connection: Connection): Promise<void> {
+  /** Locks the upload's row until the transaction ends; fails where it was taken over, has ended or is damaged. */
+  async lock(connection: Connection): Promise<UploadRow> {
     const { uploadId } = this.record;
-    const row = await connection('uploads')
-      .where({ upload_id: uploadId })
-      .forUpdate()
-      .first<UploadRow | undefined>('epoch', 'outcome', 'record');
+    const row = await findUnchecked(connection, uploadId);
     const lost = lostError(uploadId, this.epoch, row);
     if (lost !== undefined) throw lost;
+    return row as UploadRow;
   }
 
-  private async note(connection: Knex.Transaction, rowCount: number): Promise<void> {
-    const row = { row_count: rowCount, size_bytes: this.sizeBytes, update_time_ms: Date.now() };
-    await connection('uploads').where({ upload_id: this.record.uploadId }).update(row);
-    if (this.sizeBytes - this.checkpointBytes < CHECKPOINT_BYTES) return;
+  private async note(connection: Knex.Transaction, row: UploadRow, rowCount: number): Promise<void> {
+    const counts = { row_count: rowCount, size_bytes: this.sizeBytes, update_time_ms: Date.now() };
+    if (this.sizeBytes - this.checkpointBytes < CHECKPOINT_BYTES)
+      return void (await changeUpload(connection, row, counts));
     this.checkpointBytes = this.sizeBytes;
     const checkpoint = create(SegmentCheckpointSchema, {
       sizeBytes: BigInt(this.sizeBytes),
@@ -162,7 +168,7 @@ export class DatabaseRows implements UploadRows {
       columns: this.summary.summaries(),
     });
     const bytes = asBuffer(toBinary(SegmentCheckpointSchema, checkpoint));
-    await connection('uploads').where({ upload_id: this.record.uploadId }).update({ checkpoint: bytes });
+    await changeUpload(connection, row, { ...counts, checkpoint: bytes });
   }
 
   /** Writes whole blocks, and what is left as a loose one; as a block too where it is the last. */

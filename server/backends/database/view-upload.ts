@@ -10,7 +10,7 @@ import { endedView, openView, soFar, type UploadSource } from '../uploads/upload
 import { manifestOf } from '../uploads/uploads.js';
 import { blockAt, decodeBlock, readRevision } from './blocks.js';
 import type { Database } from './database.js';
-import { recordOf, type UploadRow } from './upload-table.js';
+import { checkedUpload, recordOf, type UploadRow } from './upload-table.js';
 
 /** StorageBackend.viewUpload: also of an upload whose stream is at another daemon. Nothing is locked. */
 export async function viewUpload(
@@ -33,7 +33,7 @@ export async function viewUpload(
 function findRow(database: Database, uploadId: string): Promise<UploadRow | undefined> {
   return database.query(async (connection) => {
     const row: unknown = await connection('uploads').where({ upload_id: uploadId }).first();
-    return row as UploadRow | undefined;
+    return checkedUpload(row as UploadRow | undefined);
   });
 }
 
@@ -87,6 +87,6 @@ async function* readNextBlock(
     return;
   }
   const chosen = columns.map((index) => schema[index] ?? ValueType.UNSPECIFIED);
-  const part = sliceRows(chosen, decodeBlock(bytes, block, columns), { columns, firstRow, rowCount });
+  const part = sliceRows(chosen, decodeBlock(bytes, segmentId, block, columns), { columns, firstRow, rowCount });
   if (part !== undefined) yield part;
 }

@@ -153,7 +153,7 @@ export function layOut(schema: Schema, entry: BlockEntry, checks: readonly Buffe
     const offsets = type === ValueType.STRING ? take() : undefined;
     return { offsets, values: take(), validity: validity.byteLength === 0 ? undefined : validity };
   });
-  return next === checks.length && at === entry.blockBytes ? { entry, columns } : undefined;
+  return next === checks.length && at === entry.blockBytes ? { entry, mark: 0n, columns } : undefined;
 }
 
 /** The selected columns as a batch has them: bools as a byte each. */

@@ -3,7 +3,7 @@ import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { UploadOutcome, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { StorageError, unlessCorrupt } from '../../errors.js';
+import { isCorrupt, StorageError, unlessCorrupt } from '../../errors.js';
 import { OPEN_UPLOADS_MAX } from '../../limits.js';
 import type { CommitSpec, Upload, UploadSpec } from '../backend.js';
 import { IngestBudget } from '../uploads/ingest-budget.js';
@@ -288,7 +288,11 @@ export class FilesystemUploads implements CopyRows<FilesystemRows>, CommitStore<
         const ended = await this.ended.find(uploadId);
         if (ended?.outcome === UploadOutcome.ABORTED) return;
         if (ended !== undefined) throw endedError(ended);
-        const newest = await folder.newest();
+        const newest = await newestOrDamaged(folder);
+        if (newest === 'damaged') {
+          await this.ended.remember(endedRecord(uploadId, key, standing));
+          return folder.remove();
+        }
         if (newest === undefined || newest.standing === 'forgotten') throw unknownUpload(uploadId);
         // Someone took it up since it was found to be over.
         if (standing === 'expired' && (await folder.measure(newest)).isHeld) return;
@@ -324,6 +328,16 @@ export class FilesystemUploads implements CopyRows<FilesystemRows>, CommitStore<
       await this.letGo(held, storeCloses());
       await this.leave(held).catch(() => undefined);
     }
+  }
+}
+
+/** For who ends it: also of an upload whose newest epoch does not check. */
+async function newestOrDamaged(folder: UploadFolder): Promise<Epoch | 'damaged' | undefined> {
+  try {
+    return await folder.newest();
+  } catch (error) {
+    if (!isCorrupt(error)) throw error;
+    return 'damaged';
   }
 }
 

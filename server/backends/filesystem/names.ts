@@ -9,7 +9,16 @@ const NUMBER_DIGITS = 8;
  */
 export function folderName(text: string): string {
   const hash = createHash('sha256').update(text, 'utf8').digest('hex').slice(0, 32);
-  return `${text.slice(0, READABLE_LENGTH_MAX).replace(/[^A-Za-z0-9_-]/g, '_')}-${hash}`;
+  return `${readable(text)}-${hash}`;
+}
+
+/** Whether the key of a folder may begin with a prefix, by the folder's name alone. */
+export function mayBegin(folder: string, prefix: string): boolean {
+  return folder.startsWith(readable(prefix));
+}
+
+function readable(text: string): string {
+  return text.slice(0, READABLE_LENGTH_MAX).replace(/[^A-Za-z0-9_-]/g, '_');
 }
 
 /** The name of a number in a folder that is sorted by name. */

@@ -4,6 +4,7 @@ import { milliseconds, nanoseconds } from '../../times.js';
 import type { ListOrder, ListPosition, ListQuery } from '../backend.js';
 import { FactsIndex } from '../index/facts-index.js';
 import { SortedPlaces } from '../index/sorted-places.js';
+import { mayBegin } from './names.js';
 import type { Slot } from './result-folders.js';
 
 /** What is kept in memory of the newest slot of a key. */
@@ -12,6 +13,7 @@ export interface IndexEntry {
   readonly slot: number;
   /** See Manifest.change_number. */
   readonly number: bigint;
+  /** Of a folder whose key nothing tells any more, its name. */
   readonly key: string;
   readonly isResult: boolean;
   /** What its slot says can't be read. */
@@ -96,8 +98,8 @@ export class ResultIndex {
     const { prefix, orderBy, descending, after } = query;
     const keys = this.facts.keys(query) ?? walk(this.places.get(orderBy) as SortedPlaces, after, descending);
     for (const key of keys) {
-      const entry = key.startsWith(prefix) ? this.ofKey(key) : undefined;
-      if (entry !== undefined) yield entry;
+      const entry = this.ofKey(key);
+      if (entry !== undefined && isBelow(entry, prefix)) yield entry;
     }
   }
 
@@ -121,6 +123,11 @@ export class ResultIndex {
   private ofKey(key: string): IndexEntry | undefined {
     return this.entries.get(this.folderOfKey.get(key) ?? '');
   }
+}
+
+/** Whether a key begins with a prefix; of a folder whose key is not known, whether it may. */
+function isBelow({ key, folder }: IndexEntry, prefix: string): boolean {
+  return key.startsWith(prefix) || (key === folder && mayBegin(folder, prefix));
 }
 
 function* walk(places: SortedPlaces, after: ListPosition | undefined, descending: boolean): Generator<string> {

@@ -95,9 +95,9 @@ export class FilesystemResults implements Results<Change> {
     } catch (error) {
       if (!isCorrupt(error)) throw error;
       this.unreadable.set(folder, error.message);
-      const key = this.index.of(folder)?.key ?? (await this.folders.keyOf(folder));
-      if (key === undefined) this.index.delete(folder);
-      else this.index.setDamaged(folder, slot, key, number);
+      // Where nothing tells the key any more, lists come upon the folder's name.
+      const key = this.index.of(folder)?.key ?? (await this.folders.keyOf(folder)) ?? folder;
+      this.index.setDamaged(folder, slot, key, number);
     }
   }
 

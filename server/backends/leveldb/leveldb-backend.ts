@@ -31,8 +31,8 @@ import type { IndexStore } from './index-store.js';
 import { IngestBudget } from '../uploads/ingest-budget.js';
 import { makeFolders, syncFolder } from '../files.js';
 import { framesByUpload, Journal } from './journal.js';
-import { reportDamage, standingReport } from '../quarantine.js';
-import { indexFiles, sealStore, unsealStore } from './mend-index.js';
+import { standingReport } from '../quarantine.js';
+import { indexFiles, quarantineOf, reportLostJournal, sealStore, unsealStore } from './mend-index.js';
 import { openIndex, type OpenedIndex } from './open-index.js';
 import { greatestNumber, removeOrphans } from './segment-files.js';
 import { LeveldbUploads } from './leveldb-uploads.js';
@@ -141,8 +141,7 @@ export class LeveldbBackend implements StorageBackend {
       greatest = Math.max(greatest, frame.uploadNumber);
       return numbers.has(frame.uploadNumber);
     });
-    if (isLost && records.length > 0)
-      await reportDamage(path, `The journal of the store at ${path} is lost: uploads may lack acknowledged rows.`);
+    if (isLost && records.length > 0) await reportLostJournal(path);
     const places = { index, journal, budget: new IngestBudget(), segments };
     const uploads = new LeveldbUploads(places);
     const backend = new LeveldbBackend(
@@ -153,7 +152,7 @@ export class LeveldbBackend implements StorageBackend {
       options.upload_ttl_ms ?? UPLOAD_MEMORY_MS,
       options.revision_retention_ms ?? REVISION_RETENTION_MS,
       path,
-      await standingReport(path),
+      await standingReport(quarantineOf(path)),
     );
     const framesOf = framesByUpload(frames);
     for (const record of records) {

@@ -66,6 +66,10 @@ export class LeveldbUploads implements UploadStore<UploadWriter, Change> {
     if (hadSegment) await rm(join(this.places.segments, rows.segmentName), { force: true }).catch(() => undefined);
   }
 
+  endDamaged(record: UploadRecord): Promise<void> {
+    return this.places.index.write(this.places.index.putUpload(record));
+  }
+
   async forget(endedBeforeMs: number): Promise<void> {
     const { index } = this.places;
     for await (const record of index.uploads('gone'))

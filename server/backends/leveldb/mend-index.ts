@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Level } from 'level';
 import { StorageError } from '../../errors.js';
 import { ifThere, syncFolder } from '../files.js';
-import { folderAside, writeNote, writeReport } from '../quarantine.js';
+import { folderAside, reportDamage, writeNote, writeReport } from '../quarantine.js';
 import { writeSeal, readSeal, type Seal } from '../seal.js';
 import { currentKey } from './index-entries.js';
 import { dataFiles, type FileDamage } from './level-files/check-files.js';
@@ -30,7 +30,7 @@ const NEWEST = Buffer.from(currentKey(''));
  */
 export async function mendIndex(path: string, damage: FileDamage): Promise<Mended> {
   const index = join(path, 'index');
-  const aside = await folderAside(path);
+  const aside = await folderAside(quarantineOf(path));
   const names = damage.needsRepair ? Object.keys(await dataFiles(index)) : damage.files;
   for (const name of names) await ifThere(copyFile(join(index, name), join(aside, name), constants.COPYFILE_FICLONE));
   const suspects = new Set<string>();
@@ -107,6 +107,13 @@ async function note(path: string, aside: string, { files }: FileDamage, mayLack:
 
 /** Names and lengths of the files of a store's index. */
 export const indexFiles = (path: string): Promise<Record<string, number>> => dataFiles(join(path, 'index'));
+
+/** Where a store puts damaged files aside. */
+export const quarantineOf = (path: string): string => join(path, 'quarantine');
+
+/** Notes that the rows of open uploads are gone which were not in segments yet. */
+export const reportLostJournal = (path: string): Promise<void> =>
+  reportDamage(quarantineOf(path), `The journal of the store at ${path} is lost: uploads may lack acknowledged rows.`);
 
 /** The seal of a store. */
 export const sealOf = (path: string): Promise<Seal | undefined> => readSeal(join(path, 'seal'));

@@ -128,6 +128,10 @@ export class MemoryUploads implements UploadStore<MemoryUploadRows, MemoryChange
     await rows.close();
   }
 
+  async endDamaged(record: UploadRecord): Promise<void> {
+    this.records.set(record.uploadId, record);
+  }
+
   async forget(endedBeforeMs: number): Promise<void> {
     for (const [uploadId, record] of this.records) {
       const isOver = record.outcome !== UploadOutcome.COMMITTED && milliseconds(record.updateTime) < endedBeforeMs;

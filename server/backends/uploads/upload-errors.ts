@@ -114,10 +114,23 @@ function revisionMismatch(key: string, expected: number, actual: number): Storag
 }
 
 /** The error for an upload of which rows that were acked can't be read: nothing of it is used. */
-export function rowsLost({ uploadId, key }: Pick<UploadRecord, 'uploadId' | 'key'>, nextRow: number): StorageError {
+export function rowsLost(
+  { uploadId, key }: Pick<UploadRecord, 'uploadId' | 'key'>,
+  nextRow: number,
+  cause?: unknown,
+): StorageError {
   return new StorageError(
     'RESULT_CORRUPT',
     `Rows of upload ${uploadId} to "${key}" that were acknowledged are damaged in the store: those from ${nextRow} on can't be read. Abort it, and send the run again under another upload id.`,
-    { metadata: { damaged_part: `rows from ${nextRow}` } },
+    { cause, metadata: { damaged_part: `rows from ${nextRow}` } },
+  );
+}
+
+/** The error for an upload whose record in the store does not check. */
+export function uploadDamaged(uploadId: string): StorageError {
+  return new StorageError(
+    'RESULT_CORRUPT',
+    `What the store keeps of upload ${uploadId} does not check: its disk or file is damaged. Abort it, and send the run again under another upload id.`,
+    { metadata: { damaged_part: `upload ${uploadId}` } },
   );
 }

@@ -59,6 +59,8 @@ export interface UploadStore<Rows extends ReadableRows, Change> extends CommitSt
   mend(rows: Rows): Promise<Rows>;
   /** Remembers, durably, that an upload ended without a result; then removes its rows. */
   end(rows: Rows, record: UploadRecord): Promise<void>;
+  /** The same of an upload whose record does not check: which rows are its own can't be told. */
+  endDamaged(record: UploadRecord): Promise<void>;
   /** Forgets uploads that ended without a result before a time. */
   forget(endedBeforeMs: number): Promise<void>;
 }

@@ -8,7 +8,7 @@ import {
   UploadRecordSchema,
 } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { StorageError } from '../../errors.js';
+import { isCorrupt, StorageError } from '../../errors.js';
 import { OPEN_UPLOADS_MAX, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { CommitSpec, Upload, UploadSpec, UploadState, UploadView } from '../backend.js';
 import { resultNotFound } from '../result-errors.js';
@@ -177,23 +177,26 @@ export class Uploads<Rows extends ReadableRows, Change> {
   end(uploadId: string, outcome: UploadOutcome.ABORTED | UploadOutcome.EXPIRED): Promise<void> {
     return this.ids.run(uploadId, async () => {
       const entry = this.entries.get(uploadId);
-      if (entry === undefined) {
-        const record = await this.store.ended(uploadId);
-        if (record?.outcome === UploadOutcome.ABORTED) return;
-        throw record === undefined ? unknownUpload(uploadId) : endedError(record);
-      }
-      const record = create(UploadRecordSchema, {
-        uploadId,
-        number: entry.rows.record.number,
-        key: entry.rows.record.key,
-        outcome,
-        updateTime: timestampNow(),
-      });
+      const { number, key } = entry?.rows.record ?? { number: 0, key: '' };
+      const record = create(UploadRecordSchema, { uploadId, number, key, outcome, updateTime: timestampNow() });
+      if (entry === undefined) return this.endUnknown(record);
       // Whoever still sends is stopped first; a store that can't remember the end leaves the upload as it is.
       entry.holder?.fence(endedError(record));
       await this.store.end(entry.rows, record);
       this.entries.delete(uploadId);
     });
+  }
+
+  private async endUnknown(end: UploadRecord): Promise<void> {
+    let record: UploadRecord | undefined;
+    try {
+      record = await this.store.ended(end.uploadId);
+    } catch (error) {
+      if (!isCorrupt(error)) throw error;
+      return this.store.endDamaged(end);
+    }
+    if (record?.outcome === UploadOutcome.ABORTED) return;
+    throw record === undefined ? unknownUpload(end.uploadId) : endedError(record);
   }
 
   /** Ends uploads whose time is over, and forgets those that ended long ago. */
