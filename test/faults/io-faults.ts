@@ -168,10 +168,11 @@ export class FaultyOperations implements AsyncDisposable {
 function expectExplained(refusal: unknown, { error }: Fault): void {
   const said = refusal instanceof Error ? refusal.message : String(refusal);
   expect(said).not.toMatch(/\n +at |INTERNAL/);
+  // SQLite has words of its own for what a sync says.
   const words: Partial<Record<Fault['error'], RegExp>> = {
-    EIO: /EIO|Input\/output error/,
+    EIO: /EIO|Input\/output error|disk I\/O error/,
     EMFILE: /EMFILE|Too many open files/,
-    ENOSPC: /ENOSPC|No space left|full/,
+    ENOSPC: /ENOSPC|No space left|full|disk I\/O error/,
   };
   expect(said).toMatch(words[error] ?? /./);
 }

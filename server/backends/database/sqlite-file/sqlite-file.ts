@@ -1,9 +1,8 @@
-import { access, constants, copyFile, open, stat } from 'node:fs/promises';
+import { access, constants, copyFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Knex } from 'knex';
 import { StorageError } from '../../../errors.js';
-import { crc32 } from '../../../rows/checksum.js';
-import { codeOf, ifThere, readAt } from '../../files.js';
+import { codeOf, ifThere } from '../../files.js';
 import { folderAside, standingReport, writeNote, writeReport } from '../../quarantine.js';
 import { readSeal, writeSeal, type Seal } from '../../seal.js';
 import { nativeMessage } from '../database-errors.js';
@@ -17,14 +16,6 @@ const LOOKED_UP = [
   ...['sqlite_schema', 'sqlite_sequence', 'optistore_migrations'],
   ...['results', 'tags', 'best', 'revisions', 'segments', 'uploads', 'store'],
 ];
-const HEADER_BYTES = 100;
-/** Parts of the header that stay as they are: the title and the sizes, the formats, and what is of no use. */
-const SETTLED = [
-  [0, 24],
-  [44, 60],
-  [64, 68],
-  [72, 92],
-] as const;
 /** What a file can't be used for now, and is not damaged by. */
 const PASSING = /^SQLITE_(BUSY|LOCKED|CANTOPEN|PERM|IOERR|FULL|NOMEM|AUTH|INTERRUPT)|^E[A-Z]{3,}/;
 
@@ -67,13 +58,12 @@ export class SqliteFile {
   }
 
   private async check(): Promise<void> {
-    const { header, has_failed } = this.seal?.facts ?? {};
-    if (header !== undefined && header !== (await this.headerCrc())) throw this.refusal('does not begin as it did');
+    const hasFailed = this.seal?.facts['has_failed'] === 1;
     const log = await this.faultInLog();
     if (log !== undefined) await this.setLogAside(log);
     // From here on SQLite may bring its log into the file, and take it away.
-    if (this.seal?.state === 'open') await this.write('closed', log !== undefined || has_failed === 1);
-    const fault = await this.faultIn(log !== undefined || has_failed === 1);
+    if (this.seal?.state === 'open') await this.write('closed', log !== undefined || hasFailed);
+    const fault = await this.faultIn(log !== undefined || hasFailed);
     if (fault === undefined) return;
     const aside = await folderAside(this.quarantine);
     const mayLack = await rebuildFile(this.path, aside);
@@ -138,14 +128,8 @@ export class SqliteFile {
 
   private async write(state: Seal['state'], hasFailed: boolean): Promise<void> {
     const steps = this.isOpen ? MIGRATION_COUNT : (this.seal?.facts['steps'] ?? MIGRATION_COUNT);
-    const facts = { header: await this.headerCrc(), steps, has_failed: hasFailed ? 1 : 0 };
+    const facts = { steps, has_failed: hasFailed ? 1 : 0 };
     await writeSeal(this.sealPath, { state, files: {}, facts });
-  }
-
-  private async headerCrc(): Promise<number> {
-    await using file = await open(this.path, 'r');
-    const header = await readAt(file, 0, HEADER_BYTES);
-    return SETTLED.reduce((crc, [from, to]) => crc32(header.subarray(from, to), crc), 0);
   }
 
   /** Runs a step of the start; a failure that only damage explains refuses the file. */
