@@ -153,6 +153,11 @@ export class FaultyOperations implements AsyncDisposable {
     }
   }
 
+  /** Fails unless a disk that has kept nothing but what was synced has all that was answered. */
+  checkSynced(): Promise<void> {
+    return this.world.checkImage(this.world.daemon.logLength - 1, () => 0);
+  }
+
   /** Kills the daemon, and looks whether all is there. */
   async restart(): Promise<void> {
     await this.world.restart();

@@ -6,11 +6,9 @@ import {
 } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { nanoseconds } from '../../times.js';
 import { committedRecord } from '../uploads/uploads.js';
-import type { DurableLevel } from './durable-level.js';
+import type { DurableLevel as Index } from './durable-level.js';
 import type { Change } from './index-entries.js';
 import { changeKey, checks, committedKey, currentKey, decode, endOf, placesOf, put } from './index-entries.js';
-
-type Index = DurableLevel;
 
 /** Stands for an entry that was lost: it does not check. */
 const LOST = Buffer.from('lost');

@@ -12,7 +12,8 @@ const PIECE_BYTES = 4 * 1024 * 1024;
 
 /** Appends blocks to a segment file. Calls are not made concurrently, but for `sync` and `read`. */
 export class SegmentWriter implements AsyncDisposable {
-  private isDoubtful = false;
+  /** Whether a sync has failed: what the file holds nobody knows, and a later sync would prove nothing. */
+  hasFailed = false;
 
   private constructor(
     readonly name: string,
@@ -23,13 +24,11 @@ export class SegmentWriter implements AsyncDisposable {
 
   /** Creates the file; its name is durable before it returns. */
   static async create(path: string, name: string): Promise<SegmentWriter> {
-    return open(path, 'wx+', 0o600).then((file) =>
-      closingOnFailure(file, async () => {
-        await writeFully(file, [segmentHead(name)], 0);
-        await syncDirectoryOf(path);
-        return new SegmentWriter(name, file, [], SEGMENT_HEAD_BYTES);
-      }),
-    );
+    return begun(path, 'wx+', async (file) => {
+      await writeFully(file, [segmentHead(name)], 0);
+      await syncDirectoryOf(path);
+      return new SegmentWriter(name, file, [], SEGMENT_HEAD_BYTES);
+    });
   }
 
   /**
@@ -37,33 +36,29 @@ export class SegmentWriter implements AsyncDisposable {
    * written once more: it was read, but that it is on the disk nobody knows.
    */
   static async reopen(path: string, name: string, blocks: BlockEntry[], syncedBytes: number): Promise<SegmentWriter> {
-    return open(path, 'r+').then((file) =>
-      closingOnFailure(file, async () => {
-        const end = endOf(blocks);
-        await writeFully(file, [segmentHead(name)], 0);
-        await copyBytes(file, file, Math.max(SEGMENT_HEAD_BYTES, syncedBytes), end);
-        await file.truncate(end);
-        await file.datasync();
-        return new SegmentWriter(name, file, blocks, end);
-      }),
-    );
+    return begun(path, 'r+', async (file) => {
+      const end = endOf(blocks);
+      await writeFully(file, [segmentHead(name)], 0);
+      await copyBytes(file, file, Math.max(SEGMENT_HEAD_BYTES, syncedBytes), end);
+      await file.truncate(end);
+      await file.datasync();
+      return new SegmentWriter(name, file, blocks, end);
+    });
   }
 
   /** Goes on with these blocks in a new file that takes the place of the one whose sync has failed. */
   static async renew(path: string, name: string, blocks: BlockEntry[]): Promise<SegmentWriter> {
     const temporary = `${path}.new`;
-    return open(temporary, 'w+', 0o600).then((file) =>
-      closingOnFailure(file, async () => {
-        await using before = await open(path, 'r');
-        const end = endOf(blocks);
-        await writeFully(file, [segmentHead(name)], 0);
-        await copyBytes(before, file, SEGMENT_HEAD_BYTES, end);
-        await file.datasync();
-        await rename(temporary, path);
-        await syncDirectoryOf(path);
-        return new SegmentWriter(name, file, blocks, end);
-      }),
-    );
+    return begun(temporary, 'w+', async (file) => {
+      await using before = await open(path, 'r');
+      const end = endOf(blocks);
+      await writeFully(file, [segmentHead(name)], 0);
+      await copyBytes(before, file, SEGMENT_HEAD_BYTES, end);
+      await file.datasync();
+      await rename(temporary, path);
+      await syncDirectoryOf(path);
+      return new SegmentWriter(name, file, blocks, end);
+    });
   }
 
   /** Bytes of the head and all blocks. */
@@ -95,14 +90,9 @@ export class SegmentWriter implements AsyncDisposable {
     try {
       await this.file.datasync();
     } catch (error) {
-      this.isDoubtful = true;
+      this.hasFailed = true;
       throw error;
     }
-  }
-
-  /** Whether a sync has failed: what the file holds nobody knows, and a later sync would prove nothing. */
-  get hasFailed(): boolean {
-    return this.isDoubtful;
   }
 
   /** Writes the directory and makes all durable. More blocks may be appended later: they overwrite it. */
@@ -139,9 +129,11 @@ async function copyBytes(from: FileHandle, to: FileHandle, start: number, end: n
     await writeFully(to, [await readAt(from, at, Math.min(PIECE_BYTES, end - at))], at);
 }
 
-async function closingOnFailure<T>(file: FileHandle, act: () => Promise<T>): Promise<T> {
+/** Opens a file, which stays open unless what is begun with it fails. */
+async function begun<T>(path: string, flags: string, act: (file: FileHandle) => Promise<T>): Promise<T> {
+  const file = await open(path, flags, 0o600);
   try {
-    return await act();
+    return await act(file);
   } catch (error) {
     await file.close();
     throw error;
