@@ -13,12 +13,16 @@ const MIB = 1024 * 1024;
  */
 export const MEMORY_MIB_MAX = 200 + 100 + 100 + 64;
 
-/** What a process holds open, LevelDB's own files aside: those come and go with its compactions. */
+/**
+ * What a process holds open, LevelDB's own files aside: those come and go with its compactions. The journal is the journal,
+ * whichever its number: it moves on to the next one as rows come.
+ */
 export async function openFiles(pid: number): Promise<{ sockets: number; files: string[] }> {
   const folder = `/proc/${pid}/fd`;
   const links = await Promise.all((await readdir(folder)).map((fd) => readlink(`${folder}/${fd}`).catch(() => '')));
-  const files = links.filter((link) => link.startsWith('/') && !/\/index\/|\/dev\//.test(link)).sort();
-  return { sockets: links.filter((link) => link.startsWith('socket:')).length, files };
+  const files = links.filter((link) => link.startsWith('/') && !/\/index\/|\/dev\//.test(link));
+  const named = files.map((file) => file.replace(/\d+(?=\.journal$)/, 'N')).sort();
+  return { sockets: links.filter((link) => link.startsWith('socket:')).length, files: named };
 }
 
 /** Resident memory of a process now, or at its highest, in MiB. */

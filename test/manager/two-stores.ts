@@ -119,7 +119,8 @@ export class TwoStores implements AsyncDisposable {
       await rm(join(this.folder, 'primary'), { recursive: true });
       this.primary = await openPrimary(this.folder);
     } else {
-      for (const suffix of ['', '-wal', '-shm']) await rm(join(this.folder, `secondary.db${suffix}`), { force: true });
+      for (const suffix of ['', '-wal', '-shm', '-seal'])
+        await rm(join(this.folder, `secondary.db${suffix}`), { force: true });
       this.secondary = await openSecondary(this.folder);
     }
   }

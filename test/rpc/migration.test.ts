@@ -184,12 +184,13 @@ describe('MigrateStore', () => {
 describe('SIGTERM', () => {
   test('in the middle of a migration ends it, says so, and the same again goes on', async () => {
     await using own = await TwoStoreDaemon.start();
-    // 64 MiB: longer than the time after which progress is told.
-    await saveRun(own.address, 'large', floats(8), floatRun(8, 1 << 20), 1 << 14);
+    // 256 MiB: several times as long as it takes until progress is told.
+    const rowCount = 1 << 22;
+    await saveRun(own.address, 'large', floats(8), floatRun(8, rowCount), 1 << 14);
     {
       await using leaving = createClient({ address: own.address });
       const told = leaving.migrate({ key: 'large' }, TO_SECONDARY)[Symbol.asyncIterator]();
-      expect((await told.next()).value).toMatchObject({ key: 'large', done: false, rowCount: 1n << 20n });
+      expect((await told.next()).value).toMatchObject({ key: 'large', done: false, rowCount: BigInt(rowCount) });
       const ended = own.process.stop('SIGTERM');
       const rest = (async () => {
         while ((await told.next()).done !== true);
@@ -200,7 +201,11 @@ describe('SIGTERM', () => {
     await own.restart();
     await using back = createClient({ address: own.address });
     const again = await all(back.migrate({ key: 'large' }, TO_SECONDARY));
-    expect(again.at(-1)).toMatchObject({ done: true, copiedRowCount: 1n << 20n, verifiedRowCount: 1n << 20n });
+    expect(again.at(-1)).toMatchObject({
+      done: true,
+      copiedRowCount: BigInt(rowCount),
+      verifiedRowCount: BigInt(rowCount),
+    });
     expect((await back.getResult('large')).placements).toMatchObject([{ backend: Backend.SECONDARY }]);
   }, 60_000);
 });
