@@ -75,6 +75,14 @@ export const UPLOAD_ID_PATTERN = /^[A-Za-z0-9._:-]{1,128}$/;
 export const OPEN_UPLOADS_MAX = 10_000;
 /** Streams that one connection may have open. */
 export const STREAMS_PER_CONNECTION_MAX = 256;
+/** Streams of a port, over all its connections: each costs some KiB by itself. */
+export const STREAMS_MAX = 4096;
+/** Bytes that a port has from its peers and that nobody has taken up yet, messages that are not whole among them: up to this every stream is read, beyond it they take turns … */
+export const UNTAKEN_BYTES_EASY = 64 * MIB;
+/** … and beyond this the connection that holds most is refused its largest stream. */
+export const UNTAKEN_BYTES_MAX = 192 * MIB;
+/** How long the turn of a stream lasts in which its message does not become whole. */
+export const UNTAKEN_MS_MAX = 10_000;
 /** Connections of a door; more are closed as they come. */
 export const CONNECTIONS_MAX = 2048;
 /** A peer that sent nothing for this long is asked whether it is there; after as long again its connection is closed. So a dead peer's streams and locks are free within three times this. */

@@ -14,3 +14,10 @@ export function closeWhenAnswered(stream: ServerHttp2Stream): void {
     stream.once('close', () => clearTimeout(timer));
   });
 }
+
+/** Ends a stream, whatever it is at; one that was not answered learns that it was too much. */
+export function cutStream(stream: ServerHttp2Stream): void {
+  const { NGHTTP2_NO_ERROR, NGHTTP2_ENHANCE_YOUR_CALM } = constants;
+  if (!stream.closed) stream.close(stream.writableFinished ? NGHTTP2_NO_ERROR : NGHTTP2_ENHANCE_YOUR_CALM);
+  stream.destroy();
+}

@@ -2,6 +2,7 @@ import { constants, type ServerHttp2Stream } from 'node:http2';
 import { ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js';
 import { StorageError } from '../../errors.js';
 import { MESSAGES_READ_AHEAD, REQUEST_MS_MAX } from '../../limits.js';
+import type { StreamRoom } from './receive-room.js';
 import { toStatus } from './status.js';
 
 /** A message as it came. */
@@ -28,14 +29,21 @@ export interface CallLimits {
   readonly requestMsMax?: number | undefined;
 }
 
+/** The HTTP/2 stream of a call, and its room. */
+export interface OpenedStream {
+  readonly stream: ServerHttp2Stream;
+  readonly room: StreamRoom;
+}
+
 /**
- * What grpc-js lacks: a request that dribbles in ends in time, and a stream of requests is read ahead by a few
- * messages, not by the 16 of its buffer. `streamNow` gives the HTTP/2 stream that is being opened: grpc-js tells an
- * interceptor nothing of it.
+ * What grpc-js lacks: a request that dribbles in ends in time, a stream of requests is read ahead by a few messages, not by
+ * the 16 of its buffer, and all are kept within the port's room. `opening` gives the HTTP/2 stream that is being opened:
+ * grpc-js tells an interceptor nothing of it.
  */
-export function limitCalls(limits: CallLimits, streamNow: () => ServerHttp2Stream): ServerInterceptor {
+export function limitCalls(limits: CallLimits, opening: () => OpenedStream): ServerInterceptor {
   return ({ path, requestStream }, next) => {
-    const call = new LimitedCall(next, streamNow(), path.startsWith(limits.pathPrefix), requestStream);
+    const call = new LimitedCall(next, opening(), path.startsWith(limits.pathPrefix), requestStream);
+    call.endWhenRefused();
     if (!requestStream) call.endUnlessWhole(limits.requestMsMax ?? REQUEST_MS_MAX);
     return call;
   };
@@ -50,7 +58,7 @@ class LimitedCall extends ServerInterceptingCall {
 
   constructor(
     next: ServerInterceptingCallInterface,
-    private readonly stream: ServerHttp2Stream,
+    private readonly opened: OpenedStream,
     private readonly isWrapped: boolean,
     private readonly isStream: boolean,
   ) {
@@ -62,12 +70,22 @@ class LimitedCall extends ServerInterceptingCall {
     this.late = setTimeout(() => this.sendStatus(toStatus(tooLate(ms))), ms).unref();
   }
 
+  /** Ends the call where its stream finds no room. */
+  endWhenRefused(): void {
+    this.opened.room.whenRefused((error) => setImmediate(() => this.sendStatus(toStatus(error))));
+  }
+
   override start(listener: Listener): void {
     super.start({
       onReceiveMetadata: (metadata) => listener.onReceiveMetadata(metadata),
       onReceiveMessage: (message: Buffer) => {
+        const cost = this.opened.room.delivered(message.byteLength);
         this.untaken++;
-        listener.onReceiveMessage(this.isWrapped ? this.received(message) : message);
+        if (this.isWrapped) listener.onReceiveMessage(this.received(message, cost));
+        else {
+          this.taken(cost);
+          listener.onReceiveMessage(message);
+        }
       },
       onReceiveHalfClose: () => {
         clearTimeout(this.late);
@@ -86,23 +104,25 @@ class LimitedCall extends ServerInterceptingCall {
     else super.startRead();
   }
 
-  private received(message: Buffer): Received {
+  private received(message: Buffer, cost: number): Received {
     return new Received(
       message,
-      () => this.taken(),
+      () => this.taken(cost),
       (ms) => this.cutAfter(ms),
     );
   }
 
-  private taken(): void {
+  private taken(cost: number): void {
     this.untaken--;
+    // The one request of an rpc is held until its answer is there.
+    if (this.isStream) this.opened.room.taken(cost);
     if (!this.isReadHeld) return;
     this.isReadHeld = false;
     super.startRead();
   }
 
   private cutAfter(ms: number): void {
-    const { stream } = this;
+    const { stream } = this.opened;
     if (stream.closed || stream.destroyed) return;
     const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), ms).unref();
     stream.once('close', () => clearTimeout(timer));

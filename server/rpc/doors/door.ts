@@ -1,3 +1,5 @@
+import type { RoomLimits } from './receive-room.js';
+
 /** An open door. */
 export interface Door {
   /** `host:port` as bound. */
@@ -14,4 +16,6 @@ export interface DoorLimits {
   readonly connectionIdleMs?: number | undefined;
   /** See REQUEST_MS_MAX. */
   readonly requestMsMax?: number | undefined;
+  /** See STREAMS_MAX and UNTAKEN_BYTES_MAX. */
+  readonly room?: RoomLimits | undefined;
 }

@@ -1,6 +1,6 @@
 import { setMaxListeners, type EventEmitter } from 'node:events';
 import { unlink } from 'node:fs/promises';
-import type { Http2Server, ServerHttp2Stream } from 'node:http2';
+import type { Http2Server } from 'node:http2';
 import type { Readable } from 'node:stream';
 import type { DescMethod, Message } from '@bufbuild/protobuf';
 import {
@@ -30,7 +30,7 @@ import {
 } from '../../limits.js';
 import type { CallContext, StorageServiceHandlers } from '../service.js';
 import { closeWhenAnswered } from './answered-streams.js';
-import { limitCalls, type Received } from './call-limits.js';
+import { limitCalls, type OpenedStream, type Received } from './call-limits.js';
 import { ReloadedCredentials, type Certificates } from './certificates.js';
 import { Connections } from './connections.js';
 import { decodeRequest } from './decode-request.js';
@@ -38,6 +38,7 @@ import { reflectionPackage, serviceDefinition } from './definition.js';
 import type { Door, DoorLimits } from './door.js';
 import { withRaisedWindows } from './http2-windows.js';
 import { writeAtPace } from './paced-answers.js';
+import { ReceiveRoom } from './receive-room.js';
 import { ServedCall, type Surroundings } from './served-call.js';
 import { toStatus } from './status.js';
 import { bindPrivately, freeSocketPath, refuseOtherUsers } from './unix-socket.js';
@@ -66,14 +67,15 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   const draining = new AbortController();
   // Each save listens: more than ten are no leak.
   setMaxListeners(0, draining.signal);
-  let opening: ServerHttp2Stream | undefined;
+  const room = new ReceiveRoom(options.room);
+  let opening: OpenedStream | undefined;
   let connections: Connections | undefined;
   const prepare = (http2Server: Http2Server): void => {
     const { connectionSilenceMs: silenceMs, log } = options;
     connections = new Connections(http2Server, { connectionsMax: CONNECTIONS_MAX, silenceMs, log });
     http2Server.on('stream', (stream) => {
       closeWhenAnswered(stream);
-      opening = stream;
+      opening = { stream, room: room.admitHttp2(stream, true) };
     });
   };
   const server = new Server({
@@ -85,7 +87,7 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
     interceptors: [
       limitCalls(
         { pathPrefix: `/${StorageService.typeName}/`, requestMsMax: options.requestMsMax },
-        () => opening as ServerHttp2Stream,
+        () => opening as OpenedStream,
       ),
     ],
   });

@@ -7,7 +7,7 @@ import type { Door, DoorLimits } from './door.js';
 import { refusalOf, STRICT_HEADERS } from './web/guard.js';
 import { WebListener, type WebRequest, type WebResponse } from './web/listener.js';
 import { bodyFormOf } from './web/request-body.js';
-import { createRpcs, peerOf, unimplemented, type Rpc } from './web/rpcs.js';
+import { createRpcs, peerOf, unimplemented } from './web/rpcs.js';
 
 /** How the web door is opened. */
 export interface WebDoorOptions extends DoorLimits {
@@ -31,7 +31,7 @@ export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
   const surroundings = { ...options, draining: draining.signal };
   const rpcs = { 1: createRpcs(surroundings, 1), 2: createRpcs(surroundings, 2) };
   const listener = new WebListener(
-    (request, response) => {
+    (request, response, room) => {
       for (const [name, value] of Object.entries(STRICT_HEADERS)) response.setHeader(name, value);
       const refusal = refusalOf(request, options.hosts);
       if (refusal !== undefined) {
@@ -42,7 +42,7 @@ export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
       if (path === '/healthz') return answerHealth(response, draining.signal.aborted);
       const rpc = rpcs[request.httpVersionMajor === 2 ? 2 : 1].get(path);
       if (rpc === undefined) return answerError(response, 404, 'unimplemented', 'There is nothing at this path.');
-      serveRpc(rpc, request, response, options);
+      serveRpc(() => rpc(request, response, room), request, response, options);
     },
     options.certificates?.current,
     options,
@@ -60,7 +60,12 @@ export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
 
 const SAVE_PATH = `/${StorageService.typeName}/${StorageService.method.saveResult.name}`;
 
-function serveRpc(rpc: Rpc, request: WebRequest, response: WebResponse, { log, grpcAddress }: WebDoorOptions): void {
+function serveRpc(
+  rpc: () => Promise<void>,
+  request: WebRequest,
+  response: WebResponse,
+  { log, grpcAddress }: WebDoorOptions,
+): void {
   // A GET needs nobody's leave: an image in a page of another site sends one.
   if (request.method !== 'POST') {
     response.setHeader('Allow', 'POST');
@@ -72,7 +77,7 @@ function serveRpc(rpc: Rpc, request: WebRequest, response: WebResponse, { log, g
     return answerError(response, 415, 'invalid_argument', 'An rpc takes application/json or application/proto.');
   if (request.url === SAVE_PATH && request.httpVersionMajor === 1 && !form.isEnveloped)
     return answerError(response, 501, 'unimplemented', unimplemented('SaveResult', grpcAddress));
-  rpc(request, response).catch((error: unknown) => {
+  rpc().catch((error: unknown) => {
     log.error({ err: error }, 'a defect');
     if (response.headersSent) request.socket.destroy();
     else answerError(response, 500, 'internal', "Internal error. The daemon's log has more.");

@@ -22,12 +22,16 @@ import type { SecureOptions } from '../certificates.js';
 import { Connections, type ConnectionLimits } from '../connections.js';
 import type { DoorLimits } from '../door.js';
 import { RAISED_SETTINGS, raiseConnectionWindow } from '../http2-windows.js';
+import { ReceiveRoom, type StreamRoom } from '../receive-room.js';
+import { bodyFormOf } from './request-body.js';
 
 export type WebRequest = IncomingMessage | Http2ServerRequest;
 export type WebResponse = ServerResponse | Http2ServerResponse;
 
 /** Serves a request to its end. */
-export type Serve = (request: WebRequest, response: WebResponse) => void;
+export type Serve = (request: WebRequest, response: WebResponse, room: StreamRoom) => void;
+
+type Listener = (request: WebRequest, response: WebResponse) => void;
 
 /** What a listener is made with. */
 export interface WebListenerOptions extends DoorLimits, Pick<ConnectionLimits, 'log'> {}
@@ -36,6 +40,7 @@ export interface WebListenerOptions extends DoorLimits, Pick<ConnectionLimits, '
 export class WebListener {
   private readonly server: Server | Http2SecureServer;
   private readonly connections: Connections;
+  private readonly room: ReceiveRoom;
   private readonly sessions = new Set<ServerHttp2Session>();
   /** Answers that are not ended yet. */
   private readonly open = new Set<WebResponse>();
@@ -47,7 +52,8 @@ export class WebListener {
   constructor(serve: Serve, secure: SecureOptions | undefined, options: WebListenerOptions) {
     const { log, connectionSilenceMs: silenceMs, requestMsMax = REQUEST_MS_MAX } = options;
     this.idleMs = options.connectionIdleMs ?? WEB_IDLE_MS_MAX;
-    const listener: Serve = (request, response) => this.served(serve, request, response);
+    this.room = new ReceiveRoom(options.room);
+    const listener: Listener = (request, response) => this.served(serve, request, response);
     this.server = secure === undefined ? createServer(PROBED, listener) : secureServer(secure, listener);
     // As properties, which both kinds of server go by: HTTP/1.1 over TLS knows no options for them.
     Object.assign(this.server, LIMITS, {
@@ -95,15 +101,18 @@ export class WebListener {
       if (this.open.size === 0) this.whenIdle();
     });
     response.on('error', () => undefined);
-    if ('stream' in request) closeWhenAnswered(request.stream);
-    else {
+    if ('stream' in request) {
+      closeWhenAnswered(request.stream);
+      serve(request, response, this.room.admitHttp2(request.stream, isEnveloped(request)));
+    } else {
       const { socket } = request;
       // Answers that wait behind another are not told when the client goes, and nobody limits their number.
       if (this.busy.has(socket)) return void socket.destroy();
       this.busy.add(socket);
       response.once('close', () => this.busy.delete(socket));
+      const stream = { connection: socket, isEnveloped: isEnveloped(request), ended: response };
+      serve(request, response, this.room.admit(request, { ...stream, cut: () => socket.destroy() }));
     }
-    serve(request, response);
   }
 
   private began(session: ServerHttp2Session): void {
@@ -116,6 +125,10 @@ export class WebListener {
   }
 }
 
+function isEnveloped({ headers }: WebRequest): boolean {
+  return bodyFormOf(headers['content-type'] ?? '')?.isEnveloped === true;
+}
+
 const LIMITS = {
   maxHeaderSize: WEB_HEADER_BYTES_MAX,
   connectionsCheckingInterval: WEB_CHECK_MS,
@@ -125,7 +138,7 @@ const PROBED = { keepAlive: true, keepAliveInitialDelay: WEB_IDLE_MS_MAX };
 /** How long sessions may take to say goodbye. */
 const GOODBYE_MS = 500;
 
-function secureServer(secure: SecureOptions, listener: Serve): Http2SecureServer {
+function secureServer(secure: SecureOptions, listener: Listener): Http2SecureServer {
   const settings = {
     ...RAISED_SETTINGS,
     maxConcurrentStreams: STREAMS_PER_CONNECTION_MAX,

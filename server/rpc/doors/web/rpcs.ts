@@ -10,10 +10,11 @@ import type { CallContext, StorageServiceHandlers } from '../../service.js';
 import { tooLate } from '../call-limits.js';
 import { JSON_OPTIONS } from '../decode-request.js';
 import { writeAtPace, type AnswerSink } from '../paced-answers.js';
+import type { StreamRoom } from '../receive-room.js';
 import { ServedCall, type Surroundings } from '../served-call.js';
 import { fromConnectError, toConnectError, wentAway } from './connect-error.js';
 import type { WebRequest, WebResponse } from './listener.js';
-import { bodyFormOf, readRequestBody } from './request-body.js';
+import { bodyFormOf, readRequestBody, wholeMessages } from './request-body.js';
 
 /** What the rpcs of the web port are served with. */
 export interface RpcOptions extends Surroundings {
@@ -27,13 +28,17 @@ export interface RpcOptions extends Surroundings {
 }
 
 /** Serves an rpc; the handler of a request's path. */
-export type Rpc = (request: WebRequest, response: WebResponse) => Promise<void>;
+export type Rpc = (request: WebRequest, response: WebResponse, room: StreamRoom) => Promise<void>;
 
 /** A request on its way through Connect, which knows nothing of the log. */
 class Passage {
   private served: ServedCall | undefined;
 
-  constructor(readonly peer: string) {}
+  constructor(
+    readonly peer: string,
+    /** Where its messages are until they are taken up. */
+    readonly room?: StreamRoom,
+  ) {}
 
   /** Begins the call that it is: of what Connect refuses by itself, the log says nothing. */
   begin(options: RpcOptions, method: DescMethod): ServedCall {
@@ -97,7 +102,7 @@ function implementation(options: RpcOptions, method: DescMethod) {
     const served = begin(context);
     try {
       served.admit();
-      const asked = Symbol.asyncIterator in request ? explained(request, method) : request;
+      const asked = Symbol.asyncIterator in request ? explained(request, method, context.values.get(PASSAGE)) : request;
       yield* handler(asked, contextOf(context, options)) as AsyncIterable<Message>;
     } catch (error) {
       throw failed(served.fail(error), context);
@@ -121,17 +126,24 @@ function failed(failure: StorageError, { signal }: HandlerContext): ConnectError
   return isOverdue && failure.reason === 'CANCELLED' ? reason : toConnectError(failure);
 }
 
-async function* explained(requests: AsyncIterable<Message>, method: DescMethod): AsyncGenerator<Message> {
+async function* explained(
+  requests: AsyncIterable<Message>,
+  method: DescMethod,
+  { room }: Passage,
+): AsyncGenerator<Message> {
   try {
-    yield* requests;
+    for await (const request of requests) {
+      if (room !== undefined) room.taken(room.delivered(0));
+      yield request;
+    }
   } catch (error) {
     throw fromConnectError(error, method);
   }
 }
 
 function rpcOf(handler: UniversalHandler, options: RpcOptions): Rpc {
-  return async (request, response) => {
-    const passage = new Passage(peerOf(request));
+  return async (request, response, room) => {
+    const passage = new Passage(peerOf(request), room);
     const values = createContextValues().set(PASSAGE, passage);
     const call = universalRequestFromNodeRequest(request, response, undefined, values);
     try {
@@ -179,7 +191,7 @@ export function peerOf({ socket }: WebRequest): string {
   return `${socket.remoteAddress ?? 'gone'}:${socket.remotePort ?? 0}`;
 }
 
-/** The one message of a call is looked at before Connect reads it; a stream's messages come one by one. */
+/** The one message of a call is looked at before Connect reads it; a stream's messages come whole. */
 function withCheckedBody(
   call: UniversalServerRequest,
   method: DescMethod,
@@ -188,8 +200,9 @@ function withCheckedBody(
 ): UniversalServerRequest {
   const form = bodyFormOf(call.header.get('content-type') ?? '');
   const isOne = method.methodKind === 'unary' || method.methodKind === 'server_streaming';
-  if (!isOne || form === undefined) return call;
   const { body, header, httpVersion } = call;
+  if (form === undefined) return call;
+  if (!isOne) return { ...call, body: wholeMessages(body as AsyncIterable<Uint8Array>) };
   const declaredBytes = Number(header.get('content-length') ?? 0);
   // Connect would refuse by it alone, without a reason.
   header.delete('content-length');
@@ -197,12 +210,13 @@ function withCheckedBody(
     // HTTP/1.1 has this limit of its own, and closes the connection.
     const ms = options.requestMsMax ?? REQUEST_MS_MAX;
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
+    const refused = new Promise<never>((_, reject) => {
       if (httpVersion.startsWith('2')) timer = setTimeout(() => reject(tooLate(ms)), ms);
+      passage.room?.whenRefused(reject);
     });
     try {
-      const whole = readRequestBody(body as AsyncIterable<Uint8Array>, method, form, declaredBytes);
-      yield await Promise.race([whole, late]);
+      const whole = readRequestBody(body as AsyncIterable<Uint8Array>, method, form, declaredBytes, passage.room);
+      yield await Promise.race([whole, refused]);
     } catch (error) {
       const served = passage.begin(options, method);
       throw toConnectError(served.fail(error instanceof StorageError ? error : wentAway(error)));
