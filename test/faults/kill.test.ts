@@ -56,6 +56,29 @@ async function untilItIsKilled(
   }
 }
 
+/** Lets workers change their keys, undisturbed, until each key had so many revisions. A kill may come before anything was changed. */
+async function untilEachKeyHad(
+  revisions: number,
+  { address }: KilledDaemon,
+  workers: readonly KillWorker[],
+  roll: () => number,
+  modes: readonly ReplicationMode[],
+): Promise<void> {
+  await using client = createClient({ address });
+  const working = workers.map(({ ledger, work }) => {
+    const hasEnded = () => ledger.keys.every(({ revision }) => revision >= revisions);
+    return work({
+      address,
+      client,
+      modes,
+      hasEnded,
+      onAnswer: () => undefined,
+      roll: dice(Math.floor(roll() * 2 ** 32)),
+    });
+  });
+  await Promise.all(working);
+}
+
 /** Someone who looks at a daemon, and what workers were told. */
 interface Audit {
   readonly client: OptistoreClient;
@@ -162,7 +185,8 @@ describe('kill -9', () => {
     }));
     const workers = hire('worker');
     await daemon.start();
-    await campaign('kill -9, replicating', { short: 2, long: 200 }, async (roll) => {
+    await campaign('kill -9, replicating', { short: 2, long: 200 }, async (roll, number) => {
+      await untilEachKeyHad(2 * number + 2, daemon, workers, roll, REPLICATED);
       await untilItIsKilled(
         daemon,
         workers.map(({ work }) => work),
