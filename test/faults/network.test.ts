@@ -15,6 +15,7 @@ import { RawLoad, rawLoad } from '../rpc/raw-load.js';
 import { RawSave, TestDaemon } from '../rpc/wire.js';
 import { campaign, IS_LONG } from './campaign.js';
 import { expectNothingLeft, openFiles } from './daemon-holdings.js';
+import { FILE_STORES } from './killed-daemon.js';
 import { openOwnDoor } from './own-door.js';
 import { FaultyProxy, type Fault } from './proxy.js';
 
@@ -63,9 +64,6 @@ beforeAll(async () => {
   daemon = await TestDaemon.start();
   channel = new Channel(daemon.address);
   direct = createClient({ address: daemon.address });
-  const writer = await direct.save('large', PROBLEM);
-  await writer.append(columnsOf(0, LARGE_ROWS));
-  await writer.commit();
   await saveByClient(daemon.address, 'small');
   // The first call of a channel makes its connection.
   await expectSaved('small');
@@ -175,8 +173,8 @@ async function expectSaved(key: string): Promise<void> {
 type Act = (address: string, name: string) => Promise<void>;
 
 /** How many bytes an act sends and gets when nothing goes wrong. */
-async function lengthOf(act: Act): Promise<{ up: number; down: number }> {
-  await using proxy = await FaultyProxy.start(daemon.address, () => undefined);
+async function lengthOf(act: Act, address = daemon.address): Promise<{ up: number; down: number }> {
+  await using proxy = await FaultyProxy.start(address, () => undefined);
   await act(proxy.address, 'whole');
   return { ...proxy.passed };
 }
@@ -205,15 +203,28 @@ function cutsOf(
   });
 }
 
+/** A daemon, and what it holds when nobody calls. */
+interface Target {
+  readonly daemon: TestDaemon;
+  readonly before: Awaited<ReturnType<typeof openFiles>>;
+}
+
 /** Runs an act through a proxy that cuts, at each byte where long, at some where short. */
-async function cutEverywhere(fault: string, act: Act, short: number, isAll = IS_LONG): Promise<void> {
-  const length = await lengthOf(act);
+async function cutEverywhere(
+  fault: string,
+  act: Act,
+  short: number,
+  isAll = IS_LONG,
+  target: Target = { daemon, before },
+): Promise<void> {
+  const { address } = target.daemon;
+  const length = await lengthOf(act, address);
   const all = Math.ceil(((length.up + length.down) * KINDS.length) / CUTS_A_ROUND);
   await campaign(fault, { short, long: isAll ? all : 100 }, async (roll, round) => {
     const cuts = cutsOf(roll, round, length, isAll);
     const results = await Promise.allSettled(
       cuts.map(async (faults, i) => {
-        await using proxy = await FaultyProxy.start(daemon.address, (connection) => faults[connection]);
+        await using proxy = await FaultyProxy.start(address, (connection) => faults[connection]);
         await act(proxy.address, `${round}-${i}`);
       }),
     );
@@ -221,7 +232,7 @@ async function cutEverywhere(fault: string, act: Act, short: number, isAll = IS_
       if (result.status === 'rejected') throw new Error(`cut at ${JSON.stringify(cuts[i])}`, { cause: result.reason });
     return cuts.length;
   });
-  await expectNothingLeft(daemon, before);
+  await expectNothingLeft(target.daemon, target.before);
 }
 
 describe('a connection that is cut at any byte', () => {
@@ -251,16 +262,28 @@ describe('a connection that is cut at any byte', () => {
   test('leaves a load by bare streams whole', () =>
     cutEverywhere('network: load by streams, cut', (address) => loadByStreams(address, 'small', ROWS), 2));
 
-  test('leaves a load of many messages whole', () =>
-    cutEverywhere(
-      'network: long load, cut',
-      async (address) => {
-        await loadByClient(address, 'large', LARGE_ROWS);
-        await loadByStreams(address, 'large', LARGE_ROWS);
-      },
-      1,
-      false,
-    ));
+  test.each(FILE_STORES)(
+    'leaves a load of many messages whole, and none of the files open that $name read for it',
+    async ({ name, settings }) => {
+      // What the cache has is not read again.
+      await using bare = await TestDaemon.startIn((folder) => ({ primary: settings(folder), use_cache: false }));
+      await using client = createClient({ address: bare.address });
+      const writer = await client.save('large', PROBLEM);
+      await writer.append(columnsOf(0, LARGE_ROWS));
+      await writer.commit();
+      const held = await openFiles(bare.process.pid);
+      await cutEverywhere(
+        `network: long load of ${name}, cut`,
+        async (address) => {
+          await loadByClient(address, 'large', LARGE_ROWS);
+          await loadByStreams(address, 'large', LARGE_ROWS);
+        },
+        1,
+        false,
+        { daemon: bare, before: held },
+      );
+    },
+  );
 });
 
 describe('a connection that goes slow or silent', () => {
