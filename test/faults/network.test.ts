@@ -26,6 +26,9 @@ const ROWS = 32;
 /** Rows of a save between two flushes. */
 const ROWS_A_FLUSH = 8;
 
+/** Rows that a stream sends once more, as one that was not told that they arrived: a batch of them and some of another. */
+const ROWS_AGAIN = 12;
+
 /** More than either end sends before it has the other one's settings. */
 const HANDSHAKE_BYTES = 150;
 
@@ -101,7 +104,7 @@ async function saveByClient(address: string, key: string, keepalive = { everyMs:
   expect(await writer.commit()).toMatchObject({ rowCount: BigInt(ROWS), revision: 1n });
 }
 
-/** Saves ROWS rows by bare streams, each of which goes on where the daemon says. */
+/** Saves ROWS rows by bare streams, each of which sends some of the rows again that the daemon has. */
 async function saveByStreams(address: string, key: string): Promise<void> {
   const run = batchOf(ROWS);
   await insisting(async () => {
@@ -109,8 +112,11 @@ async function saveByStreams(address: string, key: string): Promise<void> {
     try {
       save.send({ case: 'open', value: { key, uploadId: key.replace('/', '-'), problem: PROBLEM } });
       const { nextRow, committed } = await save.answer('opened');
-      for (let row = Number(nextRow); row < ROWS && committed === undefined; row += ROWS_A_FLUSH) {
-        const part = sliceBatch(SCHEMA, run, row, Math.min(ROWS_A_FLUSH, ROWS - row));
+      const again = Math.max(0, Number(nextRow) - ROWS_AGAIN);
+      for (let row = again; row < ROWS && committed === undefined; row += ROWS_A_FLUSH) {
+        // All but the first begin with rows of the one before.
+        const from = Math.max(again, row - ROWS_AGAIN);
+        const part = sliceBatch(SCHEMA, run, from, Math.min(row + ROWS_A_FLUSH, ROWS) - from);
         save.send({ case: 'batch', value: toRowBatch(part, PROBLEM.variables) }).send({ case: 'flush', value: {} });
       }
       save.send({ case: 'commit', value: { rowCount: BigInt(ROWS) } });
