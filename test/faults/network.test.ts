@@ -170,6 +170,17 @@ async function loadByStreams(address: string, key: string, rowCount: number): Pr
   expect(asText(first.rows())).toEqual(asText(batchOf(rowCount)));
 }
 
+/** Watches from the first event on, by a client, which reconnects by itself, until all results have been told. */
+async function watchByClient(address: string, keys: readonly string[]): Promise<void> {
+  await using client = createClient({ address });
+  const told: string[] = [];
+  for await (const { event } of client.watch({ prefix: 'watched/', afterEvent: 0n })) {
+    if (event.case === 'committed') told.push(event.value.key);
+    if (event.case === 'committed' && event.value.key === keys.at(-1)) break;
+  }
+  expect(told).toEqual(keys);
+}
+
 /** That the daemon has the rows of a save: each once, every bit, one revision. */
 async function expectSaved(key: string): Promise<void> {
   expect(asText((await rawLoad(channel, { key })).rows())).toEqual(asText(batchOf(ROWS)));
@@ -267,6 +278,12 @@ describe('a connection that is cut at any byte', () => {
 
   test('leaves a load by bare streams whole', () =>
     cutEverywhere('network: load by streams, cut', (address) => loadByStreams(address, 'small', ROWS), 2));
+
+  test('leaves a watch whole: every event once, in order', async () => {
+    const keys = ['watched/a', 'watched/b', 'watched/c'];
+    for (const key of keys) await saveByClient(daemon.address, key);
+    await cutEverywhere('network: watch, cut', (address) => watchByClient(address, keys), 2);
+  });
 
   test.each(FILE_STORES)(
     'leaves a load of many messages whole, and none of the files open that $name read for it',
