@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { DescMethod, Message, MessageShape } from '@bufbuild/protobuf';
 import { Client, type ClientDuplexStream, type ClientReadableStream, type Metadata } from '@grpc/grpc-js';
 import { StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
@@ -22,6 +23,7 @@ type Streams = 'copyResult' | 'migrateResult' | 'migrateStore' | 'replicateResul
 export class Channel {
   private readonly client: Client;
   private readonly metadata: Metadata;
+  private readonly closing = new AbortController();
 
   /** `keepalive`: see CLIENT_KEEPALIVE_MS. */
   constructor(
@@ -29,6 +31,8 @@ export class Channel {
     keepalive = { everyMs: CLIENT_KEEPALIVE_MS, answerMs: CLIENT_KEEPALIVE_ANSWER_MS },
     options: ConnectionOptions = {},
   ) {
+    // A client may have many streams, each of which listens.
+    setMaxListeners(0, this.closing.signal);
     const { credentials, metadata } = connectionTo(address, options);
     this.metadata = metadata;
     this.client = new Client(address, credentials, {
@@ -69,17 +73,20 @@ export class Channel {
     );
   }
 
-  /** Calls an rpc that answers with a stream. OptistoreError. Left early, it is cancelled. */
+  /** Calls an rpc that answers with a stream. OptistoreError. Left early, or when the channel is closed, it is cancelled. */
   async *stream<Name extends Streams>(name: Name, request: Input<Name>): AsyncGenerator<Output<Name>> {
     const method: DescMethod = StorageService.method[name];
     const { client, metadata } = this;
     const call = client.makeServerStreamRequest(pathOf(method), serializer(method), parser(method), request, metadata);
+    const cancel = () => call.cancel();
+    this.closing.signal.addEventListener('abort', cancel, { once: true });
     try {
       for await (const response of call) yield response as Output<Name>;
     } catch (error) {
       throw toOptistoreError(error, this.address);
     } finally {
-      call.cancel();
+      this.closing.signal.removeEventListener('abort', cancel);
+      cancel();
     }
   }
 
@@ -94,7 +101,14 @@ export class Channel {
     );
   }
 
+  /** Whether it was closed: nothing can be called any more. */
+  get isClosed(): boolean {
+    return this.closing.signal.aborted;
+  }
+
+  /** Ends streams that are read, but for loads and saves, and takes no more calls. */
   close(): void {
+    this.closing.abort();
     this.client.close();
   }
 }

@@ -293,8 +293,8 @@ export class OptistoreClient implements AsyncDisposable {
   }
 
   /**
-   * Tells what happens, as it happens; reconnects by itself and goes on behind the last event. Ends when it is left. Fails
-   * with EVENTS_EXPIRED where the daemon no longer knows that event, and when it can't be reached for `retryMs`.
+   * Tells what happens, as it happens; reconnects by itself and goes on behind the last event. Ends when it is left, or the
+   * client closed. Fails with EVENTS_EXPIRED where the daemon no longer knows that event, and when it can't be reached for `retryMs`.
    */
   watch(options: WatchOptions = {}): AsyncGenerator<WatchResultsResponse, void> {
     return watchEvents(this.channel, options, this.retryMs);
@@ -350,7 +350,7 @@ export class OptistoreClient implements AsyncDisposable {
     return this.channel.unary('getStatus', create(GetStatusRequestSchema));
   }
 
-  /** Closes the connection. Writers are closed before. */
+  /** Closes the connection, and ends what is watched. Writers are closed before. */
   close(): void {
     this.channel.close();
   }

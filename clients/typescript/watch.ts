@@ -1,4 +1,3 @@
-import { status } from '@grpc/grpc-js';
 import { create } from '@bufbuild/protobuf';
 import {
   WatchResultsRequestSchema,
@@ -26,7 +25,7 @@ export async function* watchEvents(
 ): AsyncGenerator<WatchResultsResponse, void> {
   const backoff = new Backoff(retryMs);
   let { afterEvent } = options;
-  for (;;) {
+  while (!channel.isClosed) {
     const { prefix = '', includeUploads = false } = options;
     const request = create(WatchResultsRequestSchema, {
       ...{ prefix, includeUploads },
@@ -39,7 +38,9 @@ export async function* watchEvents(
         yield response;
       }
     } catch (error) {
-      if (!(error instanceof OptistoreError) || error.code !== status.UNAVAILABLE) throw error;
+      // Its last call was cancelled.
+      if (channel.isClosed) return;
+      if (!(error instanceof OptistoreError) || !error.isRetryable) throw error;
       await backoff.failed(error);
     }
   }

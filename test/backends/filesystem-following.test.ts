@@ -1,8 +1,8 @@
-import { mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import { cp, mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openFilesystemBackend } from '../../server/backends/filesystem/filesystem-backend.js';
+import { openFilesystemBackend, type FilesystemBackend } from '../../server/backends/filesystem/filesystem-backend.js';
 import { all, asText, lineRows, RUNNING, uploadSpec } from './runs.js';
 
 test('a damaged byte in the frames of an upload is RESULT_CORRUPT to who reads along, and no row is made up', async () => {
@@ -29,5 +29,33 @@ test('a damaged byte in the frames of an upload is RESULT_CORRUPT to who reads a
     await expect(read()).rejects.toMatchObject({ reason: 'RESULT_CORRUPT' });
   } finally {
     await rm(base_path, { recursive: true });
+  }
+});
+
+test('rows that were written and whose sync nobody has vouched for are shown to nobody, until who goes on has made them durable', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'optistore-following-'));
+  const [base_path, left] = [join(folder, 'store'), join(folder, 'left')];
+  try {
+    await using writing = await openFilesystemBackend({ base_path });
+    await using beside = await openFilesystemBackend({ base_path });
+    await using upload = await writing.openUpload(uploadSpec('k', 'u'));
+    await upload.append(lineRows(0, 10));
+    await upload.sync();
+    await upload.append(lineRows(10, 100_000));
+    // When it returns the one before is written, and not synced.
+    await upload.append(lineRows(100_010, 100_000));
+    const shown = async (backend: FilesystemBackend) => (await backend.viewUpload('u')).manifest.rowCount;
+    expect(await shown(beside)).toBe(10n);
+    // As a process leaves it that ends now, or whose sync has failed.
+    await cp(base_path, left, { recursive: true });
+    await using after = await openFilesystemBackend({ base_path: left });
+    expect(await shown(after)).toBe(10n);
+    await using resumed = await after.openUpload(uploadSpec('k', 'u'));
+    expect(resumed.nextRow).toBeGreaterThan(10);
+    expect(await shown(after)).toBe(BigInt(resumed.nextRow));
+    await upload.sync();
+    expect(await shown(beside)).toBe(200_010n);
+  } finally {
+    await rm(folder, { recursive: true });
   }
 });

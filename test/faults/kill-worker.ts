@@ -21,8 +21,10 @@ const KEYS_EACH = 3;
 const UPLOADS_EACH = 3;
 /** Appends go no further than this. */
 const ROWS_MAX = 80_000;
-/** One row, some rows, or enough for a block at once. */
-const BATCH_ROWS = [1, 1, 40, 40, 12_000];
+/** Enough for a block at once: a result that has as many lies in files of its own, in each store of files. */
+export const BLOCK_ROWS = 12_000;
+/** One row, some rows, or a block. */
+const BATCH_ROWS = [1, 1, 40, 40, BLOCK_ROWS];
 
 /** Where a worker works until the daemon is killed. */
 export interface Workplace {

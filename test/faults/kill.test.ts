@@ -11,8 +11,9 @@ import { dice } from '../rpc/wire.js';
 import { campaign, IS_LONG } from './campaign.js';
 import { damageCopies } from './damaged-copies.js';
 import { migrates, repairs } from './kill-keepers.js';
-import { KillWorker, type Activity, type Workplace } from './kill-worker.js';
+import { BLOCK_ROWS, KillWorker, type Activity, type Workplace } from './kill-worker.js';
 import { FILE_STORES, KilledDaemon, postgresStore } from './killed-daemon.js';
+import { rowCountOf } from './sent-rows.js';
 
 const WORKER_COUNT = 4;
 const KILL_MS_MAX = 600;
@@ -54,6 +55,34 @@ async function untilItIsKilled(
     clearTimeout(timer);
     await kill();
   }
+}
+
+/**
+ * Lets workers change their keys, undisturbed, until each key had so many revisions, and one of each worker's has files of its own.
+ * A kill may come before anything was changed.
+ */
+async function untilEachKeyHad(
+  revisions: number,
+  { address }: KilledDaemon,
+  workers: readonly KillWorker[],
+  roll: () => number,
+  modes: readonly ReplicationMode[],
+): Promise<void> {
+  await using client = createClient({ address });
+  const working = workers.map(({ ledger, work }) => {
+    const hasEnded = () =>
+      ledger.keys.every(({ revision }) => revision >= revisions) &&
+      ledger.keys.some(({ content }) => rowCountOf(content?.pieces ?? []) >= BLOCK_ROWS);
+    return work({
+      address,
+      client,
+      modes,
+      hasEnded,
+      onAnswer: () => undefined,
+      roll: dice(Math.floor(roll() * 2 ** 32)),
+    });
+  });
+  await Promise.all(working);
 }
 
 /** Someone who looks at a daemon, and what workers were told. */
@@ -162,7 +191,8 @@ describe('kill -9', () => {
     }));
     const workers = hire('worker');
     await daemon.start();
-    await campaign('kill -9, replicating', { short: 2, long: 200 }, async (roll) => {
+    await campaign('kill -9, replicating', { short: 2, long: 200 }, async (roll, number) => {
+      await untilEachKeyHad(2 * number + 2, daemon, workers, roll, REPLICATED);
       await untilItIsKilled(
         daemon,
         workers.map(({ work }) => work),
@@ -200,13 +230,15 @@ describe('kill -9', () => {
     const stores = { leveldb: join(daemon.folder, 'first', 'data'), filesystem: join(daemon.folder, 'second', 'data') };
     // One half works while the other's results are damaged and repaired.
     const [workers, owners] = [hire('worker'), hire('owner')];
+    const damaged = { leveldb: 0, filesystem: 0 };
     await daemon.start();
-    await campaign('kill -9, repairing', { short: 2, long: 200 }, async (roll) => {
+    await campaign('kill -9, repairing', { short: 2, long: 200 }, async (roll, number) => {
+      await untilEachKeyHad(number + 1, daemon, owners, roll, REPLICATED);
       const activities = [...workers, ...owners].map(({ work }) => work);
       await untilItIsKilled(daemon, activities, roll, REPLICATED);
       let rows = await startAndCheck(daemon, [...workers, ...owners], [], checkCopied);
       await daemon.kill();
-      for (const { ledger } of owners) await damageCopies(stores, ledger, roll);
+      for (const { ledger } of owners) await damageCopies(stores, ledger, roll, damaged);
       for (let kills = 1 + Math.floor(roll() * 3); kills > 0; kills--) {
         // Of the damaged ones no load may ask meanwhile: it would repair them.
         rows += await startAndCheck(daemon, workers, []);
@@ -221,5 +253,7 @@ describe('kill -9', () => {
       });
       return rows;
     });
+    // In each store there was something to repair.
+    expect(Math.min(damaged.leveldb, damaged.filesystem)).toBeGreaterThan(0);
   });
 });

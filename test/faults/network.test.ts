@@ -15,6 +15,7 @@ import { RawLoad, rawLoad } from '../rpc/raw-load.js';
 import { RawSave, TestDaemon } from '../rpc/wire.js';
 import { campaign, IS_LONG } from './campaign.js';
 import { expectNothingLeft, openFiles } from './daemon-holdings.js';
+import { FILE_STORES } from './killed-daemon.js';
 import { openOwnDoor } from './own-door.js';
 import { FaultyProxy, type Fault } from './proxy.js';
 
@@ -24,6 +25,9 @@ const CUTS_A_ROUND = 16;
 const ROWS = 32;
 /** Rows of a save between two flushes. */
 const ROWS_A_FLUSH = 8;
+
+/** Rows that a stream sends once more, as one that was not told that they arrived: a batch of them and some of another. */
+const ROWS_AGAIN = 12;
 
 /** More than either end sends before it has the other one's settings. */
 const HANDSHAKE_BYTES = 150;
@@ -63,9 +67,6 @@ beforeAll(async () => {
   daemon = await TestDaemon.start();
   channel = new Channel(daemon.address);
   direct = createClient({ address: daemon.address });
-  const writer = await direct.save('large', PROBLEM);
-  await writer.append(columnsOf(0, LARGE_ROWS));
-  await writer.commit();
   await saveByClient(daemon.address, 'small');
   // The first call of a channel makes its connection.
   await expectSaved('small');
@@ -103,7 +104,7 @@ async function saveByClient(address: string, key: string, keepalive = { everyMs:
   expect(await writer.commit()).toMatchObject({ rowCount: BigInt(ROWS), revision: 1n });
 }
 
-/** Saves ROWS rows by bare streams, each of which goes on where the daemon says. */
+/** Saves ROWS rows by bare streams, each of which sends some of the rows again that the daemon has. */
 async function saveByStreams(address: string, key: string): Promise<void> {
   const run = batchOf(ROWS);
   await insisting(async () => {
@@ -111,8 +112,11 @@ async function saveByStreams(address: string, key: string): Promise<void> {
     try {
       save.send({ case: 'open', value: { key, uploadId: key.replace('/', '-'), problem: PROBLEM } });
       const { nextRow, committed } = await save.answer('opened');
-      for (let row = Number(nextRow); row < ROWS && committed === undefined; row += ROWS_A_FLUSH) {
-        const part = sliceBatch(SCHEMA, run, row, Math.min(ROWS_A_FLUSH, ROWS - row));
+      const again = Math.max(0, Number(nextRow) - ROWS_AGAIN);
+      for (let row = again; row < ROWS && committed === undefined; row += ROWS_A_FLUSH) {
+        // All but the first begin with rows of the one before.
+        const from = Math.max(again, row - ROWS_AGAIN);
+        const part = sliceBatch(SCHEMA, run, from, Math.min(row + ROWS_A_FLUSH, ROWS) - from);
         save.send({ case: 'batch', value: toRowBatch(part, PROBLEM.variables) }).send({ case: 'flush', value: {} });
       }
       save.send({ case: 'commit', value: { rowCount: BigInt(ROWS) } });
@@ -166,6 +170,17 @@ async function loadByStreams(address: string, key: string, rowCount: number): Pr
   expect(asText(first.rows())).toEqual(asText(batchOf(rowCount)));
 }
 
+/** Watches from the first event on, by a client, which reconnects by itself, until all results have been told. */
+async function watchByClient(address: string, keys: readonly string[]): Promise<void> {
+  await using client = createClient({ address });
+  const told: string[] = [];
+  for await (const { event } of client.watch({ prefix: 'watched/', afterEvent: 0n })) {
+    if (event.case === 'committed') told.push(event.value.key);
+    if (event.case === 'committed' && event.value.key === keys.at(-1)) break;
+  }
+  expect(told).toEqual(keys);
+}
+
 /** That the daemon has the rows of a save: each once, every bit, one revision. */
 async function expectSaved(key: string): Promise<void> {
   expect(asText((await rawLoad(channel, { key })).rows())).toEqual(asText(batchOf(ROWS)));
@@ -175,8 +190,8 @@ async function expectSaved(key: string): Promise<void> {
 type Act = (address: string, name: string) => Promise<void>;
 
 /** How many bytes an act sends and gets when nothing goes wrong. */
-async function lengthOf(act: Act): Promise<{ up: number; down: number }> {
-  await using proxy = await FaultyProxy.start(daemon.address, () => undefined);
+async function lengthOf(act: Act, address = daemon.address): Promise<{ up: number; down: number }> {
+  await using proxy = await FaultyProxy.start(address, () => undefined);
   await act(proxy.address, 'whole');
   return { ...proxy.passed };
 }
@@ -205,15 +220,28 @@ function cutsOf(
   });
 }
 
+/** A daemon, and what it holds when nobody calls. */
+interface Target {
+  readonly daemon: TestDaemon;
+  readonly before: Awaited<ReturnType<typeof openFiles>>;
+}
+
 /** Runs an act through a proxy that cuts, at each byte where long, at some where short. */
-async function cutEverywhere(fault: string, act: Act, short: number, isAll = IS_LONG): Promise<void> {
-  const length = await lengthOf(act);
+async function cutEverywhere(
+  fault: string,
+  act: Act,
+  short: number,
+  isAll = IS_LONG,
+  target: Target = { daemon, before },
+): Promise<void> {
+  const { address } = target.daemon;
+  const length = await lengthOf(act, address);
   const all = Math.ceil(((length.up + length.down) * KINDS.length) / CUTS_A_ROUND);
   await campaign(fault, { short, long: isAll ? all : 100 }, async (roll, round) => {
     const cuts = cutsOf(roll, round, length, isAll);
     const results = await Promise.allSettled(
       cuts.map(async (faults, i) => {
-        await using proxy = await FaultyProxy.start(daemon.address, (connection) => faults[connection]);
+        await using proxy = await FaultyProxy.start(address, (connection) => faults[connection]);
         await act(proxy.address, `${round}-${i}`);
       }),
     );
@@ -221,7 +249,7 @@ async function cutEverywhere(fault: string, act: Act, short: number, isAll = IS_
       if (result.status === 'rejected') throw new Error(`cut at ${JSON.stringify(cuts[i])}`, { cause: result.reason });
     return cuts.length;
   });
-  await expectNothingLeft(daemon, before);
+  await expectNothingLeft(target.daemon, target.before);
 }
 
 describe('a connection that is cut at any byte', () => {
@@ -251,16 +279,34 @@ describe('a connection that is cut at any byte', () => {
   test('leaves a load by bare streams whole', () =>
     cutEverywhere('network: load by streams, cut', (address) => loadByStreams(address, 'small', ROWS), 2));
 
-  test('leaves a load of many messages whole', () =>
-    cutEverywhere(
-      'network: long load, cut',
-      async (address) => {
-        await loadByClient(address, 'large', LARGE_ROWS);
-        await loadByStreams(address, 'large', LARGE_ROWS);
-      },
-      1,
-      false,
-    ));
+  test('leaves a watch whole: every event once, in order', async () => {
+    const keys = ['watched/a', 'watched/b', 'watched/c'];
+    for (const key of keys) await saveByClient(daemon.address, key);
+    await cutEverywhere('network: watch, cut', (address) => watchByClient(address, keys), 2);
+  });
+
+  test.each(FILE_STORES)(
+    'leaves a load of many messages whole, and none of the files open that $name read for it',
+    async ({ name, settings }) => {
+      // What the cache has is not read again.
+      await using bare = await TestDaemon.startIn((folder) => ({ primary: settings(folder), use_cache: false }));
+      await using client = createClient({ address: bare.address });
+      const writer = await client.save('large', PROBLEM);
+      await writer.append(columnsOf(0, LARGE_ROWS));
+      await writer.commit();
+      const held = await openFiles(bare.process.pid);
+      await cutEverywhere(
+        `network: long load of ${name}, cut`,
+        async (address) => {
+          await loadByClient(address, 'large', LARGE_ROWS);
+          await loadByStreams(address, 'large', LARGE_ROWS);
+        },
+        1,
+        false,
+        { daemon: bare, before: held },
+      );
+    },
+  );
 });
 
 describe('a connection that goes slow or silent', () => {

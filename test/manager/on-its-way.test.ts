@@ -4,6 +4,7 @@ import { ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
 import { composed } from '../../server/manager/compose.js';
 import { KeyTurns } from '../../server/manager/migration/key-turns.js';
 import { migrateResults } from '../../server/manager/migration/migrate-result.js';
+import { resultNotFound } from '../../server/backends/result-errors.js';
 import type { Stores } from '../../server/manager/stores.js';
 import { all, lineRows, RUNNING, save, uploadSpec } from '../backends/runs.js';
 import { altered, ThreeStores } from './three-stores.js';
@@ -108,5 +109,28 @@ describe('a result that goes to another store at that very moment', () => {
     const { revision } = await one.annotate('k', undefined, ({ tags }) => void (tags['by'] = 'me'), RUNNING);
     await expect(migration.goOn()).rejects.toMatchObject({ reason: 'REVISION_MISMATCH' });
     expect(await one.stat('k', undefined, RUNNING)).toMatchObject({ revision, tags: { by: 'me' } });
+  });
+
+  test('again and again is given up by who begins a save of it, or changes it: BACKEND_UNAVAILABLE, and nothing is changed', async () => {
+    await migrate('there');
+    // It comes back for whoever looks, and is gone again when they act.
+    const away = () => migrate('there').then(() => Promise.reject(resultNotFound('k')));
+    const primary = altered(stores.primary, {
+      openUpload: away,
+      annotate: away,
+    });
+    const secondary = altered(stores.secondary, {
+      annotate: () => migrate('back').then(() => Promise.reject(resultNotFound('k'))),
+    });
+    const one = composed({ primary, secondary, pinned: stores.pinned }, undefined, ReplicationMode.NONE).store;
+    const tooOften = {
+      reason: 'BACKEND_UNAVAILABLE',
+      message: expect.stringContaining('from store to store') as string,
+    };
+    await expect(one.openUpload({ ...uploadSpec('k', 'u'), append: true }, RUNNING)).rejects.toMatchObject(tooOften);
+    await expect(one.annotate('k', undefined, ({ tags }) => void (tags['by'] = 'me'), RUNNING)).rejects.toMatchObject(
+      tooOften,
+    );
+    expect((await one.stat('k', undefined, RUNNING)).tags).not.toHaveProperty('by');
   });
 });

@@ -36,12 +36,17 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   /** With settings for its configuration file: `{ use_cache: false }`. */
-  static async startWith(settings: JsonObject): Promise<TestDaemon> {
+  static startWith(settings: JsonObject): Promise<TestDaemon> {
+    return TestDaemon.startIn(() => settings);
+  }
+
+  /** With settings that name places in its folder. */
+  static async startIn(settingsIn: (folder: string) => JsonObject): Promise<TestDaemon> {
     const folder = await mkdtemp(join(tmpdir(), 'optistore-test-'));
     const file = join(folder, 'optistore.yaml');
     const primary = { type: 'leveldb', path: join(folder, 'data') };
     // JSON is YAML too.
-    await writeFile(file, JSON.stringify({ primary, listen: '127.0.0.1:0', ...settings }));
+    await writeFile(file, JSON.stringify({ primary, listen: '127.0.0.1:0', ...settingsIn(folder) }));
     return new TestDaemon(folder, await DaemonProcess.start(['--config', file], MAIN), file);
   }
 

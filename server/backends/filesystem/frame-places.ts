@@ -13,8 +13,8 @@ const FILES_MAX = 1000;
 class FramePlaces {
   private readonly serial = new Serial();
   private readonly places: { row: number; at: number }[];
-  /** The row behind those that are known to be on stable storage, and to count whoever takes the upload over. */
-  durableRow = 0;
+  /** The row behind those that were on stable storage, and acked, when their process said so. */
+  markedRow = 0;
   /** Where what was found ends. */
   endBytes = 0;
 
@@ -32,6 +32,7 @@ class FramePlaces {
       if (this.nextRow >= endRow) return;
       for await (const { header, at } of wholeFrames(file, this.tag, this.endBytes)) {
         if (isMark(header)) {
+          this.markedRow = Math.max(this.markedRow, Math.min(header.firstRow, this.nextRow));
           this.endBytes = at + header.byteLength;
           continue;
         }

@@ -151,7 +151,7 @@ export function saveLeft(folder: UploadFolder, epoch: number, rowCount: number):
 }
 
 /** How many rows were durable when an epoch was let go; 0 where nothing tells. */
-async function loadLeft(folder: UploadFolder, epoch: number): Promise<number> {
+export async function loadLeft(folder: UploadFolder, epoch: number): Promise<number> {
   const path = join(folder.epochPath(epoch), LEFT_FILE);
   const bytes = await readIfThere(path);
   if (bytes === undefined) return 0;

@@ -12,7 +12,7 @@ import { committedRecord, manifestOf } from '../uploads/uploads.js';
 import type { EndedUploads } from './ended-uploads.js';
 import { endedRecord, type FilesystemUploads } from './filesystem-uploads.js';
 import { KeptPlaces } from './frame-places.js';
-import { checkAcked, partsBefore, readFrames, type Part } from './frames.js';
+import { checkAcked, loadLeft, partsBefore, readFrames, type Part } from './frames.js';
 import type { FilesystemResults } from './results.js';
 import { FRAMES_FILE, type Epoch, type UploadFolder } from './upload-folder.js';
 
@@ -43,7 +43,7 @@ export class UploadViews {
     const slot = isHeldHere ? undefined : await this.results.commitOf(record.key, uploadId);
     if (slot !== undefined) return endedView(uploadId, committedRecord(record, slot.manifest));
     if (standing !== 'open') return endedView(uploadId, endedRecord(uploadId, record.key, standing));
-    const rowCount = isHeldHere ? held.durableRowCount : await this.makeDurable(folder, epoch);
+    const rowCount = isHeldHere ? held.durableRowCount : await this.durableRows(folder, epoch);
     const schema = schemaOf(record.problem?.variables ?? []);
     return openView(manifestOf(record, soFar(rowCount)), record.base, {
       base: this.readBase,
@@ -52,11 +52,11 @@ export class UploadViews {
   }
 
   /**
-   * How many rows count of an upload that this process does not have. What another one has written may not be on stable storage
-   * yet, nor acked: it is put there as an ack does it, and counts if no epoch has followed then. While one takes
-   * the upload over, those count that it surely goes on from.
+   * How many rows count of an upload that this process does not have: those whose process has said that they are durable. A sync of
+   * what else it has written would prove nothing, as one that failed before may have lost it. While a process takes the upload
+   * over, those count that it surely goes on from.
    */
-  private async makeDurable(folder: UploadFolder, epoch: Epoch): Promise<number> {
+  private async durableRows(folder: UploadFolder, epoch: Epoch): Promise<number> {
     const parts = await partsBefore(folder, Infinity);
     let rowCount = Number(epoch.record.base?.rowCount ?? 0);
     for (const part of parts) {
@@ -72,13 +72,8 @@ export class UploadViews {
         await places.extend(frames, part.endRow);
         const { nextRow, endBytes } = places;
         await checkAcked(folder, part.epoch, nextRow, { file: frames, endBytes });
-        if (nextRow > places.durableRow) {
-          await frames.datasync();
-          // All may be gone with its end.
-          await ifThere(folder.settle(epoch));
-          if (await folder.isNewest(epoch)) places.durableRow = nextRow;
-        }
-        rowCount = Math.max(rowCount, places.durableRow);
+        const left = Math.min(await loadLeft(folder, part.epoch), nextRow);
+        rowCount = Math.max(rowCount, places.markedRow, left);
       }
     }
     return rowCount;

@@ -3,12 +3,15 @@ import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_p
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { StorageBackend, UploadSpec } from '../../backends/backend.js';
 import { replicationAfter } from '../../backends/revisions.js';
-import { toStorageError } from '../../errors.js';
+import { StorageError, toStorageError } from '../../errors.js';
 import { markMoved } from '../mark-moved.js';
 import { noRows, rowsOf } from '../read-whole.js';
 import { newestOf } from '../repair/repair-copy.js';
 import type { Repairs } from '../repair/repairs.js';
 import { isUnavailable, type RoleStore } from '../role-store.js';
+
+/** For each attempt that fails the result went to the other store, or came back, at that very moment. */
+const ATTEMPTS_MAX = 100;
 
 type Annotation = Parameters<StorageBackend['annotate']>;
 
@@ -48,14 +51,15 @@ export class AbsentResults {
     }
   }
 
-  /** Acts on a key where it is; once more where it went to the other store at that very moment. */
+  /** Acts on a key where it is; once more where it went to the other store at that very moment. BACKEND_UNAVAILABLE where it always does. */
   async whereItIs<T>(
     key: string,
     isNeeded: boolean,
     signal: AbortSignal,
     act: (absent: Absent | undefined) => Promise<T>,
   ): Promise<T> {
-    for (let absent = await this.find(key, isNeeded, signal); ;) {
+    let absent = await this.find(key, isNeeded, signal);
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       try {
         return await act(absent);
       } catch (error) {
@@ -65,11 +69,15 @@ export class AbsentResults {
         absent = now;
       }
     }
+    throw neverStays(key);
   }
 
-  /** Begins or ends a save, prepared by prepareSave; once more where what it builds on went to the secondary behind that. */
+  /**
+   * Begins or ends a save, prepared by prepareSave; once more where what it builds on went to the secondary behind that.
+   * BACKEND_UNAVAILABLE where it always does.
+   */
   async prepared<T>(spec: UploadSpec, signal: AbortSignal, act: () => Promise<T>): Promise<T> {
-    for (;;) {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       await this.prepareSave(spec, signal);
       try {
         return await act();
@@ -79,6 +87,7 @@ export class AbsentResults {
         if ((await this.find(spec.key, true, signal)) === undefined) throw error;
       }
     }
+    throw neverStays(spec.key);
   }
 
   /**
@@ -133,4 +142,12 @@ export class AbsentResults {
     );
     if (!hasNone) await this.primary.setReplication(key, newest.revision, ReplicationState.PENDING, signal);
   }
+}
+
+/** The error for a key that is never where it was a moment ago. */
+function neverStays(key: string): StorageError {
+  return new StorageError(
+    'BACKEND_UNAVAILABLE',
+    `"${key}" goes from store to store all the time: nothing was changed. Try again when it stays in one.`,
+  );
 }

@@ -51,6 +51,11 @@ export function parseCalls(log: Buffer): Call[] {
   return calls;
 }
 
+/** Whether a call changed something, in a file or of the names. */
+export function isChange({ kind, offset }: Call): boolean {
+  return kind !== Kind.SYNC && kind !== Kind.FAILED && (kind !== Kind.OPEN || offset === 1);
+}
+
 type Change = { readonly offset: number; readonly data: Buffer } | { readonly length: number };
 
 class File {
@@ -130,7 +135,7 @@ function apply({ remove, add }: Naming, names: Map<string, Entry>): void {
 
 const SECTOR = 512;
 
-/** A disk that forgets at a power cut what was not synced. */
+/** A disk that forgets at a power cut what was not synced, and keeps all when a process is killed. */
 export class RecordedDisk {
   private readonly root = new Folder();
   private readonly byInode = new Map<number, File | Folder>();
@@ -210,14 +215,23 @@ export class RecordedDisk {
     });
   }
 
+  /** Writes into a folder what the disk has when its process is killed now: all that was done. */
+  kill(target: string): void {
+    for (const node of this.nodes) node.sync();
+    write(this.root, target);
+  }
+
+  private get nodes(): Set<File | Folder> {
+    return new Set([this.root, ...this.byInode.values()]);
+  }
+
   /**
    * Cuts the power, and writes what the disk has then into a folder. Of what was not synced the dice keep all, nothing or
    * any part: whole writes, some of their sectors, the first changes of names of each folder.
    */
   cutPower(target: string, roll: () => number): void {
     const mood = Math.floor(roll() * 4);
-    const nodes = new Set([this.root, ...this.byInode.values()]);
-    for (const node of nodes) {
+    for (const node of this.nodes) {
       if (node instanceof Folder)
         node.sync(Math.floor((mood === 0 ? 0 : mood === 1 ? 1 : roll()) * (node.pending.length + 0.999)));
       else tear(node, mood, roll);

@@ -6,13 +6,32 @@ import type { Answer } from './answers.js';
 import type { FaultyDaemon } from './faulty-daemon.js';
 
 /** Some keys are saved, appended to, changed and deleted at the same time, in small and large batches; one upload stays open. */
-export async function workload(daemon: FaultyDaemon, roll: () => number, keyCount = 3): Promise<Answer[]> {
+export function workload(daemon: FaultyDaemon, roll: () => number, keyCount = 3): Promise<Answer[]> {
+  const factors = Array.from({ length: keyCount }, (_, i) => i + 1);
+  return livesIn(daemon, roll, factors, (life) => life.live());
+}
+
+/** An upload of small batches is acked and stays open, whatever else does: the next start has its rows to bring back. */
+export function leaveOpen(daemon: FaultyDaemon, factor: number): Promise<Answer[]> {
+  return livesIn(
+    daemon,
+    () => 0.3,
+    [factor],
+    (life) => life.leave(),
+  );
+}
+
+async function livesIn(
+  daemon: FaultyDaemon,
+  roll: () => number,
+  factors: readonly number[],
+  live: (life: KeyLife) => Promise<void>,
+): Promise<Answer[]> {
   const client = createClient({ address: daemon.address });
   const answers: Answer[] = [];
   try {
     const tell = (answer: Omit<Answer, 'logLength'>) => void answers.push({ ...answer, logLength: daemon.logLength });
-    const factors = Array.from({ length: keyCount }, (_, i) => i + 1);
-    await Promise.all(factors.map((factor) => new KeyLife(daemon.address, client, tell, roll, factor).live()));
+    await Promise.all(factors.map((factor) => live(new KeyLife(daemon.address, client, tell, roll, factor))));
   } finally {
     client.close();
   }
@@ -41,6 +60,10 @@ class KeyLife {
     if (this.roll() < 0.5) await this.remove();
     if (this.roll() < 0.5) await this.save('again', false, true);
     await this.save('left', false, this.roll() < 0.3);
+  }
+
+  async leave(): Promise<void> {
+    await this.save('open', false, false);
   }
 
   private async save(name: string, append: boolean, commits: boolean): Promise<void> {
