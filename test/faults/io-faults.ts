@@ -43,6 +43,8 @@ async function countCalls(daemon: FaultyDaemon, act: () => Promise<void>): Promi
 /** How often something is tried that has failed, and how long a store that fails may be left alone meanwhile. */
 const TRIES = 8;
 const PAUSE_MS = 400;
+/** How often a daemon that has told a failure is killed, so that what comes later is built on what the failure has left. */
+const KILL_RATE = 0.15;
 
 /** A world in which operations are tried with a call that fails. */
 export class FaultyOperations implements AsyncDisposable {
@@ -51,10 +53,16 @@ export class FaultyOperations implements AsyncDisposable {
   private constructor(
     private readonly world: FailingWorld,
     private readonly roll: () => number,
+    private readonly killRate: number,
   ) {}
 
-  static async start(store: StoreName, hasSecondary: boolean, roll: () => number): Promise<FaultyOperations> {
-    return new FaultyOperations(await FailingWorld.start(store, hasSecondary), roll);
+  static async start(
+    store: StoreName,
+    hasSecondary: boolean,
+    roll: () => number,
+    killRate = KILL_RATE,
+  ): Promise<FaultyOperations> {
+    return new FaultyOperations(await FailingWorld.start(store, hasSecondary), roll, killRate);
   }
 
   /** Any so many faults that an operation can meet. */
@@ -113,7 +121,8 @@ export class FaultyOperations implements AsyncDisposable {
         told.push(`${error.reason} ${error.message}`);
         expectClear(error, fault);
         if (i >= TRIES) throw error;
-        if (i > 0) await sleep(PAUSE_MS);
+        if (this.roll() < this.killRate) await this.world.restart();
+        else if (i > 0) await sleep(PAUSE_MS);
       }
     }
   }
