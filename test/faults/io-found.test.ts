@@ -1,9 +1,13 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { StorageBackend } from '../../server/backends/backend.js';
 import { sqliteConnection } from '../../server/backends/database/sqlite-file/sqlite-connection.js';
+import { all, RUNNING } from '../backends/runs.js';
 import { OPERATIONS } from './io-operations.js';
-import { FailingWorld } from './io-world.js';
-import { Errno, type CallName } from './shim/faulty-daemon.js';
+import { FailingWorld, type StoreName } from './io-world.js';
+import { Errno, STORES_IN_FILES, type CallName } from './shim/faulty-daemon.js';
+
+const STORES = Object.keys(STORES_IN_FILES) as StoreName[];
 
 /** A disk that has kept nothing but what was synced. */
 const KEEPS_NOTHING_ELSE = () => 0;
@@ -50,3 +54,44 @@ test('a disk that fails while a SQLite store is opened is told as such, and not 
   await world.daemon.start();
   await world.check();
 });
+
+/** What a watcher is told of each key that is there, and under which number. */
+async function toldChanges(world: FailingWorld, keyCount: number): Promise<Map<string, bigint>> {
+  const told = new Map<string, bigint>();
+  for await (const { event, eventNumber } of world.client.watch({ afterEvent: 0n })) {
+    if (event.case !== undefined) told.set(event.value.key, eventNumber);
+    if (told.size === keyCount) break;
+  }
+  return told;
+}
+
+/** The same of a store. */
+async function changesOf(store: StorageBackend): Promise<Map<string, bigint>> {
+  const changes = await all(store.changes({ after: 0n }, RUNNING));
+  return new Map(changes.map(({ key, changeNumber }) => [key, changeNumber]));
+}
+
+describe.each(STORES)(
+  '%s: a sync that fails, whichever it is, changes no number that a watcher was told of a change',
+  (store) => {
+    test.each(['goes on', 'is killed'])('though the power is cut later: the daemon %s', async (then) => {
+      await using world = await FailingWorld.start(store, false);
+      let nth = 0;
+      for (let hasFailed = true; hasFailed;) {
+        const key = `run${++nth}`;
+        await does(world, 'save few', key);
+        world.daemon.failNth('sync', nth, Errno.EIO);
+        await does(world, 'update', key).catch(() => undefined);
+        hasFailed = world.daemon.disarm();
+        if (then === 'is killed') await world.restart();
+        await does(world, 'update', `run${nth}`);
+        await does(world, 'save few', `behind${nth}`);
+        const told = await toldChanges(world, 2 * nth);
+        await world.afterCut(world.daemon.logLength, KEEPS_NOTHING_ELSE, async (image) =>
+          expect(await changesOf(image), `sync ${nth} failed`).toEqual(told),
+        );
+      }
+      expect(nth).toBeGreaterThan(1);
+    });
+  },
+);

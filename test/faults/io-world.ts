@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient, OptistoreError, type OptistoreClient } from '../../clients/typescript/index.js';
 import { Channel } from '../../clients/typescript/channel.js';
+import type { StorageBackend } from '../../server/backends/backend.js';
 import { openBackend } from '../../server/backends/open-backend.js';
 import { asText } from '../backends/runs.js';
 import { rawLoad } from '../rpc/raw-load.js';
@@ -129,7 +130,16 @@ export class FailingWorld implements AsyncDisposable {
   }
 
   /** Fails unless the disk, after a power cut at a place of the log, has all that was answered before. */
-  async checkCut(cut: number, roll: () => number): Promise<void> {
+  checkCut(cut: number, roll: () => number): Promise<void> {
+    return this.afterCut(cut, roll, (first, second) => checkAnswers(questioned(first, second), this.answers, cut));
+  }
+
+  /** Opens the stores as the disk has them after a power cut at a place of the log. */
+  async afterCut(
+    cut: number,
+    roll: () => number,
+    look: (first: StorageBackend, second: StorageBackend | undefined) => Promise<void>,
+  ): Promise<void> {
     const recorded = new RecordedDisk(this.daemon.disk);
     for (const call of await this.calls()) if (call.end <= cut) recorded.play(call);
     const target = join(this.scratch, 'disk');
@@ -138,7 +148,7 @@ export class FailingWorld implements AsyncDisposable {
       const open = (name: string) => openBackend(STORES_IN_FILES[this.store](join(target, name)), {});
       await using first = await open('first');
       await using second = this.hasSecondary ? await open('second') : undefined;
-      await checkAnswers(questioned(first, second), this.answers, cut);
+      await look(first, second);
     } catch (error) {
       throw new Error(`after a power cut at ${cut}`, { cause: error });
     } finally {
