@@ -167,6 +167,11 @@ export class FaultyOperations implements AsyncDisposable {
     return this.world.checkImage(this.world.daemon.logLength - 1, () => 0);
   }
 
+  /** Looks whether the daemon has all that was answered. */
+  check(): Promise<void> {
+    return this.world.check();
+  }
+
   /** Kills the daemon, and looks whether all is there. */
   async restart(): Promise<void> {
     await this.world.restart();

@@ -1,9 +1,11 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { StorageBackend } from '../../server/backends/backend.js';
 import { sqliteConnection } from '../../server/backends/database/sqlite-file/sqlite-connection.js';
 import { all, RUNNING } from '../backends/runs.js';
-import { OPERATIONS } from './io-operations.js';
+import { FaultyOperations } from './io-faults.js';
+import { OPERATIONS, type Operation } from './io-operations.js';
 import { FailingWorld, type StoreName } from './io-world.js';
 import { Errno, STORES_IN_FILES, type CallName } from './shim/faulty-daemon.js';
 
@@ -14,9 +16,13 @@ const KEEPS_NOTHING_ELSE = () => 0;
 
 /** Does what one of the operations does, on a key. */
 async function does(world: FailingWorld, name: string, key: string): Promise<void> {
+  await operationOf(name).act(world, key);
+}
+
+function operationOf(name: string): Operation {
   const operation = OPERATIONS.find((one) => one.name === name);
   if (operation === undefined) throw new Error(`there is no operation "${name}"`);
-  await operation.act(world, key);
+  return operation;
 }
 
 /** Does it with a call that fails. */
@@ -95,3 +101,34 @@ describe.each(STORES)(
     });
   },
 );
+
+/** Leaves nothing to chance: what is looked at is looked at here. */
+const NO_CHANCE = () => 0.99;
+
+describe('LevelDB: a write that fails, whichever it is, takes nothing', () => {
+  test.each(['save few', 'save some', 'save many at once', 'update'])(
+    'from what "%s" and all that comes behind it answer, also when the daemon is killed later',
+    async (name) => {
+      await using faulty = await FaultyOperations.start('leveldb', false, NO_CHANCE, 0);
+      for (let nth = 1; await faulty.try(operationOf(name), { call: 'write', error: 'EIO', nth }); nth++) {
+        await faulty.check().catch((error: unknown) => {
+          throw new Error(`write ${nth} failed`, { cause: error });
+        });
+      }
+      await faulty.restart();
+    },
+  );
+});
+
+test('LevelDB: an abort that can not remove its rows is answered, stands, and the next start removes them', async () => {
+  await using world = await FailingWorld.start('leveldb', false);
+  const abort = operationOf('abort many');
+  await abort.prepare?.(world, 'aborted');
+  const segments = join(world.daemon.disk, 'first', 'data', 'segments');
+  world.daemon.failNth('unlink', 1, Errno.EIO);
+  await abort.act(world, 'aborted');
+  expect(world.daemon.disarm()).toBe(true);
+  expect(await readdir(segments)).toHaveLength(1);
+  await world.restart();
+  expect(await readdir(segments)).toEqual([]);
+});

@@ -19,6 +19,8 @@ export interface Operation {
 
 /** Rows that wait in a journal, … */
 const FEW = [40, 40, 7];
+/** … that are more than LevelDB writes of its index at once, … */
+const SOME = [3000];
 /** … that are gathered there until they are a block, … */
 const GATHERED = [15_000, 15_000, 15_000, 15_000, 15_000, 15_000];
 /** … and that are a block at once, with a few in between. */
@@ -165,6 +167,7 @@ async function broken(world: FailingWorld, key: string, rows: readonly number[])
 /** What is tried with one store. */
 export const OPERATIONS: readonly Operation[] = [
   { name: 'save few', act: saved(FEW) },
+  { name: 'save some', act: saved(SOME) },
   { name: 'save many', act: saved(MANY) },
   { name: 'save gathered', act: saved(GATHERED) },
   { name: 'leave few', act: left(FEW) },
