@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { FaultyOperations } from './io-faults.js';
-import { OPERATIONS, type Operation } from './io-operations.js';
+import { operationOf } from './io-operations.js';
 import type { StoreName } from './io-world.js';
 import { STORES_IN_FILES } from './shim/faulty-daemon.js';
 
@@ -12,7 +12,7 @@ const SYNCED = ['leave few', 'leave many', 'save few', 'update', 'delete few'];
 describe.each(Object.keys(STORES_IN_FILES) as StoreName[])('a sync that fails under %s', (store) => {
   /** Lets each sync of an operation fail, and looks each time whether a disk that keeps nothing else has what was answered then. */
   async function failEach(name: string, killRate: number): Promise<void> {
-    const operation = OPERATIONS.find((one) => one.name === name) as Operation;
+    const operation = operationOf(name);
     await using faulty = await FaultyOperations.start(store, false, NO_CHANCE, killRate);
     let nth = 0;
     for (let hasFailed = true; hasFailed;) {

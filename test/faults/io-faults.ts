@@ -46,6 +46,9 @@ const PAUSE_MS = 400;
 /** How often a daemon that has told a failure is killed, so that what comes later is built on what the failure has left. */
 const KILL_RATE = 0.15;
 
+/** How often a sync fails right before a daemon ends. */
+const FAILED_SYNC_RATE = 0.3;
+
 /** A world in which operations are tried with a call that fails. */
 export class FaultyOperations implements AsyncDisposable {
   private tried = 0;
@@ -139,13 +142,14 @@ export class FaultyOperations implements AsyncDisposable {
 
   /**
    * Ends the daemon and starts it again, with a fault while it does the one or the other; false where there was no such call.
-   * Where it does not start it says why, and the next start does.
+   * Where it does not start it says why, and the next start does. `left`: what may have failed right before, and is left behind it.
    */
-  async tryStart(fault: Fault, fails: 'the start' | 'the end'): Promise<boolean> {
+  async tryStart(fault: Fault, fails: 'the start' | 'the end', left: Operation): Promise<boolean> {
     const { world, roll } = this;
     const { daemon } = world;
     const from = daemon.logLength;
     try {
+      if (roll() < FAILED_SYNC_RATE) await this.failSync(left);
       world.disconnect();
       if (fails === 'the start') await daemon.process.stop(roll() < 0.7 ? 'SIGKILL' : 'SIGTERM');
       daemon.failNth(fault.call, fault.nth, Errno[fault.error]);
@@ -156,10 +160,25 @@ export class FaultyOperations implements AsyncDisposable {
       if (roll() < 0.3) await world.checkImage(from, roll);
       if (fails === 'the end' || refusal !== undefined) await daemon.start();
       await world.check();
+      if (roll() < 0.5) {
+        await left.act(world, await this.prepared(left));
+        await this.checkSynced();
+      }
       return hasFailed;
     } catch (error) {
       throw new Error(`${fails}, ${fault.call} ${fault.nth} fails with ${fault.error}`, { cause: error });
     }
+  }
+
+  /** Lets the first sync of an operation fail, and does not try it again. */
+  private async failSync(operation: Operation): Promise<void> {
+    const { world } = this;
+    const key = await this.prepared(operation);
+    world.daemon.failNth('sync', 1, Errno.EIO);
+    await operation.act(world, key).catch((error: unknown) => {
+      if (!(error instanceof OptistoreError)) throw error;
+    });
+    world.daemon.disarm();
   }
 
   /** Fails unless a disk that has kept nothing but what was synced has all that was answered. */

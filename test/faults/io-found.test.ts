@@ -5,7 +5,7 @@ import type { StorageBackend } from '../../server/backends/backend.js';
 import { sqliteConnection } from '../../server/backends/database/sqlite-file/sqlite-connection.js';
 import { all, RUNNING } from '../backends/runs.js';
 import { FaultyOperations } from './io-faults.js';
-import { OPERATIONS, type Operation } from './io-operations.js';
+import { operationOf } from './io-operations.js';
 import { FailingWorld, type StoreName } from './io-world.js';
 import { Errno, STORES_IN_FILES, type CallName } from './shim/faulty-daemon.js';
 
@@ -17,12 +17,6 @@ const KEEPS_NOTHING_ELSE = () => 0;
 /** Does what one of the operations does, on a key. */
 async function does(world: FailingWorld, name: string, key: string): Promise<void> {
   await operationOf(name).act(world, key);
-}
-
-function operationOf(name: string): Operation {
-  const operation = OPERATIONS.find((one) => one.name === name);
-  if (operation === undefined) throw new Error(`there is no operation "${name}"`);
-  return operation;
 }
 
 /** Does it with a call that fails. */

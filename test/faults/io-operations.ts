@@ -190,6 +190,13 @@ export const OPERATIONS: readonly Operation[] = [
   { name: 'list', prepare: saved(FEW), act: list },
 ];
 
+/** One of them by its name. */
+export function operationOf(name: string): Operation {
+  const operation = OPERATIONS.find((one) => one.name === name);
+  if (operation === undefined) throw new Error(`there is no operation "${name}"`);
+  return operation;
+}
+
 /** What a daemon finds when it starts. */
 export const LEFT: readonly Operation[] = OPERATIONS.filter(({ name }) =>
   ['resume few', 'resume many', 'load few', 'load many', 'go on with many'].includes(name),
