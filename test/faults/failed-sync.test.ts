@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { MANY_STARTS_MS } from './campaign.js';
 import { FaultyOperations } from './io-faults.js';
 import { operationOf } from './io-operations.js';
 import type { StoreName } from './io-world.js';
@@ -32,5 +33,6 @@ describe.each(Object.keys(STORES_IN_FILES) as StoreName[])('a sync that fails un
   test.each(SYNCED)(
     'whichever it is, takes nothing from what "%s" answers a daemon that was killed then and begun again',
     (name) => failEach(name, 1),
+    MANY_STARTS_MS,
   );
 });

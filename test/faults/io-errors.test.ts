@@ -1,5 +1,5 @@
 import { describe, test } from 'vitest';
-import { campaign, IS_LONG } from './campaign.js';
+import { campaign, IS_LONG, MANY_STARTS_MS } from './campaign.js';
 import { FaultyOperations, kindsOfFaults } from './io-faults.js';
 import { LEFT, operationOf, OPERATIONS, OPERATIONS_OF_TWO, type Operation } from './io-operations.js';
 import type { StoreName } from './io-world.js';
@@ -80,6 +80,7 @@ describe.each(Object.keys(STORES_IN_FILES) as StoreName[])('a call on a file tha
         return IS_LONG ? every(operations[number % operations.length] as Operation, start) : few(operations, start);
       });
     },
+    MANY_STARTS_MS,
   );
 
   test('while the daemon starts or ends is told clearly, and the next start finds all that was acked', async () => {
