@@ -23,6 +23,11 @@ export function damageLeveldbUpload(path: string, uploadId: string): Promise<voi
   return damageLeveldb(path, `upload\0${uploadId}`);
 }
 
+/** Changes what the index of a leveldb store that is closed has of an upload that was committed. */
+export function damageCommittedUpload(path: string, uploadId: string): Promise<void> {
+  return damageLeveldb(path, `committed\0${uploadId}`);
+}
+
 async function damageLeveldb(path: string, place: string): Promise<void> {
   const level = new Level<string, Uint8Array>(join(path, 'index'), { valueEncoding: 'view' });
   const value = await level.get(place);

@@ -2,7 +2,7 @@ import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openLeveldbBackend } from '../../server/backends/leveldb/leveldb-backend.js';
-import { damageLeveldbUpload, filesBelow, flipBit } from './damage.js';
+import { damageCommittedUpload, damageLeveldbUpload, filesBelow, flipBit } from './damage.js';
 import { asText, lineRows, load, save, uploadSpec } from './runs.js';
 import { CrashFolders } from './suite-crash.js';
 
@@ -97,4 +97,24 @@ test('an upload whose entry in the index is damaged says so, and can be aborted'
     await expect(backend.openUpload(uploadSpec('k', 'u'))).rejects.toMatchObject({ reason: 'UPLOAD_ABORTED' });
     expect((await save(backend, 'k', [lineRows(0, 3)])).revision).toBe(1n);
   });
+});
+
+test('a committed upload whose entry in the index is damaged says so, can be aborted, and takes no result with it', async () => {
+  const path = folders.fresh();
+  // That of a result which is its key's newest is mended at the start.
+  const uploadId = await folders.within(path, async (backend) => {
+    const superseded = await save(backend, 'k', [lineRows(0, 2)]);
+    await save(backend, 'k', [lineRows(0, 3)]);
+    return superseded.uploadId;
+  });
+  await damageCommittedUpload(path, uploadId);
+  for (const isFirst of [true, false])
+    await folders.within(path, async (backend) => {
+      const open = () => backend.openUpload(uploadSpec('k', uploadId));
+      if (isFirst) await expect(open()).rejects.toMatchObject({ reason: 'RESULT_CORRUPT' });
+      await backend.abortUpload(uploadId);
+      await expect(open()).rejects.toMatchObject({ reason: 'UPLOAD_ABORTED' });
+      for (const revision of [1, 2])
+        expect((await load(backend, await backend.stat('k', revision)))?.rowCount).toBe(1 + revision);
+    });
 });

@@ -6,6 +6,9 @@ import { dice } from '../rpc/wire.js';
 /** `make faults` runs the long campaigns, `make test` the short ones. */
 export const IS_LONG = process.env['FAULTS'] === 'long';
 
+/** For tests that start many daemons, which a busy machine takes its time over; long campaigns have the time of vitest.config.ts. */
+export const MANY_STARTS_MS = IS_LONG ? undefined : 240_000;
+
 /** Numbers everything that is left to chance. The short campaigns are the same each time, the long ones never, unless told. */
 export const SEED = Number(process.env['FAULTS_SEED'] ?? (IS_LONG ? randomInt(1_000_000) : 1));
 

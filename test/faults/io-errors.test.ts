@@ -1,10 +1,12 @@
 import { describe, test } from 'vitest';
-import { campaign, IS_LONG } from './campaign.js';
+import { campaign, IS_LONG, MANY_STARTS_MS } from './campaign.js';
 import { FaultyOperations, kindsOfFaults } from './io-faults.js';
-import { LEFT, OPERATIONS, OPERATIONS_OF_TWO, type Operation } from './io-operations.js';
+import { LEFT, operationOf, OPERATIONS, OPERATIONS_OF_TWO, type Operation } from './io-operations.js';
 import type { StoreName } from './io-world.js';
 import { STORES_IN_FILES } from './shim/faulty-daemon.js';
 
+/** What may fail right before a start, and is done behind it. */
+const SAVE = operationOf('save few');
 /** Faults that are tried of each operation where not all are. */
 const SAMPLES = 2;
 /** Faults that are tried of starts. */
@@ -47,10 +49,10 @@ async function fewStarts(faulty: FaultyOperations): Promise<number> {
   let count = 0;
   for (const fault of faulty.anyOf(await faulty.countStart(), STARTS)) {
     await faulty.leave(LEFT.slice(0, 2));
-    if (await faulty.tryStart(fault, 'the start')) count++;
+    if (await faulty.tryStart(fault, 'the start', SAVE)) count++;
   }
   for (const fault of faulty.anyOf(await faulty.countStart(), 2))
-    if (await faulty.tryStart({ ...fault, nth: 1 + (fault.nth % 8) }, 'the end')) count++;
+    if (await faulty.tryStart({ ...fault, nth: 1 + (fault.nth % 8) }, 'the end', SAVE)) count++;
   return count;
 }
 
@@ -58,7 +60,7 @@ async function fewStarts(faulty: FaultyOperations): Promise<number> {
 async function everyStart(faulty: FaultyOperations, fails: 'the start' | 'the end'): Promise<number> {
   let count = 0;
   for (const kind of kindsOfFaults()) {
-    for (let nth = 1; await faulty.tryStart({ ...kind, nth }, fails); nth++) {
+    for (let nth = 1; await faulty.tryStart({ ...kind, nth }, fails, SAVE); nth++) {
       if (++count % 10 === 0) await faulty.leave(LEFT.slice(0, 2));
     }
   }
@@ -78,6 +80,7 @@ describe.each(Object.keys(STORES_IN_FILES) as StoreName[])('a call on a file tha
         return IS_LONG ? every(operations[number % operations.length] as Operation, start) : few(operations, start);
       });
     },
+    MANY_STARTS_MS,
   );
 
   test('while the daemon starts or ends is told clearly, and the next start finds all that was acked', async () => {

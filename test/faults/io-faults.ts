@@ -43,6 +43,11 @@ async function countCalls(daemon: FaultyDaemon, act: () => Promise<void>): Promi
 /** How often something is tried that has failed, and how long a store that fails may be left alone meanwhile. */
 const TRIES = 8;
 const PAUSE_MS = 400;
+/** How often a daemon that has told a failure is killed, so that what comes later is built on what the failure has left. */
+const KILL_RATE = 0.15;
+
+/** How often a sync fails right before a daemon ends. */
+const FAILED_SYNC_RATE = 0.3;
 
 /** A world in which operations are tried with a call that fails. */
 export class FaultyOperations implements AsyncDisposable {
@@ -51,10 +56,16 @@ export class FaultyOperations implements AsyncDisposable {
   private constructor(
     private readonly world: FailingWorld,
     private readonly roll: () => number,
+    private readonly killRate: number,
   ) {}
 
-  static async start(store: StoreName, hasSecondary: boolean, roll: () => number): Promise<FaultyOperations> {
-    return new FaultyOperations(await FailingWorld.start(store, hasSecondary), roll);
+  static async start(
+    store: StoreName,
+    hasSecondary: boolean,
+    roll: () => number,
+    killRate = KILL_RATE,
+  ): Promise<FaultyOperations> {
+    return new FaultyOperations(await FailingWorld.start(store, hasSecondary), roll, killRate);
   }
 
   /** Any so many faults that an operation can meet. */
@@ -113,7 +124,8 @@ export class FaultyOperations implements AsyncDisposable {
         told.push(`${error.reason} ${error.message}`);
         expectClear(error, fault);
         if (i >= TRIES) throw error;
-        if (i > 0) await sleep(PAUSE_MS);
+        if (this.roll() < this.killRate) await this.world.restart();
+        else if (i > 0) await sleep(PAUSE_MS);
       }
     }
   }
@@ -130,13 +142,14 @@ export class FaultyOperations implements AsyncDisposable {
 
   /**
    * Ends the daemon and starts it again, with a fault while it does the one or the other; false where there was no such call.
-   * Where it does not start it says why, and the next start does.
+   * Where it does not start it says why, and the next start does. `left`: what may have failed right before, and is left behind it.
    */
-  async tryStart(fault: Fault, fails: 'the start' | 'the end'): Promise<boolean> {
+  async tryStart(fault: Fault, fails: 'the start' | 'the end', left: Operation): Promise<boolean> {
     const { world, roll } = this;
     const { daemon } = world;
     const from = daemon.logLength;
     try {
+      if (roll() < FAILED_SYNC_RATE) await this.failSync(left);
       world.disconnect();
       if (fails === 'the start') await daemon.process.stop(roll() < 0.7 ? 'SIGKILL' : 'SIGTERM');
       daemon.failNth(fault.call, fault.nth, Errno[fault.error]);
@@ -147,15 +160,35 @@ export class FaultyOperations implements AsyncDisposable {
       if (roll() < 0.3) await world.checkImage(from, roll);
       if (fails === 'the end' || refusal !== undefined) await daemon.start();
       await world.check();
+      if (roll() < 0.5) {
+        await left.act(world, await this.prepared(left));
+        await this.checkSynced();
+      }
       return hasFailed;
     } catch (error) {
       throw new Error(`${fails}, ${fault.call} ${fault.nth} fails with ${fault.error}`, { cause: error });
     }
   }
 
+  /** Lets the first sync of an operation fail, and does not try it again. */
+  private async failSync(operation: Operation): Promise<void> {
+    const { world } = this;
+    const key = await this.prepared(operation);
+    world.daemon.failNth('sync', 1, Errno.EIO);
+    await operation.act(world, key).catch((error: unknown) => {
+      if (!(error instanceof OptistoreError)) throw error;
+    });
+    world.daemon.disarm();
+  }
+
   /** Fails unless a disk that has kept nothing but what was synced has all that was answered. */
   checkSynced(): Promise<void> {
     return this.world.checkImage(this.world.daemon.logLength - 1, () => 0);
+  }
+
+  /** Looks whether the daemon has all that was answered. */
+  check(): Promise<void> {
+    return this.world.check();
   }
 
   /** Kills the daemon, and looks whether all is there. */
@@ -169,10 +202,15 @@ export class FaultyOperations implements AsyncDisposable {
   }
 }
 
+/** SQLite itself takes what a disk can't read for damage: the next start looks at all of the file. */
+const TAKEN_FOR_DAMAGE = /SQLITE_CORRUPT/;
+
 /** Fails unless a daemon that did not start has said what the disk said. */
-function expectExplained(refusal: unknown, { error }: Fault): void {
+function expectExplained(refusal: unknown, { call, error }: Fault): void {
   const said = refusal instanceof Error ? refusal.message : String(refusal);
   expect(said).not.toMatch(/\n +at |INTERNAL/);
+  if (call === 'read' && TAKEN_FOR_DAMAGE.test(said)) return;
+  expect(said).not.toMatch(/RESULT_CORRUPT/);
   // SQLite has words of its own for what a sync says.
   const words: Partial<Record<Fault['error'], RegExp>> = {
     EIO: /EIO|Input\/output error|disk I\/O error/,
@@ -183,7 +221,8 @@ function expectExplained(refusal: unknown, { error }: Fault): void {
 }
 
 /** Fails unless an error says what the disk said, and what to do. */
-function expectClear({ reason, message }: OptistoreError, { error }: Fault): void {
+function expectClear({ reason, message }: OptistoreError, { call, error }: Fault): void {
+  if (call === 'read' && reason === 'RESULT_CORRUPT' && TAKEN_FOR_DAMAGE.test(message)) return;
   expect(['BACKEND_UNAVAILABLE', 'DISK_FULL'], message).toContain(reason);
   if (error === 'EMFILE' || error === 'EIO') expect(reason, message).toBe('BACKEND_UNAVAILABLE');
   expect(message).toMatch(/\.$/);

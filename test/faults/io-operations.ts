@@ -19,6 +19,8 @@ export interface Operation {
 
 /** Rows that wait in a journal, … */
 const FEW = [40, 40, 7];
+/** … that are more than LevelDB writes of its index at once, … */
+const SOME = [3000];
 /** … that are gathered there until they are a block, … */
 const GATHERED = [15_000, 15_000, 15_000, 15_000, 15_000, 15_000];
 /** … and that are a block at once, with a few in between. */
@@ -165,6 +167,7 @@ async function broken(world: FailingWorld, key: string, rows: readonly number[])
 /** What is tried with one store. */
 export const OPERATIONS: readonly Operation[] = [
   { name: 'save few', act: saved(FEW) },
+  { name: 'save some', act: saved(SOME) },
   { name: 'save many', act: saved(MANY) },
   { name: 'save gathered', act: saved(GATHERED) },
   { name: 'leave few', act: left(FEW) },
@@ -186,6 +189,13 @@ export const OPERATIONS: readonly Operation[] = [
   { name: 'load many', prepare: saved(MANY), act: load },
   { name: 'list', prepare: saved(FEW), act: list },
 ];
+
+/** One of them by its name. */
+export function operationOf(name: string): Operation {
+  const operation = OPERATIONS.find((one) => one.name === name);
+  if (operation === undefined) throw new Error(`there is no operation "${name}"`);
+  return operation;
+}
 
 /** What a daemon finds when it starts. */
 export const LEFT: readonly Operation[] = OPERATIONS.filter(({ name }) =>

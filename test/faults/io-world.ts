@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient, OptistoreError, type OptistoreClient } from '../../clients/typescript/index.js';
 import { Channel } from '../../clients/typescript/channel.js';
+import type { StorageBackend } from '../../server/backends/backend.js';
 import { openBackend } from '../../server/backends/open-backend.js';
 import { asText } from '../backends/runs.js';
 import { rawLoad } from '../rpc/raw-load.js';
 import { SaveSession } from './save-session.js';
 import { checkAnswers, questioned, type Answer, type Questioned } from './shim/answers.js';
 import { FaultyDaemon, STORES_IN_FILES } from './shim/faulty-daemon.js';
-import { parseCalls, RecordedDisk } from './shim/recorded-disk.js';
+import { parseCalls, RecordedDisk, type Call } from './shim/recorded-disk.js';
 
 /** A kind of store. */
 export type StoreName = keyof typeof STORES_IN_FILES;
@@ -117,19 +118,37 @@ export class FailingWorld implements AsyncDisposable {
 
   /** Fails unless the disk, after a power cut between two places of the log, has all that was answered before. */
   async checkImage(from: number, roll: () => number): Promise<void> {
-    const calls = parseCalls(await readFile(this.daemon.log));
-    const places = [...this.answers.map(({ logLength }) => logLength), ...calls.map(({ end }) => end)];
+    const ends = (await this.calls()).map(({ end }) => end);
+    const places = [...this.answers.map(({ logLength }) => logLength), ...ends];
     const late = places.filter((place) => place > from && place < Infinity);
-    const cut = late[Math.floor(roll() * late.length)] ?? this.daemon.logLength;
+    await this.checkCut(late[Math.floor(roll() * late.length)] ?? this.daemon.logLength, roll);
+  }
+
+  /** The calls that the daemon has made so far. */
+  async calls(): Promise<Call[]> {
+    return parseCalls(await readFile(this.daemon.log));
+  }
+
+  /** Fails unless the disk, after a power cut at a place of the log, has all that was answered before. */
+  checkCut(cut: number, roll: () => number): Promise<void> {
+    return this.afterCut(cut, roll, (first, second) => checkAnswers(questioned(first, second), this.answers, cut));
+  }
+
+  /** Opens the stores as the disk has them after a power cut at a place of the log. */
+  async afterCut(
+    cut: number,
+    roll: () => number,
+    look: (first: StorageBackend, second: StorageBackend | undefined) => Promise<void>,
+  ): Promise<void> {
     const recorded = new RecordedDisk(this.daemon.disk);
-    for (const call of calls) if (call.end <= cut) recorded.play(call);
+    for (const call of await this.calls()) if (call.end <= cut) recorded.play(call);
     const target = join(this.scratch, 'disk');
     recorded.cutPower(target, roll);
     try {
       const open = (name: string) => openBackend(STORES_IN_FILES[this.store](join(target, name)), {});
       await using first = await open('first');
       await using second = this.hasSecondary ? await open('second') : undefined;
-      await checkAnswers(questioned(first, second), this.answers, cut);
+      await look(first, second);
     } catch (error) {
       throw new Error(`after a power cut at ${cut}`, { cause: error });
     } finally {
@@ -142,6 +161,12 @@ export class FailingWorld implements AsyncDisposable {
     this.clients?.client.close();
     this.clients?.channel.close();
     this.clients = undefined;
+  }
+
+  /** Kills the daemon. */
+  async kill(): Promise<void> {
+    this.disconnect();
+    await this.daemon.process.stop('SIGKILL');
   }
 
   /** Kills the daemon and starts it again. */

@@ -44,7 +44,7 @@ export function databaseError(error: unknown, database: string): unknown {
 function isUnavailable(code: string, message: string): boolean {
   if (code.startsWith('SQLITE_')) return code !== 'SQLITE_CONSTRAINT' && code !== 'SQLITE_ERROR';
   // System errors (ECONNREFUSED …) and what the pool and the driver say of lost connections have no SQLSTATE.
-  return UNAVAILABLE_STATE.test(code) || /^E[A-Z]{3,}/.test(code) || LOST_MESSAGE.test(message);
+  return UNAVAILABLE_STATE.test(code) || /^E[A-Z]{2,}$/.test(code) || LOST_MESSAGE.test(message);
 }
 
 function codeOf(error: unknown): string {

@@ -24,8 +24,8 @@ const NEWLINE = 0x0a;
 export class ChangeLog implements AsyncDisposable {
   private position = 0;
   private readonly serial = new Serial();
-  /** Whether a sync of what is new has failed. */
-  private isDoubtful = false;
+  /** Whether a sync of what is new has failed: here, or in a process that was killed before it could write it again. */
+  private isDoubtful = true;
 
   private constructor(
     private readonly path: string,

@@ -156,6 +156,10 @@ export class IndexStore implements AsyncDisposable {
     return [uploadKey(uploadId), goneKey(uploadId)].map((key) => ({ type: 'del', key }));
   }
 
+  removeCommitted(uploadId: string): Change {
+    return { type: 'del', key: committedKey(uploadId) };
+  }
+
   putInline(name: string, image: Uint8Array): Change {
     return { type: 'put', key: inlineKey(name), value: image };
   }

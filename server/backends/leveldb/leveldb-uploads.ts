@@ -67,7 +67,9 @@ export class LeveldbUploads implements UploadStore<UploadWriter, Change> {
   }
 
   endDamaged(record: UploadRecord): Promise<void> {
-    return this.places.index.write(this.places.index.putUpload(record));
+    const { index } = this.places;
+    // It may be that of a commit, whose result stays.
+    return index.write([index.removeCommitted(record.uploadId), ...index.putUpload(record)]);
   }
 
   async forget(endedBeforeMs: number): Promise<void> {

@@ -1,15 +1,26 @@
 import { StorageError } from '../../errors.js';
 import { reserveOf, type Disk } from './disk.js';
 
-/** The error for rows or changes that a store's disk has no room for. */
-export function diskFull(wantedBytes: number, disk: Disk, cause?: unknown): StorageError {
-  const [wanted, free, reserved] = [wantedBytes, disk.freeBytes, reserveOf(disk)];
+/**
+ * The error for rows or changes that a store's disk has no room for. `wantedBytes`: of rows that are sent; what changes and syncs want
+ * is not known. `cause`: what the disk said.
+ */
+export function diskFull(wantedBytes: number | undefined, disk: Disk, cause?: unknown): StorageError {
+  const [free, reserved] = [disk.freeBytes, reserveOf(disk)];
+  const what =
+    wantedBytes === undefined ? `${free} bytes are free` : `${wantedBytes} bytes are wanted, and ${free} are free`;
+  const hasRoom = cause !== undefined && free - (wantedBytes ?? 0) > reserved;
+  const hint = hasRoom ? ' As that seems to be enough, look also at quotas and at inodes of its file system.' : '';
+  const next = wantedBytes === undefined ? 'try again' : 'resume the upload';
   return new StorageError(
     'DISK_FULL',
-    `The disk of the store is full: ${wanted} bytes are wanted, and ${free} are free, of which ${reserved} are kept for commits and deletions. Nothing acknowledged is lost: delete results or free room on the disk, then resume the upload.`,
+    `The disk of the store is full: ${what}, of which ${reserved} are kept for commits and deletions.${hint} Nothing acknowledged is lost: delete results or free room on the disk, then ${next}.`,
     {
       cause,
-      metadata: { wanted_bytes: String(wanted), free_bytes: String(free), reserved_bytes: String(reserved) },
+      metadata: {
+        ...(wantedBytes !== undefined && { wanted_bytes: String(wantedBytes) }),
+        ...{ free_bytes: String(free), reserved_bytes: String(reserved) },
+      },
     },
   );
 }

@@ -103,7 +103,7 @@ export class Room {
     const disk = lowDisk(await this.reclaim());
     if (disk === undefined) return;
     this.isShort = true;
-    throw diskFull(0, disk);
+    throw diskFull(undefined, disk);
   }
 
   /** Before something is deleted: where others have filled the disk, the ballast goes. */
@@ -117,7 +117,7 @@ export class Room {
   }
 
   /** What is short when a write has failed for want of room all the same. */
-  async explained(error: unknown, wantedBytes: number): Promise<unknown> {
+  async explained(error: unknown, wantedBytes: number | undefined): Promise<unknown> {
     const { reason, metadata } = toStorageError(error);
     if (reason !== 'DISK_FULL' || 'free_bytes' in metadata) return error;
     this.isShort = true;

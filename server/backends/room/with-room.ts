@@ -55,7 +55,7 @@ export function withRoom(store: StorageBackend, ways: RoomWays): StorageBackend 
 }
 
 /** Says in a failure for want of room what is short. */
-async function explaining<T>(room: Room, act: () => Promise<T>, wantedBytes = 0): Promise<T> {
+async function explaining<T>(room: Room, act: () => Promise<T>, wantedBytes?: number): Promise<T> {
   try {
     return await act();
   } catch (error) {
@@ -102,7 +102,8 @@ class RoomyUpload implements Upload {
   readonly committed = undefined;
   private readonly rows: TakenRows;
   private readonly joined: Disposable;
-  private wantedBytes = 0;
+  /** Of the rows that came last; of a sync or a commit it is not known. */
+  private wantedBytes: number | undefined;
 
   constructor(
     private readonly upload: Upload,

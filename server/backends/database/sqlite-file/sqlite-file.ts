@@ -9,7 +9,7 @@ import { nativeMessage } from '../database-errors.js';
 import { MIGRATION_COUNT } from '../migrations.js';
 import { rebuildFile } from './rebuild-file.js';
 import { sqliteConnection } from './sqlite-connection.js';
-import { checkWal } from './wal.js';
+import { checkWal, rewriteWal } from './wal.js';
 
 /** Tables of which lists and keys are looked up, and SQLite's own; rows check themselves when they are read, and may be much. */
 const LOOKED_UP = [
@@ -17,7 +17,7 @@ const LOOKED_UP = [
   ...['results', 'tags', 'best', 'revisions', 'segments', 'uploads', 'store'],
 ];
 /** What a file can't be used for now, and is not damaged by. */
-const PASSING = /^SQLITE_(BUSY|LOCKED|CANTOPEN|PERM|IOERR|FULL|NOMEM|AUTH|INTERRUPT)|^E[A-Z]{3,}/;
+const PASSING = /^SQLITE_(BUSY|LOCKED|CANTOPEN|PERM|IOERR|FULL|NOMEM|AUTH|INTERRUPT)|^E[A-Z]{2,}$/;
 
 /**
  * The file of a SQLite store: whether it is as it was left. SQLite itself checks none of its pages, drops what is behind a damaged
@@ -63,6 +63,7 @@ export class SqliteFile {
     if (log !== undefined) await this.setLogAside(log);
     // From here on SQLite may bring its log into the file, and take it away.
     if (this.seal?.state === 'open') await this.write('closed', log !== undefined || hasFailed);
+    if ((await sizeOf(this.log)) > 0) await this.proveLog();
     const fault = await this.faultIn(log !== undefined || hasFailed);
     if (fault === undefined) return;
     const aside = await folderAside(this.quarantine);
@@ -87,6 +88,22 @@ export class SqliteFile {
       aside,
       `${this.log} ${fault}: what was committed last before ${new Date().toISOString()} is lost.`,
     );
+  }
+
+  /**
+   * Sees to it that the disk has what the log shows, before SQLite brings it into the file or writes behind it: a sync may have failed
+   * of which nobody is left who knows.
+   */
+  private async proveLog(): Promise<void> {
+    const knex = sqliteConnection(this.path);
+    try {
+      // Who else has the file open neither adds to the log meanwhile nor begins it anew.
+      await knex.raw('BEGIN IMMEDIATE');
+      await rewriteWal(this.log);
+      await knex.raw('ROLLBACK');
+    } finally {
+      await knex.destroy();
+    }
   }
 
   /** What SQLite finds in the file; where `isAll`, in all of it. */

@@ -1,6 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { endianness } from 'node:os';
-import { ifThere, readAt } from '../../files.js';
+import { ifThere, readAt, writeFully } from '../../files.js';
 
 /**
  * SQLite's write-ahead log: a header of 32 bytes, then frames of a header and a page. Each checksum goes on from the one before, so
@@ -12,6 +12,7 @@ const FRAME_HEADER_BYTES = 24;
 const MAGIC_LITTLE = 0x377f0682;
 const MAGIC_BIG = 0x377f0683;
 const USUAL_PAGE_BYTES = 4096;
+const REWRITTEN_BYTES = 1 << 20;
 
 type Checksum = readonly [number, number];
 
@@ -28,6 +29,20 @@ export async function checkWal(path: string): Promise<WalState> {
   await using closing = file;
   if ((await closing.stat()).size < HEADER_BYTES) return 'absent';
   return (await isDamaged(closing)) ? 'damaged' : 'whole';
+}
+
+/**
+ * Writes a log again where it lies, durably. After a sync that failed its frames can be read for as long as the machine is up, and yet
+ * be on no disk; no later sync tells, and at a power cut all that was committed behind them is lost. It takes no room.
+ */
+export async function rewriteWal(path: string): Promise<void> {
+  await using file = await open(path, 'r+');
+  for (let at = 0; ; at += REWRITTEN_BYTES) {
+    const bytes = await readAt(file, at, REWRITTEN_BYTES);
+    await writeFully(file, [bytes], at);
+    if (bytes.byteLength < REWRITTEN_BYTES) break;
+  }
+  await file.sync();
 }
 
 async function isDamaged(file: FileHandle): Promise<boolean> {
