@@ -48,8 +48,8 @@ const FAREWELL_MS = 50;
 /**
  * The room of a port for what its peers have sent and nobody has taken yet. Within `easyBytes` all streams are read. Beyond,
  * those go on whose turn it is, so many that a message of each finds room, and the others wait: their peers may fill their
- * windows. Beyond `maxBytes` the connection that holds most is refused its
- * largest stream, and beyond `streamsMax` the one that has most of them its newest.
+ * windows. Beyond `maxBytes` the connection that holds most is refused its largest stream, and beyond `streamsMax` the one
+ * that has most of them its newest.
  */
 export class ReceiveRoom {
   /** In the order of their turns. */
@@ -82,11 +82,6 @@ export class ReceiveRoom {
         refused(`There are ${streamsMax} streams at this port already, and this connection has most of them.`),
       );
     return room;
-  }
-
-  /** The room of a stream that was admitted. */
-  of(body: Readable): StreamRoom | undefined {
-    return this.streams.get(body);
   }
 
   /** Counts bytes, and makes room for them where there is none. */
@@ -267,11 +262,9 @@ export class StreamRoom {
   taken(cost: number): void {
     this.untakenCount--;
     this.turnMs = performance.now();
-    // What is refused goes back all at once.
     if (this.isRefused) return;
-    this.heldBytes -= cost;
     this.room.toTheEnd(this.body, this);
-    this.room.release(cost);
+    this.dropped(cost);
   }
 
   /** Bytes of a message were thrown away before it was whole. */
@@ -320,6 +313,8 @@ export class StreamRoom {
   }
 
   private hold(bytes: number): void {
+    // What is refused goes back all at once, as it was then.
+    if (this.isRefused) return;
     this.heldBytes += bytes;
     this.room.add(bytes);
   }
