@@ -42,6 +42,8 @@ export interface AdmittedStream {
 
 /** A stream that holds no more than this is never made to wait: calls are short as a rule. */
 const SMALL_BYTES = 64 * 1024;
+/** Smaller pieces are copied in any case. */
+const PIECE_BYTES = 4096;
 /** How long a stream may still take to tell its peer why it was refused. */
 const FAREWELL_MS = 50;
 
@@ -114,6 +116,11 @@ export class ReceiveRoom {
   toTheEnd(body: Readable, room: StreamRoom): void {
     this.streams.delete(body);
     this.streams.set(body, room);
+  }
+
+  /** Whether there is so little that it need not be looked at closely: what pieces of it keep of 64 KiB each is some 128 MiB at most. */
+  get isCalm(): boolean {
+    return this.heldBytes <= this.limits.easyBytes / 8;
   }
 
   mayRead(room: StreamRoom): boolean {
@@ -223,7 +230,7 @@ export class StreamRoom {
     // What the connection brings goes by `push`, and it brings more when it is asked by `_read`: there is no other place where
     // a stream can be held up, whoever reads it.
     body.push = (chunk: Buffer | null) =>
-      chunk === null ? this.ended(push) : this.came(chunk) && push(owned(chunk)) && this.mayGoOn;
+      chunk === null ? this.ended(push) : this.came(chunk) && push(this.owned(chunk)) && this.mayGoOn;
     body._read = (size) => this.whenItMay(() => read(size));
   }
 
@@ -306,6 +313,15 @@ export class StreamRoom {
     return !this.isRefused;
   }
 
+  /** A piece keeps all that was read with it from the connection, and a small one of a pool its neighbours: where that adds up, it is copied. */
+  private owned(chunk: Buffer): Buffer {
+    const isFew = chunk.byteLength >= PIECE_BYTES && this.room.isCalm;
+    if (isFew || chunk.byteLength * 2 >= chunk.buffer.byteLength) return chunk;
+    const copy = Buffer.allocUnsafeSlow(chunk.byteLength);
+    chunk.copy(copy);
+    return copy;
+  }
+
   private ended(push: (chunk: null) => boolean): boolean {
     this.isEnded = true;
     // To whoever reads it, what is refused is not whole: it must not be taken for one that is.
@@ -324,14 +340,6 @@ export class StreamRoom {
     this.waiting = read;
     this.room.watch();
   }
-}
-
-/** A small piece would keep all that was read with it from the connection; one of a pool, its neighbours. */
-function owned(chunk: Buffer): Buffer {
-  if (chunk.byteLength * 2 >= chunk.buffer.byteLength) return chunk;
-  const copy = Buffer.allocUnsafeSlow(chunk.byteLength);
-  chunk.copy(copy);
-  return copy;
 }
 
 function mib(bytes: number): number {
