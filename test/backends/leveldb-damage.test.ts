@@ -1,4 +1,4 @@
-import { readdir, rename } from 'node:fs/promises';
+import { appendFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openLeveldbBackend } from '../../server/backends/leveldb/leveldb-backend.js';
@@ -46,6 +46,29 @@ test('an index that has lost track of its files is mended, put aside and reporte
     expect(asText(await load(backend, await backend.stat('k')))).toEqual(asText(lineRows(0, 50)));
   });
   expect(await readdir(join(path, 'quarantine'))).toHaveLength(1);
+});
+
+test.each([
+  { what: 'a log of the index', isLost: () => false },
+  { what: 'a log of the index, and CURRENT', isLost: (name: string) => name.endsWith('CURRENT') },
+])('zeros, and more of them, in the place of $what: the store says that it may lack results', async ({ isLost }) => {
+  const path = folders.fresh();
+  await folders.within(path, (backend) => save(backend, 'k', [lineRows(0, 50)]));
+  await writeFile(await indexFile(path, /\.log$/), Buffer.alloc(2 ** 20));
+  for (const file of await filesBelow(join(path, 'index'))) if (isLost(file)) await writeFile(file, 'nothing');
+  await folders.within(path, async (backend) => {
+    expect((await backend.stats()).failure).toMatch(/damaged/);
+  });
+});
+
+test('bytes added to the log of an index that was closed are no loss, and are put aside', async () => {
+  const path = folders.fresh();
+  await folders.within(path, (backend) => save(backend, 'k', [lineRows(0, 50)]));
+  await appendFile(await indexFile(path, /\.log$/), Buffer.alloc(100, 7));
+  await folders.within(path, async (backend) => {
+    expect((await backend.stats()).failure).toBeUndefined();
+    expect(asText(await load(backend, await backend.stat('k')))).toEqual(asText(lineRows(0, 50)));
+  });
 });
 
 test('two files of rows that were swapped are taken for no others', async () => {

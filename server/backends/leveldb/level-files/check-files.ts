@@ -84,7 +84,7 @@ class Checking {
       const now = this.files[name];
       if (now === length) continue;
       this.bad.add(name);
-      // What was added is no loss.
+      // A log that grew is looked at: see checkLog.
       if (now === undefined || now < length) this.mayLack ||= LOG.test(name) || TABLE.test(name);
       if (!LOG.test(name)) this.needsRepair = true;
     }
@@ -98,9 +98,9 @@ class Checking {
     if (!content.hasGap && !isEndBad && !isStrange && content.records.every((record) => record.isWhole)) return;
     this.bad.add(name);
     this.logs.set(name, content);
-    const length = this.sealed?.[name];
-    if (content.hasGap || isStrange || (isEndBad && (length === undefined || length >= (this.files[name] ?? 0))))
-      this.mayLack = true;
+    // What was only added to a log is no loss.
+    const isShort = content.wholeBytes < (this.sealed?.[name] ?? Infinity);
+    if (content.hasGap || isStrange || (isEndBad && isShort)) this.mayLack = true;
   }
 
   /** What CURRENT and its MANIFEST say; undefined where they can't be trusted. */

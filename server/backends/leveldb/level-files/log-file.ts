@@ -29,12 +29,15 @@ export interface LogContent {
   readonly hasGap: boolean;
   /** Whether nothing but the last record that checks lies at the end. */
   readonly endsClean: boolean;
+  /** Where the last piece that checks ends. */
+  readonly wholeBytes: number;
 }
 
 /** Reads a log, also past what is damaged in it. */
 export function readLog(bytes: Buffer): LogContent {
   const pieces: (Piece | 'gap')[] = [];
   let wholeEnd = 0;
+  let wholeBytes = 0;
   let isTailBad = false;
   for (let start = 0; start < bytes.byteLength; start += BLOCK_BYTES) {
     const block = bytes.subarray(start, start + BLOCK_BYTES);
@@ -46,6 +49,7 @@ export function readLog(bytes: Buffer): LogContent {
         wholeEnd = pieces.length;
         isTailBad = false;
         at += HEADER_BYTES + piece.data.byteLength;
+        wholeBytes = start + at;
         continue;
       }
       isTailBad = true;
@@ -57,7 +61,7 @@ export function readLog(bytes: Buffer): LogContent {
     // What is too short for a piece is left at the end of a whole block only.
     if (at < block.byteLength && block.byteLength < BLOCK_BYTES) isTailBad = true;
   }
-  return { ...recordsOf(pieces.slice(0, wholeEnd)), endsClean: !isTailBad };
+  return { ...recordsOf(pieces.slice(0, wholeEnd)), endsClean: !isTailBad, wholeBytes };
 }
 
 /** The piece at a place, whether it checks or not; undefined where none can begin. */
