@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { parse } from 'yaml';
+import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseConnectionString, withoutPassword } from './backends/database/connection-string.js';
 
@@ -139,7 +139,7 @@ function fromFile(file: string | undefined): Settings {
   const path = file ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : undefined);
   if (path === undefined) return {};
   try {
-    const settings: unknown = parse(readFileSync(path, 'utf8')) ?? {};
+    const settings: unknown = fromYaml(readFileSync(path, 'utf8')) ?? {};
     if (typeof settings === 'object' && !Array.isArray(settings)) return settings as Settings;
     throw new Error('it is not a mapping of names to values');
   } catch (error) {
@@ -147,6 +147,29 @@ function fromFile(file: string | undefined): Settings {
       cause: error,
     });
   }
+}
+
+/** Reads YAML. An error tells the place and the kind of what is wrong, and none of the text: a line may have a password. */
+function fromYaml(text: string): unknown {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const [error] = document.errors;
+  if (error !== undefined) {
+    const { line, col } = lines.linePos(error.pos[0]);
+    const kind = error.code.toLowerCase().replaceAll('_', ' ');
+    throw notYaml(`at line ${line}, column ${col} (${kind})`);
+  }
+  try {
+    return document.toJS();
+  } catch {
+    throw notYaml('where a value begins with *');
+  }
+}
+
+function notYaml(where: string): Error {
+  return new Error(
+    `it is no sound YAML ${where}. Expected: indented by spaces, each name once, and quotes around texts with ": " or " #", or a special character first.`,
+  );
 }
 
 /** `OPTISTORE_PRIMARY_PATH` is `primary.path`: each key of the schema has its variable. */

@@ -1,4 +1,5 @@
 import { type ErrorReason } from '../proto/gen/optistore/v1/errors_pb.js';
+import { ERROR_TEXT_BYTES_MAX } from './limits.js';
 
 /** Why something failed: the names of `ErrorReason` in the contract. Stable; documented there. */
 export type Reason = Exclude<keyof typeof ErrorReason, 'UNSPECIFIED'>;
@@ -65,7 +66,21 @@ const CODE_OF_REASON: Record<Reason, keyof typeof GrpcCode> = {
   NOT_ALLOWED: 'PERMISSION_DENIED',
 };
 
-/** A failure that the caller can act on. Its message says what was wrong, what was expected and what to do. */
+/** A text of an error for peers that is not longer, in UTF-8; the middle of a long one is left out: what to do stands at the end. */
+export function shortened(text: string): string {
+  const bytes = Buffer.from(text);
+  if (bytes.byteLength <= ERROR_TEXT_BYTES_MAX) return text;
+  const isInside = (at: number) => ((bytes[at] ?? 0) & 0xc0) === 0x80;
+  let [headEnd, tailStart] = [ERROR_TEXT_BYTES_MAX / 2, bytes.byteLength - ERROR_TEXT_BYTES_MAX / 2 + 8];
+  while (isInside(headEnd)) headEnd--;
+  while (isInside(tailStart)) tailStart++;
+  return `${bytes.toString('utf8', 0, headEnd)} … ${bytes.toString('utf8', tailStart)}`;
+}
+
+/**
+ * A failure that the caller can act on. Its message says what was wrong, what was expected and what to do; of a long
+ * one the middle is left out.
+ */
 export class StorageError extends Error {
   override readonly name = 'StorageError';
   /** Facts for programs, such as `next_row`; they travel in ErrorInfo.metadata. */
@@ -76,8 +91,10 @@ export class StorageError extends Error {
     message: string,
     options: { cause?: unknown; metadata?: Record<string, string> } = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.metadata = options.metadata ?? {};
+    super(shortened(message), options.cause === undefined ? undefined : { cause: options.cause });
+    this.metadata = Object.fromEntries(
+      Object.entries(options.metadata ?? {}).map(([name, fact]) => [name, shortened(fact)]),
+    );
   }
 
   /** The gRPC status code that the reason stands for. */

@@ -123,6 +123,11 @@ export const FRAME_BYTES_MAX = 256 * KIB;
 export const DRAIN_MS_MAX = 10_000;
 /** Connections that the web port has at a time; one more is closed at once. */
 export const WEB_CONNECTIONS_MAX = 512;
+/**
+ * The message of an error, and each fact beside it: they go into trailers, of which gRPC clients take 8 KiB, and Node sends
+ * 64 KiB at most, and then nothing more on that connection. What a peer sent is repeated in them, and may be megabytes.
+ */
+export const ERROR_TEXT_BYTES_MAX = KIB;
 /** All headers of a request at the web port. */
 export const WEB_HEADER_BYTES_MAX = 16 * KIB;
 /** A connection to the web port that has not sent its headers by then is closed; its request has REQUEST_MS_MAX. */

@@ -183,7 +183,11 @@ describe('what is wrong is refused, with its field and what was expected', () =>
     ['a socket without a name', 'socket: ""\n', /socket: /],
     ['a file that is a list', '- listen\n', /optistore\.yaml can't be used: .*mapping/],
     ['a file that is not YAML', 'listen: [127\n', /optistore\.yaml can't be used: .*line \d/],
-    ['a key twice', 'log_level: info\nlog_level: debug\n', /optistore\.yaml can't be used: .*unique/],
+    [
+      'a key twice',
+      'log_level: info\nlog_level: debug\n',
+      /optistore\.yaml can't be used: .*line 2, column 1 \(duplicate key\)/,
+    ],
   ])('%s', async (_, yaml, message) => {
     expect(await refusal(yaml)).toMatch(message);
   });
@@ -221,10 +225,30 @@ describe('a database as the store', () => {
       'mysql://ann:s3cret@db/results',
       'postgresql://ann:s3cret@db',
       'postgresql://ann:s3cret@:x/results',
+      // A slash that is not encoded ends the host: digits before it are taken for a port.
+      'postgresql://ann:1234/s3cret@db/results',
+      'postgresql://ann:1234/s3cret@db',
+      'postgresql://ann:1234?s3cret@db/results',
+      'postgresql://ann:1234#s3cret@db/results',
     ])
       expect(
         await refusal('', { OPTISTORE_PRIMARY_TYPE: 'database', OPTISTORE_PRIMARY_CONNECTION_STRING: wrong }),
       ).toMatch(/^The configuration is wrong\. primary\.connection_string: (?!.*s3cret)/);
+  });
+});
+
+describe('a file that is no YAML', () => {
+  test.each([
+    ['wrongly indented', 'primary:\n  connection_string: postgresql://u:s3cret@h/db\n   type: database\n'],
+    ['with a text that needs quotes', 'primary: { type: database }\ntokens: s3cret: s3cret\n'],
+    ['with quotes that do not end', 'tokens: "s3cret\n'],
+    ['with a value that is taken for an alias', 'tokens: *s3cret\n'],
+    ['with a value that is taken for a tag', 'tokens: !s3cret@\n a: [s3cret\n'],
+    ['with a sign that nothing begins with', 'tokens: @s3cret\n'],
+  ])('is told by its place, and nothing of it is repeated: %s', async (_, yaml) => {
+    const message = await refusal(yaml);
+    expect(message).toMatch(/can't be used: it is no sound YAML (at line \d+, column \d+ \(|where)/);
+    expect(message).not.toContain('s3cret');
   });
 });
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createClient, OptistoreError, type OptistoreClient } from '../../clients/typescript/index.js';
-import { StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { BackendState, StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { NewToken } from '../../server/rpc/access/token-file.js';
 import { createToken, readTokens, revokeToken } from '../../server/rpc/access/token-file.js';
 import { Tokens } from '../../server/rpc/access/tokens.js';
@@ -179,6 +179,17 @@ describe('a token with a prefix', () => {
     expect(String(taken)).not.toMatch(/other\/|secret/);
     await writer.close();
   });
+});
+
+test('a token with a prefix is told that a store failed; what failed, which may name keys and places, only one for all keys is', async () => {
+  const connection_string = 'postgresql://127.0.0.1:1/place-of-others';
+  await using own = await TestDaemon.startWith({ tokens: file, secondary: { type: 'database', connection_string } });
+  const messages = async (name: string) => {
+    const { backends } = await clientOf(tokens[name], own.address).getStatus();
+    return backends.filter(({ state }) => state === BackendState.FAILED).map(({ message }) => message);
+  };
+  expect(await messages('reader')).toEqual([expect.stringContaining('place-of-others')]);
+  expect(await messages('team')).toEqual(["A token for all keys is told what, and the daemon's log has it."]);
 });
 
 test('who saved a result is kept, by the name of the token', async () => {

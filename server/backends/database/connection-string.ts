@@ -48,6 +48,9 @@ function postgresql(text: string): DatabaseAddress {
     throw invalid('it is no URL; a password with special characters must be percent-encoded');
   }
   if (url.pathname.length < 2) throw invalid('it names no database');
+  // A password with a slash ends the host before its time: its rest would be shown as a name.
+  if (/[/@]/.test(url.pathname.slice(1)))
+    throw invalid('the name of its database has / or @; a password with special characters must be percent-encoded');
   const user = url.username === '' ? '' : `${url.username}@`;
   return { dialect: 'postgresql', url: text, name: `postgresql://${user}${url.host}${url.pathname}` };
 }

@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type {
+  GetStatusResponse,
   SaveOpen,
   SaveResultRequest,
   SaveResultResponse,
@@ -103,7 +104,11 @@ function forCatalogue({
         await checkUpload(request.uploadId, caller, manager, own.signal);
         return await handlers.abortUpload(request, own);
       }),
-    getStatus: (request, context) => unary(tokens, context, 'read', (_, own) => handlers.getStatus(request, own)),
+    getStatus: (request, context) =>
+      unary(tokens, context, 'read', async (caller, own) => {
+        const status = await handlers.getStatus(request, own);
+        return caller.prefix === '' ? status : withoutReasons(status);
+      }),
   };
 }
 
@@ -236,6 +241,18 @@ async function checkUpload(
   if (prefix === '') return;
   for await (const upload of manager.uploads({ prefix }, signal)) if (upload.uploadId === uploadId) return;
   throw new StorageError('UPLOAD_NOT_FOUND', `There is no upload "${uploadId}" under "${prefix}".`);
+}
+
+/** A status that says that something failed, and not what: that names keys and the daemon's files. */
+function withoutReasons({ backends, replication, scrub, ...status }: GetStatusResponse): GetStatusResponse {
+  const untold = (reason: string) =>
+    reason === '' ? '' : `A token for all keys is told what, and the daemon's log has it.`;
+  return {
+    ...status,
+    backends: backends.map((backend) => ({ ...backend, message: untold(backend.message) })),
+    ...(replication && { replication: { ...replication, lastFailure: untold(replication.lastFailure) } }),
+    ...(scrub && { scrub: { ...scrub, lastFailure: untold(scrub.lastFailure) } }),
+  };
 }
 
 /** A request for a key that the caller may use. */

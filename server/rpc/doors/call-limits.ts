@@ -1,6 +1,6 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import { ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js';
-import { StorageError } from '../../errors.js';
+import { shortened, StorageError } from '../../errors.js';
 import { MESSAGES_READ_AHEAD, REQUEST_MS_MAX } from '../../limits.js';
 import type { StreamRoom } from './receive-room.js';
 import { toStatus } from './status.js';
@@ -37,7 +37,8 @@ export interface OpenedStream {
 
 /**
  * What grpc-js lacks: a request that dribbles in ends in time, a stream of requests is read ahead by a few messages, not by
- * the 16 of its buffer, and all are kept within the port's room. `opening` gives the HTTP/2 stream that is being opened:
+ * the 16 of its buffer, all are kept within the port's room, and
+ * no answer is too long to be sent. `opening` gives the HTTP/2 stream that is being opened:
  * grpc-js tells an interceptor nothing of it.
  */
 export function limitCalls(limits: CallLimits, opening: () => OpenedStream): ServerInterceptor {
@@ -50,6 +51,7 @@ export function limitCalls(limits: CallLimits, opening: () => OpenedStream): Ser
 }
 
 type Listener = Parameters<ServerInterceptingCall['start']>[0];
+type Status = Parameters<ServerInterceptingCall['sendStatus']>[0];
 
 class LimitedCall extends ServerInterceptingCall {
   private untaken = 0;
@@ -102,6 +104,15 @@ class LimitedCall extends ServerInterceptingCall {
     // The end of a stream is read as well: it waits behind messages that nobody takes.
     if (this.isWrapped && this.isStream && this.untaken >= MESSAGES_READ_AHEAD) this.isReadHeld = true;
     else super.startRead();
+  }
+
+  /** Services that are not ours repeat what they were asked for: Node sends no trailers over 64 KiB, nor anything behind them. */
+  override sendStatus(status: Status): void {
+    super.sendStatus(
+      status.details === undefined || status.details === null
+        ? status
+        : { ...status, details: shortened(status.details) },
+    );
   }
 
   private received(message: Buffer, cost: number): Received {
