@@ -1,9 +1,10 @@
 import { appendFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Level } from 'level';
 import { expect, test } from 'vitest';
 import { openLeveldbBackend } from '../../server/backends/leveldb/leveldb-backend.js';
 import { damageCommittedUpload, damageLeveldbUpload, filesBelow, flipBit } from './damage.js';
-import { asText, lineRows, load, save, uploadSpec } from './runs.js';
+import { all, asText, lineRows, load, RUNNING, save, uploadSpec } from './runs.js';
 import { CrashFolders } from './suite-crash.js';
 
 const folders = new CrashFolders({
@@ -68,6 +69,26 @@ test('bytes added to the log of an index that was closed are no loss, and are pu
   await folders.within(path, async (backend) => {
     expect((await backend.stats()).failure).toBeUndefined();
     expect(asText(await load(backend, await backend.stat('k')))).toEqual(asText(lineRows(0, 50)));
+  });
+});
+
+test('a damaged name among the times and numbers of an index hides nothing of lists and changes', async () => {
+  const path = folders.fresh();
+  await folders.within(path, (backend) => save(backend, 'k', [lineRows(0, 50)]));
+  const level = new Level<Buffer, Buffer>(join(path, 'index'), { keyEncoding: 'buffer', valueEncoding: 'buffer' });
+  for (const place of ['time\0commit_time\0', 'time\0update_time\0', 'change\0'])
+    await level.put(
+      Buffer.concat([Buffer.from(`${place}0179597`), Buffer.alloc(13, 0xff), Buffer.from('\0k')]),
+      Buffer.from('k'),
+    );
+  await level.close();
+  await folders.within(path, async (backend) => {
+    for (const orderBy of ['key', 'commit_time', 'update_time'] as const) {
+      const query = { prefix: '', filter: undefined, orderBy, descending: false };
+      expect((await all(backend.list(query, RUNNING))).map(({ key }) => key)).toEqual(['k']);
+    }
+    expect((await all(backend.changes({ after: 0n }, RUNNING))).map(({ key }) => key)).toEqual(['k']);
+    await save(backend, 'another', [lineRows(0, 5)]);
   });
 });
 

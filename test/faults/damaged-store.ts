@@ -32,7 +32,7 @@ export interface Outcomes {
 export async function checkStore(store: StorageBackend, known: KnownStore, allowances: Allowances): Promise<Outcomes> {
   const outcomes: Outcomes = { right: [], corrupt: [], lacking: [] };
   for (const key of known.keys) await sorted(outcomes, key.key, allowances, () => checkKey(store, key));
-  await checkLists(store, known, outcomes);
+  await checkLists(store, known, outcomes, allowances);
   await checkChanges(store, known, outcomes, allowances);
   for (const upload of known.uploads)
     await sorted(outcomes, upload.uploadId, allowances, () => checkView(store, upload, allowances));
@@ -119,7 +119,12 @@ function unlessGone(error: unknown): undefined {
 }
 
 /** Lists show what can be read, as it is, and nothing else; where something lacks, they say so. */
-async function checkLists(store: StorageBackend, { keys }: KnownStore, outcomes: Outcomes): Promise<void> {
+async function checkLists(
+  store: StorageBackend,
+  { keys }: KnownStore,
+  outcomes: Outcomes,
+  { isReported, mayLackCommits }: Allowances,
+): Promise<void> {
   const lost = new Set([...outcomes.corrupt, ...outcomes.lacking]);
   for (const orderBy of ['key', 'commit_time', 'update_time'] as ListOrder[]) {
     const query = { prefix: '', filter: undefined, orderBy, descending: false };
@@ -129,7 +134,9 @@ async function checkLists(store: StorageBackend, { keys }: KnownStore, outcomes:
       const { key, kind } = known;
       const manifest = listed.get(key);
       if (manifest !== undefined) {
-        const before = outcomes.lacking.includes(key) ? earlierState(known, manifest) : undefined;
+        // Of what a key had before, the rows may be damaged as well.
+        const mayBeOlder = lost.has(key) && (isReported || mayLackCommits);
+        const before = mayBeOlder ? earlierState(known, manifest) : undefined;
         expectSame(`${key} by ${orderBy}`, saidBy(manifest), before?.said ?? known.said);
       } else if (kind === RevisionKind.COMMITTED && !lost.has(key))
         throw new Error(`${key} can be loaded, and is not in the list by ${orderBy}`);

@@ -8,7 +8,17 @@ import { nanoseconds } from '../../times.js';
 import { committedRecord } from '../uploads/uploads.js';
 import type { DurableLevel as Index } from './durable-level.js';
 import type { Change } from './index-entries.js';
-import { changeKey, checks, committedKey, currentKey, decode, endOf, placesOf, put } from './index-entries.js';
+import {
+  changeKey,
+  checks,
+  committedKey,
+  currentKey,
+  decode,
+  endOf,
+  numberFrom,
+  placesOf,
+  put,
+} from './index-entries.js';
 
 /** Stands for an entry that was lost: it does not check. */
 const LOST = Buffer.from('lost');
@@ -76,10 +86,6 @@ async function compareTimes(index: Index, lost: Set<string>): Promise<void> {
         await index.batch([{ type: 'del', key: place }]);
     }
   }
-}
-
-function numberFrom(text: string): bigint | undefined {
-  return /^\d{20}$/.test(text) ? BigInt(text) : undefined;
 }
 
 /** Whether bytes of the index can be a key at all. */

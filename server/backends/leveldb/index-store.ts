@@ -26,6 +26,7 @@ import {
   inlineKey,
   META_FORMAT,
   META_NUMBER,
+  numberFrom,
   olderKey,
   pendingKey,
   placesOf,
@@ -218,8 +219,10 @@ export class IndexStore implements AsyncDisposable {
 
   /** The greatest change number; 0 where there is none. */
   async newestChange(): Promise<bigint> {
-    for await (const place of this.level.keys({ gt: changeKey(0n), lt: endOf('change\0'), reverse: true }))
-      return BigInt(place.slice('change\0'.length));
+    for await (const place of this.level.keys({ gt: changeKey(0n), lt: endOf('change\0'), reverse: true })) {
+      const number = numberFrom(place.slice('change\0'.length));
+      if (number !== undefined) return number;
+    }
     return 0n;
   }
 
@@ -299,8 +302,8 @@ export class IndexStore implements AsyncDisposable {
     };
     for await (const place of this.level.keys(range)) {
       const key = place.slice(from.length + 21);
-      if (!key.startsWith(query.prefix)) continue;
-      const time = BigInt(place.slice(from.length, from.length + 20));
+      const time = numberFrom(place.slice(from.length, from.length + 20));
+      if (time === undefined || !key.startsWith(query.prefix)) continue;
       const manifest = decodeCurrent(key, await this.level.get(currentKey(key)), time);
       // The iterator sees the index as it was; what changed since has another place now, or none.
       if (manifest !== undefined && timeKeys(manifest).includes(place)) yield manifest;
