@@ -3,7 +3,7 @@ import { connect as connectTo, createServer, type AddressInfo, type Socket } fro
 import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
-import { until } from '../cli/cli.js';
+import { Folder, run, until } from '../cli/cli.js';
 import { Certificate } from './certificates.js';
 import { PROBLEM, TestDaemon } from './wire.js';
 
@@ -99,6 +99,45 @@ test('with tls_client_ca only those with a certificate of that authority are ser
   expect(await served({})).toBe(false);
   expect(await served(filesOf(other))).toBe(false);
   expect(await served(filesOf(clients))).toBe(true);
+});
+
+describe('a tls_client_ca that would let nobody in', () => {
+  const whole = clients?.cert ?? '';
+  const useless: Record<string, string> = {
+    'is empty': '',
+    'is no certificate': 'tls_client_ca: ca.pem\n',
+    'has a key alone': clients?.key ?? '',
+    'is cut': whole.slice(0, whole.length / 2),
+    'has a damaged one behind a whole one': whole + whole.replace('MII', 'AAA'),
+  };
+
+  test.each(Object.entries(useless))('%s: the daemon does not start', async (_, content) => {
+    await using folder = await Folder.make();
+    const { cert, key } = filesOf(other);
+    const clientCa = await folder.file('ca.pem', content);
+    const settings = { tls_cert: cert, tls_key: key, tls_client_ca: clientCa, listen: '127.0.0.1:0' };
+    const config = await folder.file('optistore.yaml', settings);
+    const { code, stderr } = await run(['serve', '--config', config], { cwd: folder.path });
+    expect(code).toBe(1);
+    expect(stderr).toContain(`tls_client_ca is ${clientCa}, which can't be used`);
+  });
+
+  test('changes nothing on SIGHUP, and the log says so', async () => {
+    await using folder = await Folder.make();
+    const { cert, key } = filesOf(other);
+    const clientCa = await folder.file('ca.pem', `Text before it is no harm.\n${whole}\n${other?.cert}`);
+    await using daemon = await TestDaemon.startWith({ tls_cert: cert, tls_key: key, tls_client_ca: clientCa });
+    for (const content of Object.values(useless)) {
+      daemon.process.log.length = 0;
+      await folder.file('ca.pem', content);
+      process.kill(daemon.process.pid, 'SIGHUP');
+      await until(() => daemon.process.log.length > 0);
+      expect(daemon.process.log.join('\n')).toMatch(/the certificate stays as it was/);
+      expect(daemon.process.log.join('\n')).not.toMatch(/read again/);
+    }
+    await using client = createClient({ address: daemon.address, tls: { ...filesOf(clients), ca: cert } });
+    await client.getStatus();
+  });
 });
 
 test('a token is not sent over the network unencrypted', () => {
