@@ -32,6 +32,9 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
   const config = readConfig(flags, configFile, process.env);
   const log = pino({ level: config.log_level }, pino.destination({ fd: 2, sync: true }));
   using access = new Access(config, log);
+  const reload = () => access.reload();
+  // Without someone who listens the signal would end the daemon: also while it opens its stores.
+  process.on('SIGHUP', reload);
   await using manager = await createStorageManager({
     ...config,
     upload_ttl_ms: config.upload_ttl,
@@ -43,12 +46,11 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
     store: loggable(config.primary),
     ...(config.secondary && { secondary: loggable(config.secondary) }),
   };
+  const stopped = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   log.info({ grpc: doors.grpc.address, web: doors.web?.address, socket: config.socket, ...stores }, 'serving');
   void warnOfStores(manager, log);
 
-  const reload = () => access.reload();
-  process.on('SIGHUP', reload);
-  const signal = await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+  const signal = await stopped;
   for (const name of ['SIGTERM', 'SIGINT']) process.once(name, () => process.exit(1));
   log.info({ signal: String(signal[0]) }, 'draining');
   await Promise.all(doors.opened.map((door) => door.drain()));
@@ -111,12 +113,18 @@ class Access implements Disposable {
     if (this.tokens.count === 0) log.warn({ tokens }, 'no token yet: `optistore token create` makes one');
   }
 
-  /** Reads certificates and tokens again; what can't be used changes nothing. */
+  /** Reads certificates and tokens again, and says of each whether it could; what can't be used changes nothing. */
   reload(): void {
-    this.tokens?.refresh();
+    if (this.tokens?.reload()) this.log.info({ tokens: this.tokens.count }, 'the tokens were read again');
+    if (this.certificates !== undefined) this.reloadCertificates(this.certificates);
+    if (this.tokens === undefined && this.certificates === undefined)
+      this.log.info('there is nothing to read again: neither certificates nor tokens are configured');
+  }
+
+  private reloadCertificates(certificates: Certificates): void {
     try {
-      this.certificates?.reload();
-      this.log.info('certificates and tokens were read again');
+      certificates.reload();
+      this.log.info('the certificate was read again');
     } catch (error) {
       this.log.error({ err: error }, 'the certificate stays as it was');
     }
