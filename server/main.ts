@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { once } from 'node:events';
 import { pino, type Logger } from 'pino';
+import { parseConnectionString } from './backends/database/connection-string.js';
 import { loggable, readConfig, type Config, type Settings } from './config.js';
 import { createStorageManager, type StorageManager } from './manager/storage-manager.js';
 import { authorized } from './rpc/access/authorized.js';
@@ -29,6 +31,8 @@ function packageVersion(): string {
  * once with 1. Fails with ConfigError, or StorageError such as BACKEND_LOCKED.
  */
 export async function serve(flags: Settings, configFile: string | undefined): Promise<void> {
+  // SQLite and LevelDB make files that every user of the machine may read, where the process doesn't say otherwise.
+  process.umask(0o077);
   const config = readConfig(flags, configFile, process.env);
   const log = pino({ level: config.log_level }, pino.destination({ fd: 2, sync: true }));
   using access = new Access(config, log);
@@ -49,6 +53,7 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
   const stopped = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   log.info({ grpc: doors.grpc.address, web: doors.web?.address, socket: config.socket, ...stores }, 'serving');
   void warnOfStores(manager, log);
+  void warnOfOpenFiles(config, log);
 
   const signal = await stopped;
   for (const name of ['SIGTERM', 'SIGINT']) process.once(name, () => process.exit(1));
@@ -63,6 +68,19 @@ async function warnOfStores(manager: StorageManager, log: Logger): Promise<void>
   const status = await manager.status(new AbortController().signal).catch(() => undefined);
   for (const { role, failure } of status?.stores ?? [])
     if (failure !== undefined) log.warn({ role, failure }, 'a store does not do all that it should');
+}
+
+/** Says which SQLite files every user can read: of an earlier version, or since someone wants it so, and then it stays. */
+async function warnOfOpenFiles({ primary, secondary }: Config, log: Logger): Promise<void> {
+  for (const store of [primary, secondary]) {
+    const address = store?.type === 'database' ? parseConnectionString(store.connection_string) : undefined;
+    if (address?.dialect !== 'sqlite' || address.file === undefined) continue;
+    const { file } = address;
+    const mode = (await stat(file).catch(() => undefined))?.mode ?? 0;
+    if ((mode & 0o007) === 0) continue;
+    const advice = `every user of this machine can read the database; if that is not meant: chmod 600 ${file} ${file}-wal ${file}-shm`;
+    log.warn({ file }, advice);
+  }
 }
 
 /** Opens all doors, or none; each has its own way to tell who calls. */
