@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseConnectionString, withoutPassword } from './backends/database/connection-string.js';
+import { isLoopback } from './loopback.js';
 
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 /** A duration such as `24h`, in milliseconds. */
@@ -85,7 +86,6 @@ export class ConfigError extends Error {
 /** Without a type, a store is LevelDB. */
 const DEFAULTS: Settings = { primary: { type: 'leveldb' } };
 const DEFAULT_FILE = 'optistore.yaml';
-const LOOPBACK = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+$/;
 
 /** Reads the configuration: flags beat variables, variables beat the file. ConfigError. */
 export function readConfig(flags: Settings, file: string | undefined, environment: NodeJS.ProcessEnv): Config {
@@ -109,7 +109,7 @@ function checkAddresses({ listen, web, insecure, tls_cert, tls_key, tls_client_c
   if (insecure || (tls_cert !== undefined && tokens !== undefined)) return;
   const lacking = tls_cert === undefined ? 'the traffic is not encrypted' : 'nobody is asked for a token';
   for (const [key, address] of Object.entries({ listen, web })) {
-    if (address === 'off' || LOOPBACK.test(address)) continue;
+    if (address === 'off' || isLoopback(address)) continue;
     throw new ConfigError(
       `${key} is ${address}, which others can reach, and ${lacking}. Use 127.0.0.1; or configure tls_cert, tls_key and tokens; or say --insecure if that is meant.`,
     );

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { once } from 'node:events';
 import { pino, type Logger } from 'pino';
+import { parseConnectionString } from './backends/database/connection-string.js';
 import { loggable, readConfig, type Config, type Settings } from './config.js';
 import { createStorageManager, type StorageManager } from './manager/storage-manager.js';
 import { authorized } from './rpc/access/authorized.js';
@@ -29,9 +31,14 @@ function packageVersion(): string {
  * once with 1. Fails with ConfigError, or StorageError such as BACKEND_LOCKED.
  */
 export async function serve(flags: Settings, configFile: string | undefined): Promise<void> {
+  // SQLite and LevelDB make files that every user of the machine may read, where the process doesn't say otherwise.
+  process.umask(0o077);
   const config = readConfig(flags, configFile, process.env);
   const log = pino({ level: config.log_level }, pino.destination({ fd: 2, sync: true }));
   using access = new Access(config, log);
+  const reload = () => access.reload();
+  // Without someone who listens the signal would end the daemon: also while it opens its stores.
+  process.on('SIGHUP', reload);
   await using manager = await createStorageManager({
     ...config,
     upload_ttl_ms: config.upload_ttl,
@@ -43,12 +50,12 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
     store: loggable(config.primary),
     ...(config.secondary && { secondary: loggable(config.secondary) }),
   };
+  const stopped = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   log.info({ grpc: doors.grpc.address, web: doors.web?.address, socket: config.socket, ...stores }, 'serving');
   void warnOfStores(manager, log);
+  void warnOfOpenFiles(config, log);
 
-  const reload = () => access.reload();
-  process.on('SIGHUP', reload);
-  const signal = await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+  const signal = await stopped;
   for (const name of ['SIGTERM', 'SIGINT']) process.once(name, () => process.exit(1));
   log.info({ signal: String(signal[0]) }, 'draining');
   await Promise.all(doors.opened.map((door) => door.drain()));
@@ -61,6 +68,19 @@ async function warnOfStores(manager: StorageManager, log: Logger): Promise<void>
   const status = await manager.status(new AbortController().signal).catch(() => undefined);
   for (const { role, failure } of status?.stores ?? [])
     if (failure !== undefined) log.warn({ role, failure }, 'a store does not do all that it should');
+}
+
+/** Says which SQLite files every user can read: of an earlier version, or since someone wants it so, and then it stays. */
+async function warnOfOpenFiles({ primary, secondary }: Config, log: Logger): Promise<void> {
+  for (const store of [primary, secondary]) {
+    const address = store?.type === 'database' ? parseConnectionString(store.connection_string) : undefined;
+    if (address?.dialect !== 'sqlite' || address.file === undefined) continue;
+    const { file } = address;
+    const mode = (await stat(file).catch(() => undefined))?.mode ?? 0;
+    if ((mode & 0o007) === 0) continue;
+    const advice = `every user of this machine can read the database; if that is not meant: chmod 600 ${file} ${file}-wal ${file}-shm`;
+    log.warn({ file }, advice);
+  }
 }
 
 /** Opens all doors, or none; each has its own way to tell who calls. */
@@ -111,12 +131,18 @@ class Access implements Disposable {
     if (this.tokens.count === 0) log.warn({ tokens }, 'no token yet: `optistore token create` makes one');
   }
 
-  /** Reads certificates and tokens again; what can't be used changes nothing. */
+  /** Reads certificates and tokens again, and says of each whether it could; what can't be used changes nothing. */
   reload(): void {
-    this.tokens?.refresh();
+    if (this.tokens?.reload()) this.log.info({ tokens: this.tokens.count }, 'the tokens were read again');
+    if (this.certificates !== undefined) this.reloadCertificates(this.certificates);
+    if (this.tokens === undefined && this.certificates === undefined)
+      this.log.info('there is nothing to read again: neither certificates nor tokens are configured');
+  }
+
+  private reloadCertificates(certificates: Certificates): void {
     try {
-      this.certificates?.reload();
-      this.log.info('certificates and tokens were read again');
+      certificates.reload();
+      this.log.info('the certificate was read again');
     } catch (error) {
       this.log.error({ err: error }, 'the certificate stays as it was');
     }

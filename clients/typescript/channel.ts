@@ -33,13 +33,15 @@ export class Channel {
   ) {
     // A client may have many streams, each of which listens.
     setMaxListeners(0, this.closing.signal);
-    const { credentials, metadata } = connectionTo(address, options);
+    const { credentials, isEncrypted, metadata } = connectionTo(address, options);
     this.metadata = metadata;
     this.client = new Client(address, credentials, {
       // Node's own window of 64 KiB caps a load at a quarter of its speed.
       'grpc-node.flow_control_window': CONNECTION_WINDOW_BYTES,
       'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
       'grpc.use_local_subchannel_pool': 1,
+      // A proxy of the environment (http_proxy) would read the token and the rows, also of a daemon on this machine.
+      'grpc.enable_http_proxy': isEncrypted ? 1 : 0,
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 2000,
       // A daemon that is gone without a word would be waited for, for ever.

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { credentials, Metadata, status, type ChannelCredentials } from '@grpc/grpc-js';
+import { isLoopback } from '../../server/loopback.js';
 import { OptistoreError } from './errors.js';
 
 /** How a daemon is known, and how a client makes itself known: PEM files. */
@@ -24,11 +25,11 @@ export interface ConnectionOptions {
 /** What a channel is made with. */
 export interface Connection {
   readonly credentials: ChannelCredentials;
+  /** Whether nobody on the way can read what is said. */
+  readonly isEncrypted: boolean;
   /** Goes with each call. */
   readonly metadata: Metadata;
 }
-
-const LOCAL = /^(unix:|127\.|localhost:|\[::1\]:)/;
 
 /** The connection to an address. OptistoreError where a token would go over the network unencrypted, or a file can't be read. */
 export function connectionTo(address: string, options: ConnectionOptions): Connection {
@@ -38,7 +39,7 @@ export function connectionTo(address: string, options: ConnectionOptions): Conne
   const isInsecure = options.insecure ?? env['OPTISTORE_INSECURE'] === 'true';
   const metadata = new Metadata();
   if (token !== undefined && token !== '') {
-    if (tls === false && !isInsecure && !LOCAL.test(address))
+    if (tls === false && !isInsecure && !isLocal(address))
       throw new OptistoreError(
         `The token would go to ${address} unencrypted, for anyone on the way to read. Use TLS (OPTISTORE_TLS_CA or OPTISTORE_TLS=true), or say OPTISTORE_INSECURE=true if that is meant.`,
         status.FAILED_PRECONDITION,
@@ -47,7 +48,16 @@ export function connectionTo(address: string, options: ConnectionOptions): Conne
       );
     metadata.set('authorization', `Bearer ${token}`);
   }
-  return { credentials: tls === false ? credentials.createInsecure() : secure(tls === true ? {} : tls), metadata };
+  const isEncrypted = tls !== false;
+  return {
+    credentials: isEncrypted ? secure(tls === true ? {} : tls) : credentials.createInsecure(),
+    isEncrypted,
+    metadata,
+  };
+}
+
+function isLocal(address: string): boolean {
+  return address.startsWith('unix:') || isLoopback(address);
 }
 
 function tlsFrom(env: NodeJS.ProcessEnv): boolean | TlsOptions {

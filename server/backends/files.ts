@@ -1,4 +1,4 @@
-import { mkdir, open, type FileHandle } from 'node:fs/promises';
+import { chmod, mkdir, open, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** writev takes at most this many buffers at once (IOV_MAX). */
@@ -42,6 +42,15 @@ export async function makeFolders(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true, mode: 0o700 });
   if (first === undefined) return;
   for (let made = path; made.length >= first.length; made = dirname(made)) await syncDirectoryOf(made);
+}
+
+/** Closes a folder to other users. One that belongs to somebody else stays as it is: its modes are theirs to say. */
+export async function closeToOthers(path: string): Promise<void> {
+  const { mode } = await stat(path);
+  if ((mode & 0o077) === 0) return;
+  await chmod(path, mode & 0o700).catch((error: unknown) => {
+    if (!['EPERM', 'EROFS', 'ENOTSUP'].includes(codeOf(error) ?? '')) throw error;
+  });
 }
 
 /** Reads at most so many bytes: fewer at the end of the file. */

@@ -25,7 +25,7 @@ const MAY_IMPORT: readonly [folder: string, allowed: readonly string[]][] = [
   ['server/manager', [...FOUNDATION, 'server/manager', 'server/backends/backend.ts', 'server/backends/revisions.ts']],
   // The interface's types only; which backend it is, nobody here knows.
   ['server/rpc', [...FOUNDATION, 'server/manager', 'server/rpc', 'server/backends/backend.ts']],
-  ['clients/typescript', ['proto/gen', 'server/rows', 'server/limits.ts', 'clients/typescript']],
+  ['clients/typescript', ['proto/gen', 'server/rows', 'server/limits.ts', 'server/loopback.ts', 'clients/typescript']],
 ];
 /** The tree is built in one file. */
 const BUILDS_THE_TREE = { 'server/manager/compose.ts': 'server/backends/open-backend.ts' };

@@ -1,4 +1,5 @@
-import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { chmod, chown, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -7,8 +8,8 @@ import { BackendState, StorageService } from '../../proto/gen/optistore/v1/stora
 import type { NewToken } from '../../server/rpc/access/token-file.js';
 import { createToken, readTokens, revokeToken } from '../../server/rpc/access/token-file.js';
 import { Tokens } from '../../server/rpc/access/tokens.js';
-import { run, until } from '../cli/cli.js';
-import { PROBLEM, TestDaemon } from './wire.js';
+import { Folder, run, Running, until } from '../cli/cli.js';
+import { MAIN, PROBLEM, TestDaemon } from './wire.js';
 
 let folder: string;
 let file: string;
@@ -234,9 +235,7 @@ test.runIf(process.getuid?.() === 0)(
     await chmod(folder, 0o755);
     await chmod(socket, 0o777);
     const connect = `require('net').connect(process.argv[1]).on('data', () => process.exit(0)).on('close', () => process.exit(3))`;
-    const other = await import('node:child_process').then(({ spawnSync }) =>
-      spawnSync(process.execPath, ['-e', connect, socket], { uid: 65_534, gid: 65_534 }),
-    );
+    const other = spawnSync(process.execPath, ['-e', connect, socket], { uid: 65_534, gid: 65_534 });
     await chmod(socket, 0o600);
     expect(other.status).toBe(3);
     await until(
@@ -245,6 +244,93 @@ test.runIf(process.getuid?.() === 0)(
     );
   },
 );
+
+describe('on SIGHUP', () => {
+  const hangUp = async (asked: TestDaemon, wanted: string): Promise<string> => {
+    asked.process.log.length = 0;
+    process.kill(asked.process.pid, 'SIGHUP');
+    return await until(
+      () => asked.process.log.join('\n'),
+      (log) => log.includes(wanted),
+    );
+  };
+
+  test('the log says of the tokens whether they could be read, each time', async () => {
+    const own = join(folder, 'hung-up.json');
+    createToken(own, { name: 'a', scope: 'read', prefix: '' });
+    await using asked = await TestDaemon.startWith({ tokens: own });
+    const whole = await readFile(own);
+    await writeFile(own, '{ half');
+    for (let i = 0; i < 2; i++) expect(await hangUp(asked, 'the tokens stay as they were')).not.toMatch(/read again/);
+    await writeFile(own, whole);
+    expect(await hangUp(asked, 'the tokens were read again')).not.toMatch(/certificate/);
+  });
+
+  test('the log says so where there is nothing to read', async () => {
+    await using asked = await TestDaemon.start();
+    expect(await hangUp(asked, 'nothing to read again')).not.toMatch(/were read again/);
+  });
+});
+
+describe.runIf(process.getuid?.() === 0 && process.platform === 'linux')('a file of tokens that root changes', () => {
+  const NOBODY = 65_534;
+  const readAsNobody = (path: string) =>
+    spawnSync(process.execPath, ['-e', `require('fs').readFileSync(process.argv[1])`, path], {
+      ...{ uid: NOBODY, gid: NOBODY },
+    }).status;
+
+  /** A folder that the user of a daemon has. */
+  async function folderOfNobody(): Promise<Folder> {
+    const own = await Folder.make();
+    await chown(own.path, NOBODY, NOBODY);
+    return own;
+  }
+
+  test.each([
+    ['its owner', NOBODY, NOBODY, 0o600],
+    ['its group', 0, NOBODY, 0o640],
+    ['anybody', 0, 0, 0o644],
+  ])('can be read by the daemon of another user as before, by %s, whoever was revoked or added', async (...given) => {
+    const [, uid, gid, mode] = given;
+    await using own = await folderOfNobody();
+    const path = own.at('tokens.json');
+    createToken(path, { name: 'leaver', scope: 'read', prefix: '' });
+    await chown(path, uid, gid);
+    await chmod(path, mode);
+    for (const act of [
+      ['create', 'new', '--scope', 'read'],
+      ['revoke', 'leaver'],
+    ]) {
+      expect(await run(['token', ...act, '--tokens', path])).toMatchObject({ code: 0 });
+      const now = await stat(path);
+      expect([now.uid, now.gid, now.mode & 0o777]).toEqual([uid, gid, mode]);
+      expect(readAsNobody(path)).toBe(0);
+    }
+    expect(readTokens(path).map(({ name }) => name)).toEqual(['new']);
+  });
+
+  test('is, as the first, for the user who has the folder, and nobody else', async () => {
+    await using own = await folderOfNobody();
+    const path = own.at('tokens.json');
+    await run(['token', 'create', 'first', '--scope', 'read', '--tokens', path]);
+    const { uid, gid, mode } = await stat(path);
+    expect([uid, gid, mode & 0o777]).toEqual([NOBODY, NOBODY, 0o600]);
+  });
+
+  test('stays as it was, and the command fails, where its owner could not be kept', async () => {
+    await using own = await folderOfNobody();
+    const path = own.at('tokens.json');
+    createToken(path, { name: 'kept', scope: 'read', prefix: '' });
+    await chown(path, NOBODY, NOBODY);
+    const revoke = [process.execPath, MAIN, 'token', 'revoke', 'kept', '--tokens', path];
+    await using running = Running.start(['--bounding-set=-chown', ...revoke], {}, 'setpriv');
+    const { code, stdout, stderr } = await running.ended();
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toContain(`for user ${NOBODY} and group ${NOBODY}`);
+    expect(readTokens(path).map(({ name }) => name)).toEqual(['kept']);
+    expect(await readdir(own.path)).toEqual(['tokens.json']);
+  });
+});
 
 describe('a file of tokens', () => {
   test('is refused where others can write it, or it is damaged; the tokens of before stay', async () => {

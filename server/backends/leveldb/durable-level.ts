@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { Level } from 'level';
 import { StorageError } from '../../errors.js';
-import { syncDirectoryOf, syncFolder } from '../files.js';
+import { closeToOthers, syncDirectoryOf, syncFolder } from '../files.js';
 import { diskOf } from '../room/disk.js';
 import { Serial } from '../serial.js';
 import type { Change } from './index-entries.js';
@@ -57,6 +57,8 @@ export class DurableLevel implements AsyncDisposable {
   static async open(path: string): Promise<DurableLevel> {
     try {
       await makeIndex(path);
+      // LevelDB makes it for all to read, with small results in it.
+      await closeToOthers(path);
       return new DurableLevel(path, await openAt(path));
     } catch (error) {
       throw openError(path, error);

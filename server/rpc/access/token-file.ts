@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync, openSync, fsyncSync, closeSync } from 'node:fs';
+import { closeSync, fchmodSync, fchownSync, fstatSync, fsyncSync, openSync, readFileSync } from 'node:fs';
+import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { SCOPES, type Caller } from './caller.js';
@@ -103,6 +104,27 @@ export function revokeToken(path: string, nameOrId: string): StoredToken {
   return revoked;
 }
 
+/**
+ * Gives the new file the owner, group and mode of the one in whose place it goes: a daemon of another user than who runs this
+ * would be locked out of it, and go on with the tokens of before. A first file that root makes is for the user who has the
+ * folder. TokenFileError where the system does not allow it.
+ */
+function letInTheSame(file: number, path: string): void {
+  const before = statSync(path, { throwIfNoEntry: false });
+  const now = fstatSync(file);
+  const { uid, gid } = before ?? (process.getuid?.() === 0 ? statSync(dirname(path)) : now);
+  try {
+    if (uid !== now.uid || gid !== now.gid) fchownSync(file, uid, gid);
+    // Of the file before, readTokens sees to it that others can't write it.
+    if (before !== undefined) fchmodSync(file, before.mode & 0o777);
+  } catch (error) {
+    throw new TokenFileError(
+      `${path} is for user ${uid} and group ${gid}, and a new one can't be given to them: ${error instanceof Error ? error.message : String(error)}. Nothing was changed: run this as that user, or as root.`,
+      { cause: error },
+    );
+  }
+}
+
 /** Writes the file anew; one process at a time. */
 function changeTokens(path: string, change: (tokens: StoredToken[]) => StoredToken[]): void {
   const next = `${path}.new`;
@@ -116,6 +138,7 @@ function changeTokens(path: string, change: (tokens: StoredToken[]) => StoredTok
     );
   }
   try {
+    letInTheSame(file, path);
     writeFileSync(file, `${JSON.stringify({ tokens: change(readTokens(path)) }, undefined, 2)}\n`);
     fsyncSync(file);
     renameSync(next, path);

@@ -44,18 +44,31 @@ export class Tokens implements Disposable {
     return this.entries.size;
   }
 
-  /** Reads the file again. */
-  refresh(): void {
+  /** Reads the file again, as someone has asked for: gives whether it could be read, and tells a failure that was told already. */
+  reload(): boolean {
+    this.lastFailure = undefined;
+    return this.refresh();
+  }
+
+  /** Reads the file again; gives whether it could be read. */
+  refresh(): boolean {
+    const isRead = this.tryLoad();
+    for (const entry of this.entries.values())
+      if (isExpired(entry.token)) entry.revocation.abort(invalidToken(EXPIRED));
+    return isRead;
+  }
+
+  private tryLoad(): boolean {
     try {
       this.load();
       this.lastFailure = undefined;
+      return true;
     } catch (error) {
       const failure = error instanceof Error ? error : new Error(String(error));
       if (failure.message !== this.lastFailure) this.onFailure(failure);
       this.lastFailure = failure.message;
+      return false;
     }
-    for (const entry of this.entries.values())
-      if (isExpired(entry.token)) entry.revocation.abort(invalidToken(EXPIRED));
   }
 
   /** Whose call it is, by its `authorization`. TOKEN_INVALID. */

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { ServerCredentials } from '@grpc/grpc-js';
@@ -23,7 +24,7 @@ export class Certificates {
   private readonly listeners: ((secure: SecureOptions) => void)[] = [];
   private secure: SecureOptions;
 
-  /** REQUEST_INVALID where a file can't be read, or the key is another certificate's. */
+  /** REQUEST_INVALID where a file can't be read or has no certificate, or the key is another certificate's. */
   constructor(private readonly files: TlsFiles) {
     this.secure = read(files);
   }
@@ -60,7 +61,7 @@ export class ReloadedCredentials extends ServerCredentials {
 function read({ cert, key, clientCa }: TlsFiles): SecureOptions {
   const context: SecureContextOptions = {
     ...{ cert: pem('tls_cert', cert), key: pem('tls_key', key), minVersion: 'TLSv1.2' },
-    ...(clientCa === undefined ? {} : { ca: pem('tls_client_ca', clientCa) }),
+    ...(clientCa === undefined ? {} : { ca: authorities(clientCa) }),
   };
   try {
     createSecureContext(context);
@@ -73,6 +74,29 @@ function read({ cert, key, clientCa }: TlsFiles): SecureOptions {
   }
   const asksClients = clientCa !== undefined;
   return { ...context, requestCert: asksClients, rejectUnauthorized: asksClients };
+}
+
+/** What each certificate of a file begins with. */
+const BEGINNING = /(?=-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----)/;
+
+/** The authorities of clients. OpenSSL takes a file without any, or with a damaged one, and would refuse the clients without a word. */
+function authorities(path: string): Buffer {
+  const file = pem('tls_client_ca', path);
+  const certificates = file
+    .toString('latin1')
+    .split(BEGINNING)
+    .filter((part) => BEGINNING.test(part));
+  try {
+    if (certificates.length === 0) throw new Error('it has no certificate');
+    for (const certificate of certificates) new X509Certificate(certificate);
+  } catch (error) {
+    throw new StorageError(
+      'REQUEST_INVALID',
+      `tls_client_ca is ${path}, which can't be used: ${error instanceof Error ? error.message : String(error)}. The certificates of authorities were expected, in PEM.`,
+      { cause: error },
+    );
+  }
+  return file;
 }
 
 function pem(name: string, path: string): Buffer {

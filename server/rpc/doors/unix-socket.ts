@@ -29,7 +29,8 @@ export async function freeSocketPath(path: string): Promise<void> {
 
 /** Binds a Unix socket that nobody but this user can open, at no moment. */
 export async function bindPrivately<T>(path: string, bind: () => Promise<T>): Promise<T> {
-  const mask = process.umask(0o177);
+  // Not 0177: folders that a store makes meanwhile could not be looked into by their own user.
+  const mask = process.umask(0o077);
   try {
     return await bind();
   } finally {

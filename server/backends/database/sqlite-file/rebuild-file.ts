@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { copyFile, link, open, rename, rm } from 'node:fs/promises';
+import { copyFile, link, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Knex } from 'knex';
 import type { Manifest } from '../../../../proto/gen/optistore/storage/v1/manifest_pb.js';
@@ -179,6 +179,8 @@ async function* rowsOf<Row>(knex: Knex, table: string): AsyncGenerator<Row> {
 async function putInPlace(path: string, fresh: string, aside: string): Promise<void> {
   {
     await using file = await open(fresh, 'r+');
+    // Who could read the old one, and no others, reads the new one.
+    await file.chmod((await stat(path)).mode & 0o777);
     await file.sync();
   }
   await ifThere(rename(`${path}-wal`, join(aside, `${basename(path)}-wal`)));

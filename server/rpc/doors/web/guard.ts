@@ -11,6 +11,8 @@ export const STRICT_HEADERS: Readonly<Record<string, string>> = {
   'Cache-Control': 'no-store',
 };
 
+/** A host, with or without a port: nothing that a URL would read as user, path or query. */
+const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i;
 /** What a browser says of a request that its user or a page of the same origin made. */
 const OWN_SITE = new Set(['same-origin', 'none']);
 
@@ -33,8 +35,7 @@ export function refusalOf(request: WebRequest, hosts: readonly string[]): string
 /** The request's host and port, in small letters. */
 function hostOf(request: WebRequest): string | undefined {
   const host = 'authority' in request ? request.authority : request.headers.host;
-  // What a URL would read as user, path or query is no host.
-  if (host === undefined || !/^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.test(host)) return undefined;
+  if (host === undefined || !HOST.test(host)) return undefined;
   return host.toLowerCase();
 }
 
@@ -59,6 +60,8 @@ function parted(host: string): [name: string, port: string | undefined] {
 
 function isOriginOf(origin: string, host: string): boolean {
   const scheme = /^https?:\/\//.exec(origin)?.[0];
-  if (scheme === undefined || !URL.canParse(origin) || !URL.canParse(scheme + host)) return false;
+  // An origin is a scheme and a host; a URL of it would pass a user over.
+  if (scheme === undefined || !HOST.test(origin.slice(scheme.length))) return false;
+  if (!URL.canParse(origin) || !URL.canParse(scheme + host)) return false;
   return new URL(origin).host === new URL(scheme + host).host;
 }
