@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { OptistoreError } from '../../clients/typescript/index.js';
 import {
   checkFollowers,
   checkKeyHistory,
@@ -9,6 +11,7 @@ import {
   type Content,
   type Operation,
 } from './history-checker.js';
+import { Recorder } from './history-recorder.js';
 
 const of = (writer: string, tag = '', rowCount = 10): Content => ({ writers: [writer], rowCount, tag });
 const save = (writer: string, expected?: number): Call => ({
@@ -222,5 +225,33 @@ describe('the checker of streams refuses', () => {
       told(),
     ])
       expect(() => checkWatcher(wrong, newest)).toThrow(HistoryViolation);
+  });
+});
+
+describe('a save that breaks off, over a kill,', () => {
+  const cutOff = new OptistoreError('gone', 14, undefined, {});
+
+  /** A save that breaks off before the kill or behind it; then nothing is found, and later what it saved. */
+  async function play(breaksOff: 'before' | 'behind'): Promise<void> {
+    const recorder = new Recorder();
+    let breakOff: (error: Error) => void = () => undefined;
+    const saving = recorder.call('c', 'k', save('a'), () => new Promise((_, reject) => (breakOff = reject)));
+    const broken = async () => {
+      breakOff(cutOff);
+      await saving;
+    };
+    if (breaksOff === 'before') await broken();
+    recorder.settle(() => true);
+    await sleep(2);
+    recorder.reads('d', recorder.now(), [{ key: 'k', answer: absent }]);
+    if (breaksOff === 'behind') await broken();
+    recorder.reads('d', recorder.now(), [{ key: 'k', answer: found(1, of('a')) }]);
+    recorder.check(new Map());
+  }
+
+  test('may happen after it where it was on its way to the next daemon', () => play('behind'));
+
+  test('does not where the daemon that it asked is dead', async () => {
+    await expect(play('before')).rejects.toThrow(HistoryViolation);
   });
 });

@@ -25,6 +25,8 @@ export interface Seen {
 /** Writes down what clients ask, and what they are answered, with the times. */
 export class Recorder {
   private readonly operations = new Map<string, Open[]>();
+  /** Calls that broke off: what they asked for may still happen for as long as the daemon lives that they asked. */
+  private readonly brokenOff = new Set<Open>();
   readonly followed: Followed[] = [];
   readonly durable: Durable[] = [];
   readonly told = new Map<string, Told[]>();
@@ -45,7 +47,10 @@ export class Recorder {
       operation.answer = await act();
     } catch (error) {
       const answer = answerOf(error);
-      if (answer === undefined) return operation;
+      if (answer === undefined) {
+        this.brokenOff.add(operation);
+        return operation;
+      }
       operation.answer = answer;
     }
     operation.end = this.now();
@@ -77,13 +82,13 @@ export class Recorder {
     list.splice(list.lastIndexOf(operation), 1);
   }
 
-  /** Calls of a client that nobody has answered by now don't happen any more: its daemon is dead. */
+  /** The daemon is dead that some clients asked: of their calls that broke off none happens any more. Others may be on their way to the next. */
   settle(isOf: (client: string) => boolean): void {
-    const now = this.now();
-    for (const list of this.operations.values())
-      for (const operation of list)
-        if (operation.end === Infinity && operation.answer.is === 'unknown' && isOf(operation.client))
-          operation.end = now;
+    for (const operation of this.brokenOff) {
+      if (!isOf(operation.client)) continue;
+      if (operation.answer.is === 'unknown') operation.end = this.now();
+      this.brokenOff.delete(operation);
+    }
   }
 
   /** Fails with HistoryViolation unless all that was seen fits. Gives the number of calls. */

@@ -27,12 +27,14 @@ class Served {
 
   readonly serves = (): Promise<void> => this.up;
 
-  async killAndStart(): Promise<void> {
+  /** `isDead` is called when nothing of the daemon before can happen any more, and nobody has asked the next one. */
+  async killAndStart(isDead: () => void): Promise<void> {
     const { daemon } = this;
     let isUp: () => void = () => undefined;
     this.up = new Promise((resolve) => (isUp = resolve));
     await daemon.kill();
     await daemon.start(daemon.address);
+    isDead();
     isUp();
   }
 }
@@ -70,8 +72,7 @@ async function playAndCheck(
     for (let kill = 0; kill < KILLS; kill++) {
       await sleep(ALIVE_MS * (0.3 + roll()));
       const i = Math.floor(roll() * stores.length);
-      await stores[i]?.killAndStart();
-      recorder.settle((client) => client.startsWith(`daemon${i}/`));
+      await stores[i]?.killAndStart(() => recorder.settle((client) => client.startsWith(`daemon${i}/`)));
     }
     await sleep(ALIVE_MS / 2);
   })();
