@@ -37,6 +37,9 @@ export interface Operation {
   readonly end: number;
 }
 
+/** Changes that a violation names: who reads it sees which of them is missing. */
+const SHOWN_CHANGES = 12;
+
 /** A history that no order of its calls explains. */
 export class HistoryViolation extends Error {
   override readonly name = 'HistoryViolation';
@@ -215,8 +218,18 @@ class Search {
     const { state, stuck } = this.deepest ?? {};
     const reached = state && `revision ${state.revision}, ${JSON.stringify(state.content) ?? 'nothing'}`;
     return new HistoryViolation(
-      `No order of the calls on ${this.key} explains ${JSON.stringify(stuck)}; the key then had ${reached}.`,
+      `No order of the calls on ${this.key} explains ${JSON.stringify(stuck)}; the key then had ${reached}. Changes asked for last before it:\n${this.changesBefore(stuck?.end ?? 0)}`,
     );
+  }
+
+  private changesBefore(end: number): string {
+    const reads = ['read', 'read revision', 'hear'];
+    const asked = this.operations.filter(({ begin, call }) => begin <= end && !reads.includes(call.do));
+    // JSON has no Infinity.
+    return asked
+      .slice(-SHOWN_CHANGES)
+      .map((operation) => JSON.stringify({ ...operation, end: String(operation.end) }))
+      .join('\n');
   }
 }
 
