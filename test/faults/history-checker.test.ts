@@ -50,6 +50,19 @@ describe('the checker of a key explains', () => {
       [16, 17, at(4), absent],
       [18, 19, save('c', 0), done(5)],
     ],
+    'a save without an answer that happened, before an answer that fits with it and without': [
+      [0, 1, save('a'), done(1)],
+      [2, 5, save('b'), unknown],
+      [6, 7, save('c', 9), mismatch],
+      [8, 9, read, found(2, of('b'))],
+    ],
+    'two saves without an answer, of which one happened': [
+      [0, 1, save('a'), done(1)],
+      [2, 5, save('b'), unknown],
+      [2, 5, save('c'), unknown],
+      [6, 7, remove, done(3)],
+      [8, 9, at(2), found(2, of('c'))],
+    ],
     'saves at the same time, in the order that their revisions tell': [
       [0, 10, save('a'), done(2)],
       [0, 10, save('b'), done(1)],
@@ -116,6 +129,17 @@ describe('the checker of a key refuses', () => {
       [0, 1, save('a'), done(1)],
       [2, 3, save('b'), done(2)],
       [4, 5, read, found(1, of('a'))],
+    ],
+    'a save without an answer that happened after its daemon was dead': [
+      [0, 1, save('a'), done(1)],
+      [2, 5, save('b'), unknown],
+      [6, 7, read, found(1, of('a'))],
+      [8, 9, read, found(2, of('b'))],
+    ],
+    'a save without an answer that happened twice': [
+      [0, 1, save('a'), done(1)],
+      [2, 5, save('b'), unknown],
+      [6, 7, read, found(3, of('b'))],
     ],
     'a lost update: two saves that expected the same revision': [
       [0, 1, save('a'), done(1)],

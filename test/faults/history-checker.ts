@@ -63,14 +63,18 @@ export function checkKeyHistory(key: string, operations: readonly Operation[]): 
   new Search(key, operations).run();
 }
 
+/** What comes next: a change, or that one of which no answer came did not happen. */
+interface Choice {
+  readonly operation: number;
+  readonly happens: boolean;
+}
+
 /** A choice of the search, and what to take back when it was wrong. */
 interface Frame {
   readonly state: Version;
-  readonly choices: readonly number[];
+  readonly choices: readonly Choice[];
   next: number;
   readonly placed: number[];
-  /** When the last began of those that were placed up to its reads. */
-  readonly latestBegin: number;
 }
 
 class Search {
@@ -78,7 +82,8 @@ class Search {
   private readonly isPlaced: boolean[];
   private readonly tried = new Set<string>();
   private readonly versions = new Map<string, Version>();
-  private latestBegin = -Infinity;
+  /** Calls that were answered, and have no place yet. */
+  private requiredCount: number;
   private deepest: { count: number; state: Version; stuck: Operation } | undefined;
   private placedCount = 0;
 
@@ -88,6 +93,7 @@ class Search {
   ) {
     this.operations = [...operations].sort((a, b) => a.begin - b.begin);
     this.isPlaced = this.operations.map(() => false);
+    this.requiredCount = this.operations.filter(({ answer }) => answer.is !== 'unknown').length;
   }
 
   run(): void {
@@ -103,7 +109,7 @@ class Search {
     }
   }
 
-  /** Places all reads that hold now: that is never wrong, they change nothing. Then says which changes may come next. */
+  /** Places all reads that hold now: that is never wrong, they change nothing. Then says what may come next. */
   private enter(state: Version): Frame | 'explained' {
     const placed: number[] = [];
     let open = this.open();
@@ -111,42 +117,44 @@ class Search {
       reads = open.filter((i) => !this.isChange(i) && this.after(state, i) !== undefined);
       for (const i of reads) this.place(i, placed);
     }
-    const required = open.filter((i) => this.isRequired(i));
-    const [first] = required.sort((a, b) => this.at(a).end - this.at(b).end);
-    if (first === undefined) return 'explained';
-    if (this.placedCount >= (this.deepest?.count ?? -1))
-      this.deepest = { count: this.placedCount, state, stuck: this.at(first) };
+    if (this.requiredCount === 0) return 'explained';
+    const byEnd = [...open].sort((a, b) => this.at(a).end - this.at(b).end);
+    const stuck = byEnd.find((i) => this.isRequired(i));
+    if (stuck !== undefined && this.placedCount >= (this.deepest?.count ?? -1))
+      this.deepest = { count: this.placedCount, state, stuck: this.at(stuck) };
     const memory = `${state.id}|${open.join()}`;
     const isNew = !this.tried.has(memory);
     this.tried.add(memory);
-    const changes = isNew ? open.filter((i) => this.isChange(i)) : [];
-    // Those that surely happened, first; of these what ended first.
-    const rank = (i: number) => (this.isRequired(i) ? this.at(i).end : Infinity);
-    return {
-      state,
-      choices: changes.sort((a, b) => rank(a) - rank(b)),
-      next: 0,
-      placed,
-      latestBegin: this.latestBegin,
-    };
+    return { state, choices: isNew ? this.choicesOf(byEnd) : [], next: 0, placed };
   }
 
-  /** The state behind the next change to try; what led nowhere is taken back. Undefined: nothing is left to try. */
+  /** Changes that surely happened, first; of these what ended first. Last, that the one whose time is over first did not happen. */
+  private choicesOf(byEnd: readonly number[]): Choice[] {
+    const changes = byEnd.filter((i) => this.isChange(i));
+    const sure = changes.filter((i) => this.isRequired(i));
+    const unsure = changes.filter((i) => !this.isRequired(i));
+    const [over] = unsure;
+    return [
+      ...[...sure, ...unsure].map((operation) => ({ operation, happens: true })),
+      ...(over === undefined || this.at(over).end === Infinity ? [] : [{ operation: over, happens: false }]),
+    ];
+  }
+
+  /** The state behind the next choice to try; what led nowhere is taken back. Undefined: nothing is left to try. */
   private choose(frames: Frame[]): Version | undefined {
     for (let frame = frames.at(-1); frame !== undefined; frame = frames.at(-1)) {
-      this.latestBegin = frame.latestBegin;
       while (frame.next < frame.choices.length) {
-        const i = frame.choices[frame.next++] as number;
-        const state = this.after(frame.state, i);
+        const { operation, happens } = frame.choices[frame.next++] as Choice;
+        const state = happens ? this.after(frame.state, operation) : frame.state;
         if (state === undefined) continue;
         // Taken back when the frame that it leads to is.
-        this.place(i, frame.placed);
+        this.place(operation, frame.placed);
         return state;
       }
       for (const i of frame.placed) this.unplace(i);
       frames.pop();
-      const change = frames.at(-1)?.placed.pop();
-      if (change !== undefined) this.unplace(change);
+      const choice = frames.at(-1)?.placed.pop();
+      if (choice !== undefined) this.unplace(choice);
     }
     return undefined;
   }
@@ -155,24 +163,23 @@ class Search {
     placed.push(i);
     this.isPlaced[i] = true;
     this.placedCount++;
-    this.latestBegin = Math.max(this.latestBegin, this.at(i).begin);
+    if (this.isRequired(i)) this.requiredCount--;
   }
 
   private unplace(i: number): void {
     this.isPlaced[i] = false;
     this.placedCount--;
+    if (this.isRequired(i)) this.requiredCount++;
   }
 
-  /** What may come next: it is not placed, and began before all that surely happened and is not placed has ended. */
+  /** What may come next: it has no place, and began before the end of all that have none. */
   private open(): number[] {
     let earliestEnd = Infinity;
     const open: number[] = [];
     for (const [i, { begin, end }] of this.operations.entries()) {
       if (this.isPlaced[i] === true) continue;
       if (begin > earliestEnd) break;
-      if (this.isRequired(i)) earliestEnd = Math.min(earliestEnd, end);
-      // What may not have happened can't happen any more.
-      else if (end < this.latestBegin) continue;
+      earliestEnd = Math.min(earliestEnd, end);
       open.push(i);
     }
     return open.filter((i) => this.at(i).begin <= earliestEnd);
