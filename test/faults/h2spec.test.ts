@@ -47,10 +47,9 @@ const GRPC_PORT_DIFFERS = [
   // Its streams end with 415 at once: 256 are never open.
   'http2/5.1.2: Sends HEADERS frames that causes their advertised concurrent stream limit to be exceeded',
 ];
-const WEB_PORT_DIFFERS = [
-  ...PASSES_OVER,
-  ...NODE_DIFFERS,
-  // The stream is gone: its answer was sent.
+const WEB_PORT_DIFFERS = [...PASSES_OVER, ...NODE_DIFFERS];
+/** What differs where the stream is gone, as its answer was sent: that may be ahead of the frames or not. */
+const MAY_DIFFER = [
   'http2/6.9.1: Sends multiple WINDOW_UPDATE frames increasing the flow control window to above 2^31-1 on a stream',
 ];
 
@@ -90,19 +89,24 @@ async function differences(address: string, flags: readonly string[]): Promise<s
 }
 
 test.each([
-  ['the gRPC port', () => daemon.address, ['-P', '/optistore.v1.StorageService/GetStatus'], GRPC_PORT_DIFFERS],
-  ['the web port', () => webAddress(secured), ['-t', '-k', '-P', '/healthz'], WEB_PORT_DIFFERS],
+  ['the gRPC port', () => daemon.address, ['-P', '/optistore.v1.StorageService/GetStatus'], GRPC_PORT_DIFFERS, []],
+  ['the web port', () => webAddress(secured), ['-t', '-k', '-P', '/healthz'], WEB_PORT_DIFFERS, MAY_DIFFER],
 ] as const)(
   '%s speaks HTTP/2 as h2spec wants it, but for what is known',
   { timeout: 200_000 },
-  async (_, address, flags, known) => {
+  async (_, address, flags, known, mayDiffer: readonly string[]) => {
     const expected = [...known].sort();
-    let found = (await differences(address(), flags)).sort();
-    // On a busy machine an answer may be late: what differs only once is that.
-    if (found.join() !== expected.join()) {
-      const again = await differences(address(), flags);
-      found = found.filter((difference) => again.includes(difference));
-    }
-    expect(found).toEqual(expected);
+    const found = async () => {
+      const differing = await differences(address(), flags);
+      return differing.filter((one) => !mayDiffer.includes(one)).sort();
+    };
+    const first = await found();
+    if (first.join() === expected.join()) return;
+    // On a busy machine an answer may be late: what differs only once is that, and what is known is seen at least once.
+    const again = await found();
+    const either = [...new Set([...first, ...again])].sort();
+    expect(either.filter((one) => expected.includes(one) || (first.includes(one) && again.includes(one)))).toEqual(
+      expected,
+    );
   },
 );
