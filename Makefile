@@ -4,7 +4,7 @@ BUILT := dist/.built
 SOURCES := $(shell find proto server clients -type f \( -name '*.ts' -o -name '*.proto' \) -not -path 'proto/gen/*') \
 	buf.gen.yaml tsconfig.json tsconfig.build.json package.json
 
-.PHONY: help install build demo run test check format faults bench bench-lists clean
+.PHONY: help install build demo run test check format faults bench bench-peers profile clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -40,14 +40,20 @@ check: build ## format, lint, types, contract
 	npx buf lint
 	npx buf breaking --against proto/released/v1.binpb
 
-bench: build ## the figures of this machine (minutes; BENCH_TIMES=1 is quicker)
+bench: build ## the figures of this machine (minutes; BENCH_TIMES=1 is quicker, BENCH_PARTS=bulk,rows are some of them)
 	npx tsc -p tsconfig.bench.json
 	node dist/test/bench/main.js
-	node dist/test/bench/lists.js
+	npx prettier --write --log-level warn docs/performance.md test/bench/results
 
-bench-lists: build ## of these, pages of lists in stores of many results (BENCH_LISTS=10000,100000,1000000)
+bench-peers: build ## the same, and what users would pick instead, in the same run (another 20 minutes)
 	npx tsc -p tsconfig.bench.json
-	node dist/test/bench/lists.js
+	node dist/test/bench/main.js peers
+	npx prettier --write --log-level warn docs/performance.md test/bench/results
+
+profile: build ## where the daemon's processor time goes under a part of the bench (PART=bulk)
+	npx tsc -p tsconfig.bench.json
+	BENCH_PROFILE=1 BENCH_TIMES=1 BENCH_PARTS=$(or $(PART),bulk) node dist/test/bench/main.js
+	@echo 'Flame graphs: npx speedscope dist/profile/daemon-*.cpuprofile, or load them into https://speedscope.app or the developer tools of Chrome.'
 
 audit: install ## known vulnerabilities of what the daemon and its client depend on
 	npm audit --omit=dev

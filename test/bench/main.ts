@@ -1,103 +1,71 @@
-/** `make bench`: the daemon's figures, each beside the ceiling that was measured in the same run. */
-import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { createClient } from '../../clients/typescript/index.js';
-import { DaemonProcess } from '../../clients/cli/daemon-process.js';
-import { ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
-import { measureDisk, measureWire } from './ceilings.js';
-import { rates, report } from './figures.js';
-import { oneRowMessages } from './one-row-messages.js';
+/** `make bench`: the daemon's figures, each beside its ceiling, measured in turn with it; `make bench-peers`: and its peers'. See docs/performance.md. */
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import type { Bench } from './bench.js';
+import { Figures } from './figures.js';
+import { thisMachine } from './machine.js';
+import { bulk } from './parts/bulk.js';
+import { fairness } from './parts/fairness.js';
+import { lists } from './parts/lists.js';
+import { metadata } from './parts/metadata.js';
+import { oneRowAppends } from './parts/one-row-appends.js';
+import { peers } from './parts/peers.js';
+import { smallResults } from './parts/small-results.js';
+import { tls } from './parts/tls.js';
 
-const BYTES = 1e9;
-const COLUMNS = 40;
-const BATCH_ROWS = 3276; // just under 1 MiB
-const TIMES = Number(process.env['BENCH_TIMES'] ?? 3);
-const MAIN = resolve('dist/clients/cli/main.js');
+type Parts = Readonly<Record<string, (bench: Bench) => Promise<void>>>;
+/** What is measured of optistore. */
+const OWN: Parts = {
+  bulk,
+  small: smallResults,
+  rows: oneRowAppends,
+  metadata,
+  fairness,
+  tls,
+  lists,
+};
+const PARTS: Parts = { ...OWN, peers };
+const RESULTS = resolve('test/bench/results/latest.json');
+const DOCUMENT = resolve('docs/performance.md');
+/** Between these lines of the document stands the table. */
+const [TABLE_BEGINS, TABLE_ENDS] = ['<!-- made by make bench -->', '<!-- end -->'];
 
-const variables = Array.from({ length: COLUMNS }, (_, i) => ({
-  name: `v${i}`,
-  role: VariableRole.OBSERVABLE,
-  valueType: ValueType.FLOAT64,
-}));
-
-/** Some batches of noise, used in turn. */
-const batches = Array.from({ length: 8 }, () =>
-  Object.fromEntries(variables.map(({ name }) => [name, Float64Array.from({ length: BATCH_ROWS }, Math.random)])),
-);
-
-/** The most memory that a process has had, in MiB. */
-function peakMemory(pid: number): number {
-  const line = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return Number(line?.[1]) / 1024;
+/** Writes what was measured for programs, and gives it as a table for people. */
+async function writeDown({ figures, folder, times }: Bench, path: string): Promise<string> {
+  const machine = thisMachine(folder);
+  const ratios = { save_ratio: figures.shareOf('save'), load_ratio: figures.shareOf('load') };
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, `${JSON.stringify({ machine, times, ...ratios, figures }, null, 2)}\n`);
+  const { cores, processor, memoryGiB, kernel, fileSystem, node, commit, time } = machine;
+  const where = `${cores} × ${processor}, ${memoryGiB} GiB, Linux ${kernel}, ${fileSystem}, Node ${node}`;
+  return `${where}; commit ${commit}; ${time.slice(0, 10)}; ${times === 1 ? 'one run' : `${times} runs`} of each.\n\n${figures.toMarkdown()}`;
 }
 
-async function bulk(address: string): Promise<{ save: number; load: number }> {
-  await using client = createClient({ address });
-  const batchCount = Math.ceil(BYTES / (BATCH_ROWS * COLUMNS * 8));
-  const megabytes = (batchCount * BATCH_ROWS * COLUMNS * 8) / 1e6;
-  const save = await rates(TIMES, megabytes, async () => {
-    const writer = await client.save('bench/bulk', { variables });
-    for (let i = 0; i < batchCount; i++) await writer.append(batches[i % batches.length] ?? {});
-    await writer.commit();
-  });
-  const load = await rates(TIMES, megabytes, async () => {
-    let rows = 0;
-    for await (const batch of client.load('bench/bulk', { maxBatchBytes: 2 ** 20 })) rows += batch.rowCount;
-    if (rows !== batchCount * BATCH_ROWS) throw new Error(`${rows} rows came back`);
-  });
-  const one = await rates(TIMES, megabytes / COLUMNS, async () => {
-    for await (const batch of client.load('bench/bulk', { columns: ['v7'] }))
-      if (batch.rowCount === 0) throw new Error();
-  });
-  const medians = {
-    save: report('durable save of 1 GB, 40 float64 columns', save, 'MB/s'),
-    load: report('load of it', load, 'MB/s'),
-  };
-  report('load of one column of it', one, 'MB/s');
-  return medians;
+/** Puts a table into the document, in the place of the one before. */
+async function publish(table: string): Promise<void> {
+  const document = await readFile(DOCUMENT, 'utf8');
+  const [before, behind] = [document.indexOf(TABLE_BEGINS), document.indexOf(TABLE_ENDS)];
+  if (before < 0 || behind < before) throw new Error(`${DOCUMENT} has no place for the table.`);
+  const head = document.slice(0, before + TABLE_BEGINS.length);
+  await writeFile(DOCUMENT, `${head}\n\n${table}\n\n${document.slice(behind)}`);
 }
 
-async function rowByRow(address: string): Promise<void> {
-  await using client = createClient({ address });
-  const rowCount = 200_000;
-  const row = Object.fromEntries(variables.map(({ name }, i) => [name, [i + 0.5]]));
-  const appends = await rates(TIMES, rowCount, async () => {
-    const writer = await client.save('bench/rows', { variables });
-    for (let i = 0; i < rowCount; i++) await writer.append(row);
-    await writer.commit();
-  });
-  report('one-row appends of the client, 40 columns', appends, 'rows/s');
-  for (const columnCount of [5, COLUMNS]) {
-    const messages = await rates(TIMES, 100_000, () =>
-      oneRowMessages(address, variables.slice(0, columnCount), 100_000),
-    );
-    report(`one-row messages on one stream, ${columnCount} columns`, messages, 'rows/s');
-  }
-}
+// `make bench-peers` names them as an argument.
+const asked = process.env['BENCH_PARTS']?.split(',') ?? [...Object.keys(OWN), ...process.argv.slice(2)];
+const unknown = asked.filter((name) => PARTS[name] === undefined);
+if (unknown.length > 0)
+  throw new Error(`BENCH_PARTS names ${unknown.join(', ')}; there are ${Object.keys(PARTS).join(', ')}.`);
 
-async function main(): Promise<void> {
-  const folder = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'optistore-bench-'));
-  try {
-    process.stdout.write(
-      `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim()}; median of ${TIMES}\n\n`,
-    );
-    const disk = await measureDisk(folder, BYTES, TIMES);
-    const wire = await measureWire(BYTES, TIMES);
-    const daemon = await DaemonProcess.start(['--path', join(folder, 'data'), '--listen', '127.0.0.1:0'], MAIN);
-    const { save, load } = await bulk(daemon.address);
-    report('peak memory of the daemon, bulk', [peakMemory(daemon.pid)], 'MiB');
-    await rowByRow(daemon.address);
-    report('peak memory of the daemon, at the end', [peakMemory(daemon.pid)], 'MiB');
-    await daemon.stop('SIGTERM');
-    process.stdout.write('\n');
-    report('save / append + fdatasync', [save / disk], '(aim: 0.85 where that is lower)');
-    report('save / raw HTTP/2 upload', [save / wire.up], '(aim: 0.5 where that is lower)');
-    report('load / raw HTTP/2 download', [load / wire.down], '');
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+const folder = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'optistore-bench-'));
+try {
+  const bench = { figures: new Figures(), folder, times: Number(process.env['BENCH_TIMES'] ?? 3) };
+  for (const name of asked) await PARTS[name]?.(bench);
+  // The document and the latest results are of the whole of optistore, or not written.
+  const isWhole = Object.keys(OWN).every((name) => asked.includes(name));
+  const table = await writeDown(bench, isWhole ? RESULTS : resolve('dist/bench/results.json'));
+  if (isWhole) await publish(table);
+  process.stdout.write(`\n${table}\n`);
+} finally {
+  await rm(folder, { recursive: true, force: true });
 }
-
-await main();

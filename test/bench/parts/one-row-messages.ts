@@ -1,13 +1,14 @@
 import { once } from 'node:events';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { Channel } from '../../clients/typescript/channel.js';
-import { ProblemSchema, type VariableSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
-import type { SaveResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { Channel } from '../../../clients/typescript/channel.js';
+import { ProblemSchema, type VariableSchema } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import type { SaveResultResponse } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
+import { SaveResultRequestSchema } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 
 /** Saves rows, a message each, as a client that gathers nothing does. */
 export async function oneRowMessages(
   address: string,
+  key: string,
   variables: readonly MessageInitShape<typeof VariableSchema>[],
   rowCount: number,
 ): Promise<void> {
@@ -28,7 +29,7 @@ export async function oneRowMessages(
   })();
   send({
     case: 'open',
-    value: { key: 'bench/messages', problem: create(ProblemSchema, { variables: [...variables] }) },
+    value: { key, problem: create(ProblemSchema, { variables: [...variables] }) },
   });
   for (let row = 0; row < rowCount; row++) {
     const value = { $typeName: 'optistore.v1.RowBatch' as const, firstRow: BigInt(row), rowCount: 1, columns };

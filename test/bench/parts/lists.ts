@@ -1,20 +1,18 @@
-/** `make bench-lists`, and a part of `make bench`: filtered, ordered pages of 100 in stores of many results, with their p50 and p95. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { clone, create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import { ManifestSchema, type Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { ProblemSchema, Direction, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
-import { Outcome, ReplicationMode } from '../../proto/gen/optistore/v1/result_pb.js';
-import type { ListQuery, StorageBackend } from '../../server/backends/backend.js';
-import { parseConnectionString } from '../../server/backends/database/connection-string.js';
-import { Database } from '../../server/backends/database/database.js';
-import { rowsOfResult } from '../../server/backends/database/result-rows.js';
-import { openBackend, type BackendConfig } from '../../server/backends/open-backend.js';
-import { parseFilter } from '../../server/filter/parse.js';
-import { PostgresServer } from '../backends/postgres.js';
-import { report, seconds } from './figures.js';
+import { ManifestSchema, type Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ProblemSchema, Direction, ValueType, VariableRole } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import { Outcome, ReplicationMode } from '../../../proto/gen/optistore/v1/result_pb.js';
+import type { ListQuery, StorageBackend } from '../../../server/backends/backend.js';
+import { parseConnectionString } from '../../../server/backends/database/connection-string.js';
+import { Database } from '../../../server/backends/database/database.js';
+import { rowsOfResult } from '../../../server/backends/database/result-rows.js';
+import { openBackend, type BackendConfig } from '../../../server/backends/open-backend.js';
+import { parseFilter } from '../../../server/filter/parse.js';
+import { PostgresServer } from '../../backends/postgres.js';
+import type { Bench } from '../bench.js';
+import { seconds, type Measured } from '../figures.js';
 
 const COUNTS = (process.env['BENCH_LISTS'] ?? '10000,100000').split(',').map(Number);
 /** What is beyond comes into a database in large transactions: saves one by one would take an hour. */
@@ -126,49 +124,45 @@ async function pages(backend: StorageBackend, query: ListQuery): Promise<number[
   return times.sort((a, b) => a - b);
 }
 
-async function measure(name: string, config: BackendConfig): Promise<void> {
+const nameOf = (store: string, count: number, what: string) => `${store}, ${count.toLocaleString('en')}: ${what}`;
+
+/** The aim for the 95th percentile, where there is one. */
+function aimOf(type: BackendConfig['type'], count: number): Partial<Measured> {
+  if (type === 'database' && count >= 1_000_000) return { aim: '≤ 10' };
+  return type === 'leveldb' && count >= 100_000 ? { aim: '≤ 100' } : {};
+}
+
+async function measure({ figures }: Bench, store: string, config: BackendConfig): Promise<void> {
   await using backend = await openBackend(config, {});
   let filled = 0;
   for (const count of COUNTS) {
-    const from = filled;
     // More than a store of this kind is meant for.
     if (config.type !== 'database' && count > SAVED_COUNT_MAX.leveldb) break;
     if (config.type === 'database') {
       if (filled === 0) await fill(backend, 0, SAVED_COUNT_MAX.database);
-      await fillDatabase(
-        config.connection_string,
-        await backend.stat(keyOf(0), undefined, NEVER),
-        Math.max(from, SAVED_COUNT_MAX.database),
-        count,
-      );
+      const like = await backend.stat(keyOf(0), undefined, NEVER);
+      await fillDatabase(config.connection_string, like, Math.max(filled, SAVED_COUNT_MAX.database), count);
     } else {
-      const taken = await seconds(() => fill(backend, from, count));
-      report(`${name}: results saved, up to ${count.toLocaleString('en')}`, [(count - from) / taken], '/s');
+      const saved = { id: `lists_${store}_${count}_saved`, what: nameOf(store, count, 'results saved'), unit: '/s' };
+      await figures.rate(saved, count - filled, () => fill(backend, filled, count));
     }
     filled = count;
     for (const [what, make] of QUERIES) {
       const { filter, ...order } = make(count);
       const times = await pages(backend, { prefix: 'runs/', filter: parseFilter(filter), ...order });
-      report(`${name}, ${count.toLocaleString('en')}: ${what}, p50`, [times[PAGES >> 1] ?? NaN], 'ms');
-      report(`${name}, ${count.toLocaleString('en')}: ${what}, p95`, [times[Math.floor(PAGES * 0.95)] ?? NaN], 'ms');
+      const id = `lists_${store}_${count}_${what.replace(/\W+/g, '_')}`;
+      const p95 = { id: `${id}_p95`, what: nameOf(store, count, `${what}, p95`), unit: 'ms' };
+      figures.add({ id, what: nameOf(store, count, what), unit: 'ms' }, times[PAGES >> 1] ?? NaN);
+      figures.add({ ...p95, ...aimOf(config.type, count) }, times[Math.floor(PAGES * 0.95)] ?? NaN);
     }
   }
 }
 
-async function main(): Promise<void> {
-  const folder = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'optistore-bench-lists-'));
-  const postgres = await PostgresServer.start();
-  try {
-    process.stdout.write(
-      `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim()}; ${PAGES} pages each\n\n`,
-    );
-    await measure('leveldb', { type: 'leveldb', path: join(folder, 'leveldb') });
-    await measure('sqlite', { type: 'database', connection_string: `sqlite:///${join(folder, 'results.db')}` });
-    await measure('postgresql', { type: 'database', connection_string: await postgres.createDatabase() });
-  } finally {
-    await postgres[Symbol.asyncDispose]();
-    await rm(folder, { recursive: true, force: true });
-  }
+/** Filtered, ordered pages of 100 in stores of many results (BENCH_LISTS=10000,100000,1000000), 40 pages each. */
+export async function lists(bench: Bench): Promise<void> {
+  await using postgres = await PostgresServer.start();
+  const path = (name: string) => join(bench.folder, name);
+  await measure(bench, 'leveldb', { type: 'leveldb', path: path('lists') });
+  await measure(bench, 'sqlite', { type: 'database', connection_string: `sqlite:///${path('lists.db')}` });
+  await measure(bench, 'postgresql', { type: 'database', connection_string: await postgres.createDatabase() });
 }
-
-await main();
