@@ -42,13 +42,11 @@ check: build ## format, lint, types, contract
 
 bench: build ## the figures of this machine (minutes; BENCH_TIMES=1 is quicker, BENCH_PARTS=bulk,rows are some of them)
 	npx tsc -p tsconfig.bench.json
-	node dist/test/bench/main.js
+	node dist/test/bench/main.js $(PEERS)
 	npx prettier --write --log-level warn docs/performance.md test/bench/results
 
-bench-peers: build ## the same, and what users would pick instead, in the same run (another 20 minutes)
-	npx tsc -p tsconfig.bench.json
-	node dist/test/bench/main.js peers
-	npx prettier --write --log-level warn docs/performance.md test/bench/results
+bench-peers: PEERS := peers
+bench-peers: bench ## the same, and what users would pick instead, in the same run (another 20 minutes)
 
 profile: build ## where the daemon's processor time goes under a part of the bench (PART=bulk)
 	npx tsc -p tsconfig.bench.json

@@ -66,15 +66,19 @@ const CODE_OF_REASON: Record<Reason, keyof typeof GrpcCode> = {
   NOT_ALLOWED: 'PERMISSION_DENIED',
 };
 
+/** Stands for what is left out of a long text. */
+const LEFT_OUT = ' … ';
+
 /** A text of an error for peers that is not longer, in UTF-8; the middle of a long one is left out: what to do stands at the end. */
 export function shortened(text: string): string {
   const bytes = Buffer.from(text);
   if (bytes.byteLength <= ERROR_TEXT_BYTES_MAX) return text;
   const isInside = (at: number) => ((bytes[at] ?? 0) & 0xc0) === 0x80;
-  let [headEnd, tailStart] = [ERROR_TEXT_BYTES_MAX / 2, bytes.byteLength - ERROR_TEXT_BYTES_MAX / 2 + 8];
+  let headEnd = ERROR_TEXT_BYTES_MAX / 2;
+  let tailStart = bytes.byteLength - headEnd + Buffer.byteLength(LEFT_OUT);
   while (isInside(headEnd)) headEnd--;
   while (isInside(tailStart)) tailStart++;
-  return `${bytes.toString('utf8', 0, headEnd)} … ${bytes.toString('utf8', tailStart)}`;
+  return `${bytes.toString('utf8', 0, headEnd)}${LEFT_OUT}${bytes.toString('utf8', tailStart)}`;
 }
 
 /**

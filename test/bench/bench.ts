@@ -34,18 +34,17 @@ export async function startDaemon(
   return { address, pid, [Symbol.asyncDispose]: async () => void (await daemon.stop('SIGTERM')) };
 }
 
-/** Float64 variables v0, v1, … */
-export function floatVariables(count: number) {
-  return Array.from({ length: count }, (_, i) => ({
-    name: `v${i}`,
-    role: VariableRole.OBSERVABLE,
-    valueType: ValueType.FLOAT64,
-  }));
-}
+/** How many columns everything that is saved has. */
+export const COLUMNS = 40;
+
+/** They are float64: v0, v1, … */
+export const VARIABLES = Array.from({ length: COLUMNS }, (_, i) => ({
+  name: `v${i}`,
+  role: VariableRole.OBSERVABLE,
+  valueType: ValueType.FLOAT64,
+}));
 
 /** Rows of noise, by column. */
-export function noise(columnCount: number, rowCount: number): Record<string, Float64Array> {
-  return Object.fromEntries(
-    floatVariables(columnCount).map(({ name }) => [name, Float64Array.from({ length: rowCount }, Math.random)]),
-  );
+export function noise(rowCount: number): Record<string, Float64Array> {
+  return Object.fromEntries(VARIABLES.map(({ name }) => [name, Float64Array.from({ length: rowCount }, Math.random)]));
 }

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { cpuTicks, residentBytes } from '../rpc/processes.js';
+import { seconds } from './figures.js';
 
-/** What a process, and the disks below it, had done until some moment. */
+/** What a process, and the disks below it, do. */
 export interface Cost {
   /** Of the processor, user and system. */
   readonly cpuSeconds: number;
@@ -12,30 +14,30 @@ export interface Cost {
 
 const TICKS_A_SECOND = 100;
 
-/** Reads a process's account in /proc. */
-export function costSoFar(pid: number): Cost {
-  // Behind the name in brackets, which may hold anything: state is field 3, user and system time are 14 and 15.
-  const fields = (readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1) ?? '').split(' ');
-  const disks = readFileSync('/proc/diskstats', 'utf8').trim().split('\n');
-  return {
-    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND,
-    writtenBytes: Number(/^write_bytes: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]),
-    flushes: disks.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[18] ?? 0), 0),
-  };
-}
-
-/** What came in between. */
-export function costSince(pid: number, before: Cost): Cost {
+/** What an act takes: its time, and what a process did meanwhile. */
+export async function costOf(pid: number, act: () => Promise<unknown>): Promise<Cost & { seconds: number }> {
+  const before = costSoFar(pid);
+  const taken = await seconds(act);
   const now = costSoFar(pid);
   return {
     cpuSeconds: now.cpuSeconds - before.cpuSeconds,
     writtenBytes: now.writtenBytes - before.writtenBytes,
     flushes: now.flushes - before.flushes,
+    seconds: taken,
+  };
+}
+
+/** Reads a process's account in /proc. */
+function costSoFar(pid: number): Cost {
+  const disks = readFileSync('/proc/diskstats', 'utf8').trim().split('\n');
+  return {
+    cpuSeconds: cpuTicks(pid) / TICKS_A_SECOND,
+    writtenBytes: Number(/^write_bytes: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]),
+    flushes: disks.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[18] ?? 0), 0),
   };
 }
 
 /** The most memory that a process has had, in MiB. */
 export function peakMemory(pid: number): number {
-  const line = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return Number(line?.[1]) / 1024;
+  return residentBytes(pid, 'VmHWM') / 2 ** 20;
 }

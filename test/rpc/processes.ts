@@ -8,7 +8,7 @@ export function residentBytes(pid: number, what: 'VmRSS' | 'VmHWM' = 'VmRSS'): n
 }
 
 /** How long a process has been at work, in hundredths of a second. */
-function cpuTicks(pid: number): number {
+export function cpuTicks(pid: number): number {
   // Behind the name, which may have blanks, utime and stime are the 12th and 13th.
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return Number(fields[11]) + Number(fields[12]);

@@ -1,12 +1,10 @@
 import { join } from 'node:path';
 import { createClient, type OptistoreClient } from '../../../clients/typescript/index.js';
-import { floatVariables, noise, startDaemon, type Bench } from '../bench.js';
+import { COLUMNS, noise, startDaemon, VARIABLES, type Bench } from '../bench.js';
 import { appendToDisk, CEILINGS, Wire } from '../ceilings.js';
-import { costSince, costSoFar, peakMemory, type Cost } from '../cost.js';
+import { costOf, peakMemory } from '../cost.js';
 import type { Measured } from '../figures.js';
-import { seconds } from '../figures.js';
 
-const COLUMNS = 40;
 /** Just under 1 MiB. */
 const BATCH_ROWS = 3276;
 const BATCH_BYTES = COLUMNS * BATCH_ROWS * 8;
@@ -26,8 +24,8 @@ const FIGURES = {
 
 /** Saves some gigabytes, batch by batch. */
 export async function saveBulk(client: OptistoreClient, key: string, bytes: number): Promise<number> {
-  const batches = Array.from({ length: 8 }, () => noise(COLUMNS, BATCH_ROWS));
-  const writer = await client.save(key, { variables: floatVariables(COLUMNS) });
+  const batches = Array.from({ length: 8 }, () => noise(BATCH_ROWS));
+  const writer = await client.save(key, { variables: VARIABLES });
   let saved = 0;
   for (let i = 0; saved < bytes; i++, saved += BATCH_BYTES) await writer.append(batches[i % batches.length] ?? {});
   await writer.commit();
@@ -40,13 +38,6 @@ export async function loadBulk(client: OptistoreClient, key: string, columns?: r
   const what = columns === undefined ? {} : { columns };
   for await (const batch of client.load(key, { maxBatchBytes: 2 ** 20, ...what })) rows += batch.rowCount;
   return rows;
-}
-
-/** What an act costs a process. */
-async function costOf(pid: number, act: () => Promise<unknown>): Promise<Cost & { seconds: number }> {
-  const before = costSoFar(pid);
-  const taken = await seconds(act);
-  return { ...costSince(pid, before), seconds: taken };
 }
 
 /** One result of 1 GB, saved and loaded, in turn with what the wire and the disk give. */

@@ -1,10 +1,9 @@
 import { createClient } from '../../../clients/typescript/index.js';
-import { floatVariables, noise, startDaemon, type Bench } from '../bench.js';
+import { COLUMNS, noise, startDaemon, VARIABLES, type Bench } from '../bench.js';
 import { peakMemory } from '../cost.js';
 import type { Measured } from '../figures.js';
 
 const WRITERS = 64;
-const COLUMNS = 40;
 /** 256 KiB a batch. */
 const BATCH_ROWS = 819;
 const BATCH_MB = (COLUMNS * BATCH_ROWS * 8) / 1e6;
@@ -32,11 +31,11 @@ const FIGURES = {
 
 /** Writers that all write as fast as they may for some seconds, and commit; MB/s of each, until its answer. */
 async function writeAtOnce(address: string, writers: number): Promise<number[]> {
-  const rows = noise(COLUMNS, BATCH_ROWS);
+  const rows = noise(BATCH_ROWS);
   const startedMs = performance.now();
   const write = async (_: unknown, number: number) => {
     await using client = createClient({ address });
-    const writer = await client.save(`bench/writers/${number}`, { variables: floatVariables(COLUMNS) });
+    const writer = await client.save(`bench/writers/${number}`, { variables: VARIABLES });
     let batches = 0;
     for (; performance.now() - startedMs < LAST_MS; batches++) await writer.append(rows);
     await writer.commit();

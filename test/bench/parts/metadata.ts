@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { createClient } from '../../../clients/typescript/index.js';
 import { goTool } from '../../rpc/go-tool.js';
-import { floatVariables, noise, startDaemon, type Bench } from '../bench.js';
+import { noise, startDaemon, VARIABLES, type Bench } from '../bench.js';
 import type { Measured } from '../figures.js';
 
 const CALLS = 40_000;
@@ -27,8 +27,8 @@ export async function metadata(bench: Bench): Promise<void> {
   const ghz = await goTool('github.com/bojand/ghz/cmd/ghz', 'v0.121.0');
   await using daemon = await startDaemon(bench, 'metadata');
   await using client = createClient({ address: daemon.address });
-  const writer = await client.save(KEY, { variables: floatVariables(40) });
-  await writer.append(noise(40, 100));
+  const writer = await client.save(KEY, { variables: VARIABLES });
+  await writer.append(noise(100));
   await writer.commit();
   const what = ['--insecure', '--call', 'optistore.v1.StorageService/GetResult', '-d', JSON.stringify({ key: KEY })];
   const load = ['-n', `${CALLS}`, '-c', `${IN_FLIGHT}`, '--connections', `${CONNECTIONS}`, '-O', 'json'];

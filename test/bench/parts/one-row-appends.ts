@@ -1,12 +1,11 @@
 import { join } from 'node:path';
 import { createClient } from '../../../clients/typescript/index.js';
-import { floatVariables, startDaemon, type Bench } from '../bench.js';
+import { COLUMNS, startDaemon, VARIABLES, type Bench } from '../bench.js';
 import { appendRows, CEILINGS } from '../ceilings.js';
 import { peakMemory } from '../cost.js';
 import type { Measured } from '../figures.js';
 import { oneRowMessages } from './one-row-messages.js';
 
-const COLUMNS = 40;
 const ROWS = 100_000;
 const STREAMS = 16;
 /** So many are enough to tell how long a sync takes. */
@@ -43,25 +42,24 @@ export async function oneRowAppends(bench: Bench): Promise<void> {
   await using daemon = await startDaemon(bench, 'rows');
   const { address } = daemon;
   await using client = createClient({ address });
-  const variables = floatVariables(COLUMNS);
-  const row = Object.fromEntries(variables.map(({ name }, i) => [name, [i + 0.5]]));
+  const row = Object.fromEntries(VARIABLES.map(({ name }, i) => [name, [i + 0.5]]));
   const overStreams = (columnCount: number) =>
     Promise.all(
       Array.from({ length: STREAMS }, (_, i) =>
-        oneRowMessages(address, `bench/messages/${i}`, variables.slice(0, columnCount), ROWS / STREAMS),
+        oneRowMessages(address, `bench/messages/${i}`, VARIABLES.slice(0, columnCount), ROWS / STREAMS),
       ),
     );
   for (let run = 0; run < times; run++) {
     const file = join(folder, `ceiling-rows-${run}`);
     await figures.rate(CEILINGS.syncedRows, SYNCED_ROWS, () => appendRows(file, SYNCED_ROWS, COLUMNS * 8));
     await figures.rate(FIGURES.client, ROWS, async () => {
-      const writer = await client.save('bench/rows', { variables });
+      const writer = await client.save('bench/rows', { variables: VARIABLES });
       for (let i = 0; i < ROWS; i++) await writer.append(row);
       await writer.commit();
     });
-    await figures.rate(FIGURES.messages, ROWS, () => oneRowMessages(address, 'bench/messages', variables, ROWS));
+    await figures.rate(FIGURES.messages, ROWS, () => oneRowMessages(address, 'bench/messages', VARIABLES, ROWS));
     await figures.rate(FIGURES.narrow, ROWS, () =>
-      oneRowMessages(address, 'bench/messages', variables.slice(0, 5), ROWS),
+      oneRowMessages(address, 'bench/messages', VARIABLES.slice(0, 5), ROWS),
     );
     await figures.rate(FIGURES.streams, ROWS, () => overStreams(COLUMNS));
     await figures.rate(FIGURES.narrowStreams, ROWS, () => overStreams(5));

@@ -1,13 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createClient, type OptistoreClient } from '../../../clients/typescript/index.js';
-import { floatVariables, noise, startDaemon, type Bench } from '../bench.js';
+import { COLUMNS, noise, startDaemon, VARIABLES, type Bench } from '../bench.js';
 import { CEILINGS, writeSmallFiles } from '../ceilings.js';
 import type { Measured } from '../figures.js';
 
 const RESULTS = 1000;
 const CLIENTS = 8;
-const COLUMNS = 40;
 const ROWS = 1024;
 const BYTES = COLUMNS * ROWS * 8;
 const MEGABYTES = (RESULTS * BYTES) / 1e6;
@@ -33,8 +32,7 @@ export async function smallResults(bench: Bench): Promise<void> {
   const { figures, folder, times } = bench;
   await using daemon = await startDaemon(bench, 'small');
   const clients = Array.from({ length: CLIENTS }, () => createClient({ address: daemon.address }));
-  const variables = floatVariables(COLUMNS);
-  const rows = noise(COLUMNS, ROWS);
+  const rows = noise(ROWS);
 
   const forEachResult = async (
     used: readonly OptistoreClient[],
@@ -47,7 +45,7 @@ export async function smallResults(bench: Bench): Promise<void> {
     await Promise.all(used.map(work));
   };
   const save = async (client: OptistoreClient, key: string) => {
-    const writer = await client.save(key, { variables });
+    const writer = await client.save(key, { variables: VARIABLES });
     await writer.append(rows);
     await writer.commit();
   };
