@@ -8,7 +8,7 @@ import {
   CONNECTION_WINDOW_BYTES,
   MESSAGE_BYTES_MAX,
 } from '../../server/limits.js';
-import { decodeMessage, encodeMessage } from '../../server/rows/message-codec.js';
+import { decodeMessage, encodeMessage, type EncodedMessage } from '../../server/rows/message-codec.js';
 import { connectionTo, type ConnectionOptions } from './connection.js';
 import { toOptistoreError } from './errors.js';
 
@@ -93,7 +93,7 @@ export class Channel {
   }
 
   /** Begins a save. */
-  save(): ClientDuplexStream<Input<'saveResult'>, Output<'saveResult'>> {
+  save(): ClientDuplexStream<Input<'saveResult'> | EncodedMessage, Output<'saveResult'>> {
     const method = StorageService.method.saveResult;
     return this.client.makeBidiStreamRequest(
       pathOf(method),
@@ -120,7 +120,7 @@ function pathOf(method: DescMethod): string {
 }
 
 function serializer(method: DescMethod) {
-  return (message: unknown): Buffer => encodeMessage(method.input, message as Message);
+  return (message: unknown): Buffer => encodeMessage(method.input, message as Message | EncodedMessage);
 }
 
 function parser(method: DescMethod) {

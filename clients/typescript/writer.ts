@@ -15,6 +15,9 @@ import type { Batch, Schema } from '../../server/rows/batch.js';
 import { BatchBuilder } from '../../server/rows/batch-builder.js';
 import { batchBytes, schemaOf } from '../../server/rows/batch.js';
 import { encodeColumns, type ColumnInput } from '../../server/rows/columns.js';
+import { encodeEnvelopedBatch } from '../../server/rows/envelope-codec.js';
+import { EncodedMessage } from '../../server/rows/message-codec.js';
+import { MessageMemory } from '../../server/rows/message-memory.js';
 import { resultSetsOf, type GivenSet } from '../../server/rows/row-numbers/given-rows.js';
 import { cutBatch } from '../../server/rows/slice.js';
 import { toRowBatch } from '../../server/rows/wire.js';
@@ -26,6 +29,10 @@ import { Backoff } from './retry.js';
 const UNACKED_BYTES_MAX = 64 * 1024 * 1024;
 /** Rows are cut and gathered into messages of about this size. */
 const MESSAGE_BYTES = 1024 * 1024;
+/** Rows that have at least so many bytes are a message by themselves: what is gathered is copied once more. */
+const GATHER_BYTES_MAX = MESSAGE_BYTES / 4;
+/** Of messages, which `cutBatch` makes a tenth larger; what nobody uses is kept while the writer is open. */
+const MEMORY = { pieceBytes: MESSAGE_BYTES * 1.25, keptCount: UNACKED_BYTES_MAX / MESSAGE_BYTES };
 
 /** What happens to a writer, for those who want to know. */
 export interface WriterEvents {
@@ -35,7 +42,15 @@ export interface WriterEvents {
   onReconnect?(error: OptistoreError): void;
 }
 
-type Stream = ClientDuplexStream<SaveResultRequest, SaveResultResponse>;
+/** Rows as the message in which they are sent, once or, where the connection breaks, again. */
+interface Unacked {
+  readonly endRow: number;
+  /** Of the rows. */
+  readonly byteLength: number;
+  readonly message: EncodedMessage;
+}
+
+type Stream = ClientDuplexStream<SaveResultRequest | EncodedMessage, SaveResultResponse>;
 type Wish = { kind: 'flush' } | { kind: 'commit'; outcome: Outcome; resultSets: readonly ResultSet[] };
 
 /**
@@ -45,7 +60,8 @@ type Wish = { kind: 'flush' } | { kind: 'commit'; outcome: Outcome; resultSets: 
 export class ResultWriter implements AsyncDisposable {
   /** The result, once committed; set from the beginning when the upload was committed before. */
   committed: Result | undefined;
-  private readonly unacked: Batch[] = [];
+  private readonly unacked: Unacked[] = [];
+  private readonly memory = new MessageMemory(MEMORY.pieceBytes, MEMORY.keptCount);
   private unackedBytes = 0;
   /** Rows behind those of `unacked` that wait for company. */
   private waiting: BatchBuilder | undefined;
@@ -116,27 +132,33 @@ export class ResultWriter implements AsyncDisposable {
     if (this.unackedBytes > UNACKED_BYTES_MAX) await this.until(() => this.unackedBytes <= UNACKED_BYTES_MAX);
   }
 
-  /** Small batches that come before the next message is sent go together; large ones are cut. */
+  /** Small batches that come before the next message is sent go together; large ones are cut. All are copied. */
   private keep(batch: Batch): void {
     const byteLength = batchBytes(batch);
-    this.unackedBytes += byteLength;
-    if (byteLength < MESSAGE_BYTES) {
+    if (byteLength < GATHER_BYTES_MAX) {
+      this.unackedBytes += byteLength;
       this.waiting ??= new BatchBuilder(this.schema, batch.firstRow);
       this.waiting.add(batch, byteLength);
       if (this.waiting.byteLength >= MESSAGE_BYTES) this.closeWaiting();
       return;
     }
     this.closeWaiting();
-    for (const part of cutBatch(this.schema, batch, MESSAGE_BYTES)) this.unacked.push(part);
+    for (const part of cutBatch(this.schema, batch, MESSAGE_BYTES)) this.encode(part);
   }
 
   private closeWaiting(): void {
     if (this.waiting === undefined) return;
-    const batch = this.waiting.build();
-    // Joined texts have fewer offsets, bitmaps fewer bytes.
-    this.unackedBytes += batchBytes(batch) - this.waiting.byteLength;
-    this.unacked.push(batch);
+    this.unackedBytes -= this.waiting.byteLength;
+    this.encode(this.waiting.build());
     this.waiting = undefined;
+  }
+
+  private encode(batch: Batch): void {
+    const { variables } = this.open.problem as Problem;
+    const bytes = encodeEnvelopedBatch(toRowBatch(batch, variables), (byteLength) => this.memory.take(byteLength));
+    const byteLength = batchBytes(batch);
+    this.unackedBytes += byteLength;
+    this.unacked.push({ endRow: batch.firstRow + batch.rowCount, byteLength, message: new EncodedMessage(bytes) });
   }
 
   /** Resolves, with their number, when all rows appended so far are durable. */
@@ -290,9 +312,13 @@ export class ResultWriter implements AsyncDisposable {
   private ackTo(rows: number): void {
     if (rows > this.acked) {
       this.acked = rows;
-      const kept = this.unacked.findIndex((batch) => batch.firstRow + batch.rowCount > rows);
+      const kept = this.unacked.findIndex(({ endRow }) => endRow > rows);
       const done = this.unacked.splice(0, kept < 0 ? this.unacked.length : kept);
-      for (const batch of done) this.unackedBytes -= batchBytes(batch);
+      for (const { byteLength, message } of done) {
+        this.unackedBytes -= byteLength;
+        // The daemon has it: it was copied into its frame.
+        this.memory.give(message.bytes);
+      }
       this.sentCount = Math.max(this.sentCount - done.length, 0);
       this.events.onAck?.(rows);
     }
@@ -312,18 +338,14 @@ export class ResultWriter implements AsyncDisposable {
       if (next === undefined) await new Promise<void>((resolve) => (this.wakeSender = resolve));
       else if (!stream.write(next)) await once(stream, 'drain');
       // A turn of the event loop, in which rows that are appended one by one come together.
-      else if (next.message.case === 'batch') await setImmediate();
+      else if (next instanceof EncodedMessage) await setImmediate();
       if (stream.destroyed) return;
     }
   }
 
-  private nextRequest(): SaveResultRequest | undefined {
-    const { variables } = this.open.problem as Problem;
-    const batch = this.nextBatch();
-    if (batch !== undefined) {
-      const value = toRowBatch(batch, variables);
-      return { $typeName: 'optistore.v1.SaveResultRequest', message: { case: 'batch', value } };
-    }
+  private nextRequest(): SaveResultRequest | EncodedMessage | undefined {
+    const rows = this.nextRows();
+    if (rows !== undefined) return rows;
     if (this.wish?.kind === 'flush') {
       this.wish = undefined;
       return request({ case: 'flush', value: {} });
@@ -339,12 +361,11 @@ export class ResultWriter implements AsyncDisposable {
 
   private commitSent = false;
 
-  /** The rows that come next. */
-  private nextBatch(): Batch | undefined {
+  private nextRows(): EncodedMessage | undefined {
     if (this.sentCount >= this.unacked.length) this.closeWaiting();
-    const batch = this.unacked[this.sentCount];
-    if (batch !== undefined) this.sentCount++;
-    return batch;
+    const next = this.unacked[this.sentCount];
+    if (next !== undefined) this.sentCount++;
+    return next?.message;
   }
 }
 

@@ -1,9 +1,6 @@
 import { dirname, join } from 'node:path';
 import type { StorageBackend } from './backend.js';
 import { parseConnectionString } from './database/connection-string.js';
-import { openDatabaseBackend } from './database/database-backend.js';
-import { openFilesystemBackend } from './filesystem/filesystem-backend.js';
-import { openLeveldbBackend } from './leveldb/leveldb-backend.js';
 import { MemoryBackend } from './memory/memory-backend.js';
 import { Ballast } from './room/ballast.js';
 import { diskOf } from './room/disk.js';
@@ -62,17 +59,21 @@ export async function openBackend(
 type StoreOnDisk = Exclude<BackendConfig, { type: 'memory' }>;
 type OpenedOnDisk = Pick<RoomWays, 'disk' | 'reclaim'> & { readonly store: StorageBackend };
 
+/** Stores bring large libraries with them: who starts the daemon waits only for those of its own store, and has only them in memory. */
 async function openOnDisk(config: StoreOnDisk, options: { upload_ttl_ms?: number }): Promise<OpenedOnDisk> {
   switch (config.type) {
     case 'leveldb': {
+      const { openLeveldbBackend } = await import('./leveldb/leveldb-backend.js');
       const store = await openLeveldbBackend({ path: config.path, ...options });
       return { store, disk: () => diskOf(config.path), reclaim: () => store.sweep(Date.now(), 0) };
     }
     case 'filesystem': {
+      const { openFilesystemBackend } = await import('./filesystem/filesystem-backend.js');
       const store = await openFilesystemBackend({ base_path: config.base_path, ...options });
       return { store, disk: () => diskOf(config.base_path), reclaim: () => store.sweep(Date.now(), 0) };
     }
     case 'database': {
+      const { openDatabaseBackend } = await import('./database/database-backend.js');
       const store = await openDatabaseBackend({ connection_string: config.connection_string, ...options });
       return { store, disk: () => store.disk(), reclaim: () => store.reclaim() };
     }

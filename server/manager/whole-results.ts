@@ -121,10 +121,12 @@ export async function saveWholeResult(
     createdBy: '',
   };
   const { rowCount, columns } = encodeColumns(problem.variables, result.columns);
+  // A store keeps them, in memory for ever; the caller's arrays are the caller's.
+  const kept = columns.map((column) => ({ ...column, values: new Uint8Array(column.values) }));
   const signal = options.signal ?? NEVER_CANCELLED;
   await using upload = await manager.openUpload(spec, signal, options.to);
   try {
-    return await saveRows(manager, upload, result, spec.append, { rowCount, columns }, signal);
+    return await saveRows(manager, upload, result, spec.append, { rowCount, columns: kept }, signal);
   } catch (error) {
     // Nobody knows its id: it would be kept for nothing. What it failed by is told, not this.
     await manager.abortUpload(spec.uploadId, NEVER_CANCELLED).catch(() => undefined);

@@ -27,7 +27,10 @@ export function valueAt(column: LoadedColumn, row: number): number | bigint | bo
   return column.variable.valueType === ValueType.BOOL ? value === 1 : value;
 }
 
-/** Encodes columns by their variables. RangeError or TypeError that names the column which does not fit. */
+/**
+ * Encodes columns by their variables. Those of typed arrays are views of them: whoever keeps them for longer than the caller
+ * leaves its arrays alone copies them. RangeError or TypeError that names the column which does not fit.
+ */
 export function encodeColumns(
   variables: readonly Variable[],
   columns: Readonly<Record<string, ColumnInput>>,
@@ -63,12 +66,12 @@ function unknownColumn(
 
 function encodeColumn(variable: Variable, input: ColumnInput): Column {
   const { valueType } = variable;
-  // A copy: the caller may fill the same array with the next rows while these wait for their ack.
   if (input instanceof Float64Array || input instanceof BigInt64Array) {
     const fits = valueType === (input instanceof Float64Array ? ValueType.FLOAT64 : ValueType.INT64);
     if (!fits)
       throw new TypeError(`"${variable.name}" is ${ValueType[valueType]}, but a ${input.constructor.name} was given`);
-    return { values: new Uint8Array(input.slice().buffer), offsets: undefined, validity: undefined };
+    const values = new Uint8Array(input.buffer, input.byteOffset, input.byteLength);
+    return { values, offsets: undefined, validity: undefined };
   }
   const validity = validityOf(input);
   if (valueType === ValueType.STRING) return { ...encodeStrings(variable, input), validity };
@@ -143,10 +146,12 @@ function decodeValues(variable: Variable, column: Column, rowCount: number): Loa
       text.toString('utf8', offsets.getUint32(row * 4, true), offsets.getUint32(row * 4 + 4, true)),
     );
   }
-  const bytes = new Uint8Array(column.values);
+  // Not zeroed before it is filled.
+  const bytes = Buffer.allocUnsafeSlow(column.values.byteLength);
+  bytes.set(column.values);
   if (valueType === ValueType.FLOAT64) return new Float64Array(bytes.buffer);
   if (valueType === ValueType.INT64) return new BigInt64Array(bytes.buffer);
-  return bytes;
+  return new Uint8Array(bytes.buffer);
 }
 
 /** Joins parts of a column that follow each other. */

@@ -215,8 +215,11 @@ function columnSize({ values, validity }: Column): number {
   return bytes + delimited(implicit(values.value.offsets) + implicit(values.value.utf8));
 }
 
-/** A batch in its envelope, in one allocation and one copy: what protobuf-es would write. */
-export function encodeEnvelopedBatch(batch: RowBatch): Buffer {
+/** Gives memory of just this size, whatever it holds. */
+export type TakeMemory = (byteLength: number) => Buffer;
+
+/** A batch in its envelope, in one piece of memory and one copy: what protobuf-es would write. */
+export function encodeEnvelopedBatch(batch: RowBatch, take: TakeMemory): Buffer {
   const firstRow = Number(batch.firstRow);
   const sizes = batch.columns.map(columnSize);
   let size = firstRow === 0 ? 0 : 1 + varintBytes(firstRow);
@@ -224,7 +227,7 @@ export function encodeEnvelopedBatch(batch: RowBatch): Buffer {
   for (const columnBytes of sizes) size += delimited(columnBytes);
   if (batch.crc32 !== undefined) size += 5;
   if (batch.rowNumbers !== undefined) size += delimited(batch.rowNumbers.byteLength);
-  const writer = new Writer(Buffer.allocUnsafe(delimited(size)));
+  const writer = new Writer(take(delimited(size)));
   writer.head(ENVELOPE_BATCH, size);
   if (firstRow !== 0) writer.head(FIRST_ROW, firstRow);
   if (batch.rowCount !== 0) writer.head(ROW_COUNT, batch.rowCount);

@@ -1,18 +1,29 @@
 import { fromBinary, toBinary, type DescMessage, type Message } from '@bufbuild/protobuf';
 import type { LoadResultResponse, SaveResultRequest } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { LoadResultResponseSchema, SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { decodeEnvelopedBatch, encodeEnvelopedBatch } from './envelope-codec.js';
+import { decodeEnvelopedBatch, encodeEnvelopedBatch, type TakeMemory } from './envelope-codec.js';
 
 /** Beyond it a row's number is not exact as a number. */
 const FIRST_ROW_MAX = BigInt(Number.MAX_SAFE_INTEGER);
 
 type Envelope = SaveResultRequest | LoadResultResponse;
 
-/** Encodes a message: a batch by hand, all else by protobuf-es. */
-export function encodeMessage(schema: DescMessage, message: Message): Buffer {
+/** A message that was encoded before it is sent. */
+export class EncodedMessage {
+  constructor(readonly bytes: Buffer) {}
+}
+
+/** Encodes a message: a batch by hand, into memory that is taken for it; all else by protobuf-es. */
+export function encodeMessage(
+  schema: DescMessage,
+  message: Message | EncodedMessage,
+  take: TakeMemory = (byteLength) => Buffer.allocUnsafe(byteLength),
+): Buffer {
+  if (message instanceof EncodedMessage) return message.bytes;
   if (isEnvelope(schema)) {
     const { message: content } = message as Envelope;
-    if (content.case === 'batch' && content.value.firstRow <= FIRST_ROW_MAX) return encodeEnvelopedBatch(content.value);
+    if (content.case === 'batch' && content.value.firstRow <= FIRST_ROW_MAX)
+      return encodeEnvelopedBatch(content.value, take);
   }
   const bytes = toBinary(schema, message);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -39,6 +39,10 @@ export class RunSummary {
   }
 }
 
+/** Where doubles are looked at: those of a message are not aligned, and a copy of each column would be garbage. */
+const ALIGNED = new Float64Array(4096);
+const ALIGNED_BYTES = new Uint8Array(ALIGNED.buffer);
+
 class ColumnState {
   private min = Infinity;
   private max = -Infinity;
@@ -73,11 +77,11 @@ class ColumnState {
     if (present !== undefined) for (const bit of present) this.missing += 1 - bit;
     switch (this.variable.valueType) {
       case ValueType.FLOAT64:
-        return this.addRange(float64View(column.values), present);
+        return this.addFloats(column.values, present);
       case ValueType.INT64:
         return this.addIntegers(column.values, present, rowCount);
       case ValueType.BOOL:
-        return this.addRange(column.values, present);
+        return this.addRange(column.values, rowCount, present);
       case ValueType.STRING:
         return this.addLengths(column, rowCount);
       case ValueType.UNSPECIFIED:
@@ -87,21 +91,28 @@ class ColumnState {
     }
   }
 
-  private addRange(values: Float64Array | Uint8Array, present: Uint8Array | undefined): void {
-    let { min, max, nan } = this;
-    let seen = false;
-    for (let i = 0; i < values.length; i++) {
-      const value = values[i] as number;
-      if (present !== undefined && present[i] === 0) continue;
-      if (value !== value) {
-        nan++;
-        continue;
-      }
-      seen = true;
-      if (value < min) min = value;
-      if (value > max) max = value;
+  private addFloats(bytes: Uint8Array, present: Uint8Array | undefined): void {
+    for (let at = 0; at < bytes.byteLength; at += ALIGNED_BYTES.byteLength) {
+      const piece = bytes.subarray(at, at + ALIGNED_BYTES.byteLength);
+      ALIGNED_BYTES.set(piece);
+      this.addRange(ALIGNED, piece.byteLength / 8, present?.subarray(at / 8));
     }
-    this.hasValue ||= seen;
+  }
+
+  private addRange(values: Float64Array | Uint8Array, count: number, present: Uint8Array | undefined): void {
+    let { min, max, nan } = this;
+    let passed = 0;
+    for (let i = 0; i < count; i++) {
+      const value = values[i] as number;
+      if (present?.[i] === 0) passed++;
+      // Most are between those that came before: one look is enough.
+      else if (!(value >= min && value <= max)) {
+        if (value < min) min = value;
+        if (value > max) max = value;
+        if (value !== value) nan++;
+      }
+    }
+    this.hasValue ||= passed + nan - this.nan < count;
     this.min = min;
     this.max = max;
     this.nan = nan;
@@ -140,13 +151,6 @@ class ColumnState {
       lengthsCrc32: this.lengthsCrc,
     });
   }
-}
-
-/** The values as doubles: a view where the bytes are aligned, else a copy. */
-function float64View(bytes: Uint8Array): Float64Array {
-  if (bytes.byteOffset % 8 === 0) return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8);
-  // Not `slice`: of a Buffer that is a view.
-  return new Float64Array(new Uint8Array(bytes).buffer);
 }
 
 let ones = new Uint8Array(4096).fill(1);

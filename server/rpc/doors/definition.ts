@@ -1,7 +1,25 @@
-import { fromBinary, toBinary, type DescFile, type DescService, type Message } from '@bufbuild/protobuf';
+import {
+  fromBinary,
+  toBinary,
+  type DescFile,
+  type DescMethod,
+  type DescService,
+  type Message,
+} from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import { LOAD_BATCH_BYTES_MAX } from '../../limits.js';
 import { encodeMessage } from '../../rows/message-codec.js';
+import { MessageMemory } from '../../rows/message-memory.js';
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
+
+/** grpc-js copies an answer into its frame before it serializes the next one: there is never more than one. */
+const ANSWER = new MessageMemory(LOAD_BATCH_BYTES_MAX + LOAD_BATCH_BYTES_MAX / 4, 1);
+
+function encodeAnswer(method: DescMethod, message: unknown): Buffer {
+  const bytes = encodeMessage(method.output, message as Message, (byteLength) => ANSWER.take(byteLength));
+  ANSWER.give(bytes);
+  return bytes;
+}
 
 /** A service as grpc-js wants it. Requests stay bytes: the door decodes them, so that it can say what is wrong with them. */
 export function serviceDefinition(service: DescService): ServiceDefinition {
@@ -13,7 +31,7 @@ export function serviceDefinition(service: DescService): ServiceDefinition {
       responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
       requestSerialize: (message) => Buffer.from(toBinary(method.input, message as never)),
       requestDeserialize: (bytes) => bytes,
-      responseSerialize: (message) => encodeMessage(method.output, message as Message),
+      responseSerialize: (message) => encodeAnswer(method, message),
       responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     },
   ]);
