@@ -30,6 +30,7 @@ import type { Change } from './index-entries.js';
 import type { IndexStore } from './index-store.js';
 import { IngestBudget } from '../uploads/ingest-budget.js';
 import { makeFolders, syncFolder } from '../files.js';
+import { FolderSync } from '../folder-sync.js';
 import { framesByUpload, Journal } from './journal.js';
 import { standingReport } from '../quarantine.js';
 import { indexFiles, quarantineOf, reportLostJournal, sealStore, unsealStore } from './mend-index.js';
@@ -142,7 +143,7 @@ export class LeveldbBackend implements StorageBackend {
       return numbers.has(frame.uploadNumber);
     });
     if (isLost && records.length > 0) await reportLostJournal(path);
-    const places = { index, journal, budget: new IngestBudget(), segments };
+    const places = { index, journal, budget: new IngestBudget(), segments, segmentNames: new FolderSync(segments) };
     const uploads = new LeveldbUploads(places);
     const backend = new LeveldbBackend(
       places,

@@ -6,6 +6,7 @@ import type { Batch } from '../../rows/batch.js';
 import type { BlockEntry, EncodedBlock } from '../blocks/block-format.js';
 import { encodeBlock, encodeDirectory, SEGMENT_HEAD_BYTES, segmentHead } from '../blocks/block-format.js';
 import { readAt, syncDirectoryOf, writeFully } from '../files.js';
+import type { FolderSync } from '../folder-sync.js';
 
 /** Pieces in which bytes of a file are written anew. */
 const PIECE_BYTES = 4 * 1024 * 1024;
@@ -14,21 +15,23 @@ const PIECE_BYTES = 4 * 1024 * 1024;
 export class SegmentWriter implements AsyncDisposable {
   /** Whether a sync has failed: what the file holds nobody knows, and a later sync would prove nothing. */
   hasFailed = false;
+  /** Where the file may end: a write that failed, or a directory that blocks were written over, may have left more than there is. */
+  private fileEnd: number;
 
   private constructor(
     readonly name: string,
     private readonly file: FileHandle,
     readonly blocks: BlockEntry[],
     private end: number,
-  ) {}
+    /** Makes the file's name durable; undefined: it is. */
+    private folder?: FolderSync,
+  ) {
+    this.fileEnd = end;
+  }
 
-  /** Creates the file; its name is durable before it returns. */
-  static async create(path: string, name: string): Promise<SegmentWriter> {
-    return begun(path, 'wx+', async (file) => {
-      await writeFully(file, [segmentHead(name)], 0);
-      await syncDirectoryOf(path);
-      return new SegmentWriter(name, file, [], SEGMENT_HEAD_BYTES);
-    });
+  /** Creates the file. Its head is written with the first block, and its name made durable with that. */
+  static async create(path: string, name: string, folder: FolderSync): Promise<SegmentWriter> {
+    return new SegmentWriter(name, await open(path, 'wx+', 0o600), [], 0, folder);
   }
 
   /**
@@ -41,7 +44,7 @@ export class SegmentWriter implements AsyncDisposable {
       await writeFully(file, [segmentHead(name)], 0);
       await copyBytes(file, file, Math.max(SEGMENT_HEAD_BYTES, syncedBytes), end);
       await file.truncate(end);
-      await file.datasync();
+      await Promise.all([file.datasync(), syncDirectoryOf(path)]);
       return new SegmentWriter(name, file, blocks, end);
     });
   }
@@ -68,16 +71,27 @@ export class SegmentWriter implements AsyncDisposable {
 
   /** Writes a batch as a block. Not durable before `sync`. */
   async append(batch: Batch, block: EncodedBlock = encodeBlock(batch)): Promise<void> {
-    const offset = this.end;
-    await writeFully(this.file, block.buffers, offset);
-    this.end = offset + block.blockBytes;
-    this.blocks.push({
-      offset,
-      headerBytes: block.headerBytes,
-      blockBytes: block.blockBytes,
-      firstRow: batch.firstRow,
-      rowCount: batch.rowCount,
-    });
+    const entry = this.nextEntry(batch, block);
+    await this.write(block.buffers);
+    this.wrote(entry);
+  }
+
+  private nextEntry({ firstRow, rowCount }: Batch, { headerBytes, blockBytes }: EncodedBlock): BlockEntry {
+    return { offset: Math.max(this.end, SEGMENT_HEAD_BYTES), headerBytes, blockBytes, firstRow, rowCount };
+  }
+
+  /** Writes at the end; the head too, when nothing is there yet. */
+  private async write(buffers: readonly Uint8Array[]): Promise<void> {
+    const all: readonly Uint8Array[] = this.end === 0 ? [segmentHead(this.name), ...buffers] : buffers;
+    let end = this.end;
+    for (const { byteLength } of all) end += byteLength;
+    this.fileEnd = Math.max(this.fileEnd, end);
+    await writeFully(this.file, all, this.end);
+  }
+
+  private wrote(entry: BlockEntry): void {
+    this.end = entry.offset + entry.blockBytes;
+    this.blocks.push(entry);
   }
 
   /** Reads bytes of blocks that were written. */
@@ -88,20 +102,33 @@ export class SegmentWriter implements AsyncDisposable {
   /** Makes all durable that was written before the call. */
   async sync(): Promise<void> {
     try {
-      await this.file.datasync();
+      await Promise.all([this.file.datasync(), this.folder?.sync()]);
+      this.folder = undefined;
     } catch (error) {
       this.hasFailed = true;
       throw error;
     }
   }
 
-  /** Writes the directory and makes all durable. More blocks may be appended later: they overwrite it. */
-  async finish(): Promise<Segment> {
-    const directory = encodeDirectory(this.blocks);
-    await writeFully(this.file, [directory], this.end);
+  /**
+   * Writes the last rows, where there are some, and the directory, and makes all durable. More blocks may be appended later:
+   * they overwrite it.
+   */
+  async finish(last?: { readonly batch: Batch; readonly block: EncodedBlock }): Promise<Segment> {
+    const entry = last && this.nextEntry(last.batch, last.block);
+    const directory = encodeDirectory(entry === undefined ? this.blocks : [...this.blocks, entry]);
+    await this.write([...(last?.block.buffers ?? []), directory]);
+    if (entry !== undefined) this.wrote(entry);
     const sizeBytes = this.end + directory.byteLength;
-    await this.file.truncate(sizeBytes);
+    if (this.fileEnd > sizeBytes) {
+      await this.file.truncate(sizeBytes);
+      this.fileEnd = sizeBytes;
+    }
     await this.sync();
+    return this.described(sizeBytes);
+  }
+
+  private described(sizeBytes: number): Segment {
     const firstRow = this.blocks[0]?.firstRow ?? 0;
     const last = this.blocks.at(-1);
     return create(SegmentSchema, {

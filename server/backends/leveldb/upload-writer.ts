@@ -21,7 +21,8 @@ import type { ReadableRows } from '../uploads/upload-store.js';
 import { InFlightRows } from './in-flight-rows.js';
 import { ReceivedRows } from '../uploads/received-rows.js';
 import { rowsLost } from '../uploads/upload-errors.js';
-import { encodeBlock } from '../blocks/block-format.js';
+import { encodeBlock, type EncodedBlock } from '../blocks/block-format.js';
+import type { FolderSync } from '../folder-sync.js';
 import type { IndexStore } from './index-store.js';
 import type { IngestBudget } from '../uploads/ingest-budget.js';
 import { isLost, type Frame, type Journal } from './journal.js';
@@ -37,6 +38,7 @@ export interface Places {
   readonly budget: IngestBudget;
   /** Folder of the segment files. */
   readonly segments: string;
+  readonly segmentNames: FolderSync;
 }
 
 /** What recovery found of an upload. */
@@ -52,6 +54,8 @@ export interface Recovered {
 
 /** Rows that lie in the journal, in memory, or both ways on their way into the segment. */
 type Group = { readonly batches: Batch[]; readonly byteLength: number };
+
+const appended = (segment: SegmentWriter, batch: Batch, block: EncodedBlock) => segment.append(batch, block);
 
 /**
  * The rows of one upload on their way to disk. Small batches become one journal frame a sync; when the frames
@@ -210,7 +214,7 @@ export class UploadWriter implements ReadableRows {
     const rest = await this.writeBlocks(this.received.take());
     if (rest.batches.length === 0) return;
     if (!all) return this.received.putBack(rest.batches);
-    if (rest.byteLength >= GATHER_BYTES_MAX) await this.writeBlock(rest);
+    if (rest.byteLength >= GATHER_BYTES_MAX) await this.writeBlock(rest, appended);
     else await this.writeFrame(rest);
   }
 
@@ -222,7 +226,7 @@ export class UploadWriter implements ReadableRows {
       group.batches.push(batch);
       group.byteLength += byteLength;
       if (byteLength >= GATHER_BYTES_MAX || this.frameBytes + group.byteLength >= this.blockBytes) {
-        await this.writeBlock(group);
+        await this.writeBlock(group, appended);
         group = { batches: [], byteLength: 0 };
       }
     }
@@ -237,18 +241,23 @@ export class UploadWriter implements ReadableRows {
     this.wrote(batch);
   }
 
-  /** Writes the journal's rows and these as one block. */
-  private async writeBlock(group: Group): Promise<void> {
+  /** Writes the journal's rows and these as one block. `write`: how, and what comes of it. */
+  private async writeBlock<T>(
+    group: Group,
+    write: (segment: SegmentWriter, batch: Batch, block: EncodedBlock) => Promise<T>,
+  ): Promise<T> {
     const waiting = this.frames.length > 0 ? await this.places.journal.read(this.frames, this.schema) : [];
     const batch = gatherBatches(this.schema, [...waiting, ...group.batches]);
-    this.segment ??= await SegmentWriter.create(join(this.places.segments, this.segmentName), this.segmentName);
+    const { segments, segmentNames } = this.places;
+    this.segment ??= await SegmentWriter.create(join(segments, this.segmentName), this.segmentName, segmentNames);
     const block = encodeBlock(batch);
-    await this.segment.append(batch, block);
+    const written = await write(this.segment, batch, block);
     this.summary.add(batch, block.valuesCrcs);
     this.releasable.push(...this.frames);
     this.frames = [];
     this.frameBytes = 0;
     this.wrote(batch);
+    return written;
   }
 
   private wrote(batch: Batch): void {
@@ -280,8 +289,10 @@ export class UploadWriter implements ReadableRows {
           return await this.finishInline(taken);
         }
         const rest = await this.writeBlocks(taken);
-        if (rest.batches.length + this.frames.length > 0) await this.writeBlock(rest);
-        const segment = await this.segment?.finish();
+        const isMore = rest.batches.length + this.frames.length > 0;
+        const segment = isMore
+          ? await this.writeBlock(rest, (file, batch, block) => file.finish({ batch, block }))
+          : await this.segment?.finish();
         this.durableRowCount = this.durableInSegment = this.written;
         return { segment, image: undefined, columns: this.summary.summaries() };
       });
