@@ -1,8 +1,9 @@
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ProblemSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
 import { ReplicationState, ResultSchema, ResultState, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import { encodedBytes } from '../messages/encode.js';
 import { SHOWN_PROBLEM_BYTES_MAX, SHOWN_ROWS_BYTES_MAX } from '../limits.js';
 import { rowNumbersBytes } from '../rows/row-numbers/write-form.js';
 import { withoutRows } from './result-sets/check-sets.js';
@@ -43,5 +44,5 @@ function showsRows({ resultSets, problem }: Manifest): boolean {
   if (resultSets.length === 0) return true;
   const bytes = resultSets.reduce((sum, set) => sum + rowNumbersBytes(set.rows), 0);
   if (bytes > SHOWN_ROWS_BYTES_MAX) return false;
-  return problem === undefined || toBinary(ProblemSchema, problem).byteLength <= SHOWN_PROBLEM_BYTES_MAX;
+  return problem === undefined || encodedBytes(ProblemSchema, problem) <= SHOWN_PROBLEM_BYTES_MAX;
 }

@@ -1,6 +1,7 @@
-import { toBinary, type JsonObject } from '@bufbuild/protobuf';
+import type { JsonObject } from '@bufbuild/protobuf';
 import type { Problem, Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { Direction, ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { encodedBytes } from '../messages/encode.js';
 import { StorageError } from '../errors.js';
 import {
   ATTRIBUTES_BYTES_MAX,
@@ -107,7 +108,7 @@ export function checkProblem(problem: Problem): void {
   }
   if (bytesOf(problem.name) > PROBLEM_NAME_BYTES_MAX)
     throw new StorageError('PROBLEM_INVALID', `The problem's name ${tooLong(problem.name, PROBLEM_NAME_BYTES_MAX)}.`);
-  const byteLength = toBinary(ProblemSchema, problem).byteLength;
+  const byteLength = encodedBytes(ProblemSchema, problem);
   if (byteLength > PROBLEM_BYTES_MAX) {
     throw new StorageError(
       'PROBLEM_INVALID',

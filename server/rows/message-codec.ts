@@ -1,6 +1,8 @@
-import { fromBinary, toBinary, type DescMessage, type Message } from '@bufbuild/protobuf';
+import type { DescMessage, Message } from '@bufbuild/protobuf';
 import type { LoadResultResponse, SaveResultRequest } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { LoadResultResponseSchema, SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { decode } from '../messages/decode.js';
+import { encode } from '../messages/encode.js';
 import { decodeEnvelopedBatch, encodeEnvelopedBatch, type TakeMemory } from './envelope-codec.js';
 
 /** Beyond it a row's number is not exact as a number. */
@@ -13,7 +15,7 @@ export class EncodedMessage {
   constructor(readonly bytes: Buffer) {}
 }
 
-/** Encodes a message: a batch by hand, into memory that is taken for it; all else by protobuf-es. */
+/** Encodes a message: a batch by hand, into memory that is taken for it; all else as `encode` does. */
 export function encodeMessage(
   schema: DescMessage,
   message: Message | EncodedMessage,
@@ -25,8 +27,7 @@ export function encodeMessage(
     if (content.case === 'batch' && content.value.firstRow <= FIRST_ROW_MAX)
       return encodeEnvelopedBatch(content.value, take);
   }
-  const bytes = toBinary(schema, message);
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return encode(schema, message);
 }
 
 /** Decodes a message; bytes fields are views. */
@@ -36,7 +37,7 @@ export function decodeMessage(schema: DescMessage, bytes: Uint8Array): Message {
     if (batch !== undefined)
       return { $typeName: schema.typeName, message: { case: 'batch', value: batch } } as Envelope;
   }
-  return fromBinary(schema, bytes);
+  return decode(schema, bytes);
 }
 
 function isEnvelope(schema: DescMessage): boolean {

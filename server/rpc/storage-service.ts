@@ -1,4 +1,4 @@
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import { PlacementSchema, ResultSchema, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type {
   ListResultsRequest,
@@ -18,6 +18,7 @@ import { allOf, allTags } from '../filter/filter.js';
 import { parseFilter } from '../filter/parse.js';
 import { PAGE_BYTES_MAX } from '../limits.js';
 import { checkedNumber, invalid } from '../manager/validate.js';
+import { encodedBytes } from '../messages/encode.js';
 import type { StorageManager } from '../manager/storage-manager.js';
 import { toResult } from '../manager/result-view.js';
 import { roleOf, toBackend, toUpload } from './convert.js';
@@ -132,7 +133,7 @@ async function listResults(
       break;
     }
     const result = toResult(manifest, view);
-    bytes += toBinary(ResultSchema, result).byteLength;
+    bytes += encodedBytes(ResultSchema, result);
     response.results.push(result);
     const at = orderBy === 'commit_time' ? manifest.commitTime : manifest.updateTime;
     last = [

@@ -9,6 +9,7 @@ import { expectNamedTests, tableRows } from './named-tests.js';
 /** What any part of the server may import. */
 const FOUNDATION = [
   'proto/gen',
+  'server/messages',
   'server/rows',
   'server/filter',
   'server/errors.ts',
@@ -18,7 +19,8 @@ const FOUNDATION = [
 ];
 /** What each part of the house may import, from all others. */
 const MAY_IMPORT: readonly [folder: string, allowed: readonly string[]][] = [
-  ['server/rows', ['proto/gen', 'server/rows', 'server/errors.ts', 'server/limits.ts']],
+  ['server/messages', ['server/messages']],
+  ['server/rows', ['proto/gen', 'server/messages', 'server/rows', 'server/errors.ts', 'server/limits.ts']],
   ['server/filter', FOUNDATION],
   ['server/backends', [...FOUNDATION, 'server/backends']],
   // Of the stores, only the interface and what holds of the revisions of all of them.

@@ -1,8 +1,10 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import type { Knex } from 'knex';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ManifestSchema, RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { Outcome, ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { decode } from '../../messages/decode.js';
+import { encode } from '../../messages/encode.js';
 import { damagedKeyOf } from '../../errors.js';
 import { nanoseconds, timestampOf } from '../../times.js';
 import { entryDamaged } from '../result-errors.js';
@@ -14,7 +16,7 @@ const INSERT_ROWS_MAX = 500;
 
 /** A manifest as it is kept. */
 export function manifestBytes(manifest: Manifest): Buffer {
-  return asBuffer(toBinary(ManifestSchema, manifest));
+  return encode(ManifestSchema, manifest);
 }
 
 /** A manifest as it is kept, with what it is told by. */
@@ -52,7 +54,7 @@ export function manifestOfRow(
 
 function decoded(bytes: Uint8Array): Manifest | undefined {
   try {
-    return fromBinary(ManifestSchema, bytes);
+    return decode(ManifestSchema, bytes);
   } catch {
     return undefined;
   }

@@ -1,7 +1,9 @@
-import { fromBinary, toBinary, create } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import type { Knex } from 'knex';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { SegmentCheckpointSchema, SegmentSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { decode } from '../../messages/decode.js';
+import { encode } from '../../messages/encode.js';
 import { isCorrupt, StorageError, toStorageError } from '../../errors.js';
 import { blockBytesFor, CHECKPOINT_BYTES, GATHER_BYTES_MAX } from '../../limits.js';
 import type { Batch, Schema } from '../../rows/batch.js';
@@ -15,7 +17,6 @@ import { Serial } from '../serial.js';
 import type { UploadRows } from '../uploads/upload-store.js';
 import { blocksOf, checkRange, readWholeBlock, writeBlock, type StoredBlock } from './blocks.js';
 import type { Connection, Database } from './database.js';
-import { asBuffer } from './result-rows.js';
 import { changeUpload, findUnchecked, lostError, type UploadRow } from './upload-table.js';
 
 /** Loose blocks are joined when there are so many: one a sync would be many of a few rows. */
@@ -85,7 +86,7 @@ export class DatabaseRows implements UploadRows {
 
   /** Finds its loose blocks, and what the others hold: those behind the checkpoint are read again. */
   private async restore(connection: Connection, checkpointBytes: Uint8Array | null): Promise<void> {
-    const checkpoint = checkpointBytes === null ? undefined : fromBinary(SegmentCheckpointSchema, checkpointBytes);
+    const checkpoint = checkpointBytes === null ? undefined : decode(SegmentCheckpointSchema, checkpointBytes);
     if (checkpoint !== undefined) {
       this.summary = new RunSummary(this.record.problem?.variables ?? [], checkpoint.columns);
       this.checkpointBytes = Number(checkpoint.sizeBytes);
@@ -167,7 +168,7 @@ export class DatabaseRows implements UploadRows {
       rowCount: BigInt(this.loose[0]?.firstRow ?? rowCount),
       columns: this.summary.summaries(),
     });
-    const bytes = asBuffer(toBinary(SegmentCheckpointSchema, checkpoint));
+    const bytes = encode(SegmentCheckpointSchema, checkpoint);
     await changeUpload(connection, row, { ...counts, checkpoint: bytes });
   }
 

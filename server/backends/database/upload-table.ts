@@ -1,10 +1,10 @@
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { UploadOutcome, UploadRecordSchema } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { StorageError } from '../../errors.js';
+import { decode } from '../../messages/decode.js';
+import { encode } from '../../messages/encode.js';
 import { endedError, takenOver, unknownUpload, uploadDamaged } from '../uploads/upload-errors.js';
 import type { Connection } from './database.js';
-import { asBuffer } from './result-rows.js';
 import { rowCrc } from './row-crc.js';
 
 /** A handle that is not renewed for this long is no longer there: its daemon was killed. */
@@ -84,12 +84,12 @@ export async function changeUpload(
 
 /** The record that a row has. */
 export function recordOf({ record }: Pick<UploadRow, 'record'>): UploadRecord {
-  return fromBinary(UploadRecordSchema, record);
+  return decode(UploadRecordSchema, record);
 }
 
 /** A record as it is kept. */
 export function recordBytes(record: UploadRecord): Buffer {
-  return asBuffer(toBinary(UploadRecordSchema, record));
+  return encode(UploadRecordSchema, record);
 }
 
 /** Remembers what became of an upload: its row, whichever it had before. */

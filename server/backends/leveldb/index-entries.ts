@@ -1,9 +1,11 @@
-import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
+import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ManifestSchema, RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { KEY_BYTES_MAX } from '../../limits.js';
+import { decode as decodeMessage } from '../../messages/decode.js';
+import { encode } from '../../messages/encode.js';
 import { crc32 } from '../../rows/checksum.js';
 import { nanoseconds } from '../../times.js';
 import { corrupt } from '../blocks/block-format.js';
@@ -54,10 +56,8 @@ export function timeKeys(manifest: Manifest): string[] {
 
 /** An entry with its CRC-32. */
 export function put<Desc extends DescMessage>(key: string, schema: Desc, message: MessageShape<Desc>): Put {
-  const bytes = toBinary(schema, message);
-  const value = Buffer.allocUnsafe(4 + bytes.byteLength);
-  value.writeUInt32LE(crc32(bytes), 0);
-  value.set(bytes, 4);
+  const value = encode(schema, message, 4);
+  value.writeUInt32LE(crc32(value.subarray(4)), 0);
   return { type: 'put', key, value };
 }
 
@@ -83,5 +83,5 @@ export function decode<Desc extends DescMessage>(
 ): MessageShape<Desc> | undefined {
   if (value === undefined) return undefined;
   if (!checks(value)) throw corrupt('an entry of the index');
-  return fromBinary(schema, value.subarray(4));
+  return decodeMessage(schema, value.subarray(4));
 }

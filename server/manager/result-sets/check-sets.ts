@@ -1,7 +1,8 @@
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import { timestampNow } from '@bufbuild/protobuf/wkt';
 import type { ResultSet } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { ResultSetSchema } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { encodedBytes } from '../../messages/encode.js';
 import { StorageError } from '../../errors.js';
 import {
   RESULT_SET_COUNT_MAX,
@@ -69,7 +70,7 @@ export function checkTotals(sets: ResultSet[]): ResultSet[] {
   let textBytes = 0;
   for (const set of sets) {
     rowsBytes += rowNumbersBytes(set.rows);
-    textBytes += toBinary(ResultSetSchema, withoutRows(set)).byteLength;
+    textBytes += encodedBytes(ResultSetSchema, withoutRows(set));
   }
   if (rowsBytes > RESULT_SET_ROWS_BYTES_MAX) throw tooMany(`their row numbers would take ${rowsBytes} bytes`);
   if (textBytes > RESULT_SET_TEXT_BYTES_MAX)
