@@ -131,10 +131,16 @@ function encodeStrings(variable: Variable, input: readonly unknown[]): { values:
 
 /** Decodes a column; numbers are copied once, into memory of their own. */
 export function decodeColumn(variable: Variable, column: Column, rowCount: number): LoadedColumn {
-  return { variable, values: decodeValues(variable, column, rowCount), validity: column.validity };
+  if (variable.valueType === ValueType.STRING) return viewColumn(variable, column, rowCount);
+  return viewColumn(variable, { ...column, values: new Uint8Array(column.values) }, rowCount);
 }
 
-function decodeValues(variable: Variable, column: Column, rowCount: number): LoadedColumn['values'] {
+/** The same without a copy, of numbers that begin at a multiple of 8 bytes of their memory. */
+export function viewColumn(variable: Variable, column: Column, rowCount: number): LoadedColumn {
+  return { variable, values: viewValues(variable, column, rowCount), validity: column.validity };
+}
+
+function viewValues(variable: Variable, column: Column, rowCount: number): LoadedColumn['values'] {
   const { valueType } = variable;
   if (valueType === ValueType.STRING) {
     const offsets = offsetsView(column);
@@ -143,10 +149,10 @@ function decodeValues(variable: Variable, column: Column, rowCount: number): Loa
       text.toString('utf8', offsets.getUint32(row * 4, true), offsets.getUint32(row * 4 + 4, true)),
     );
   }
-  const bytes = new Uint8Array(column.values);
-  if (valueType === ValueType.FLOAT64) return new Float64Array(bytes.buffer);
-  if (valueType === ValueType.INT64) return new BigInt64Array(bytes.buffer);
-  return bytes;
+  const { buffer, byteOffset } = column.values;
+  if (valueType === ValueType.FLOAT64) return new Float64Array(buffer, byteOffset, rowCount);
+  if (valueType === ValueType.INT64) return new BigInt64Array(buffer, byteOffset, rowCount);
+  return column.values;
 }
 
 /** Joins parts of a column that follow each other. */
@@ -163,5 +169,7 @@ export function concatColumns(
   if (batches.length === 0)
     return decodeColumn(variable, { values: new Uint8Array(0), offsets: new Uint8Array(4), validity: undefined }, 0);
   const joined = gatherBatches([variable.valueType], batches);
-  return decodeColumn(variable, joined.columns[0] as Column, joined.rowCount);
+  // What was joined is in memory of its own.
+  const decode = batches.length > 1 ? viewColumn : decodeColumn;
+  return decode(variable, joined.columns[0] as Column, joined.rowCount);
 }
