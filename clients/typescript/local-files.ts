@@ -32,6 +32,15 @@ export class LocalFiles implements AsyncDisposable {
    * against its checksums. LocalFilesUnusable.
    */
   async *read(told: LocalBlocks, variables: readonly Variable[]): AsyncGenerator<Batch> {
+    try {
+      yield* this.readAhead(told, variables);
+    } catch (error) {
+      if (error instanceof LocalFilesUnusable) throw error;
+      throw new LocalFilesUnusable(`A file of the daemon can't be read: ${String(error)}.`, { cause: error });
+    }
+  }
+
+  private async *readAhead(told: LocalBlocks, variables: readonly Variable[]): AsyncGenerator<Batch> {
     const handle = await this.opened(told);
     const blocks = placedBlocks(told, variables);
     const ahead: { readonly batch: Promise<Batch>; readonly byteLength: number }[] = [];
@@ -63,9 +72,9 @@ export class LocalFiles implements AsyncDisposable {
   private async opened({ path, device, inode, fileBytes }: LocalBlocks): Promise<FileHandle> {
     if (this.current?.path === path) return this.current.handle;
     await this[Symbol.asyncDispose]();
-    const handle = await unlessUnusable(open(path, OPEN_FLAGS));
+    const handle = await open(path, OPEN_FLAGS);
     this.current = { path, handle };
-    const found = await unlessUnusable(handle.stat({ bigint: true }));
+    const found = await handle.stat({ bigint: true });
     if (!found.isFile() || found.dev !== device || found.ino !== inode || found.size !== fileBytes)
       throw new LocalFilesUnusable(`${path} is not the file that the daemon means.`);
     return handle;
@@ -119,7 +128,8 @@ function placedBlocks(told: LocalBlocks, variables: readonly Variable[]): Placed
       to: 0,
     };
     next += PLACE_BYTES;
-    if (place.byteLength !== (byteLength ?? place.byteLength) || place.at % ALIGNMENT_BYTES !== 0)
+    const isInside = place.at % ALIGNMENT_BYTES === 0 && place.at + place.byteLength <= told.fileBytes;
+    if (place.byteLength !== (byteLength ?? place.byteLength) || !isInside)
       throw new LocalFilesUnusable(`The daemon tells a place of ${place.byteLength} bytes at ${place.at}.`);
     return place;
   };
@@ -187,17 +197,8 @@ async function readBlock(handle: FileHandle, block: PlacedBlock, variables: read
 
 async function readFully(handle: FileHandle, bytes: Buffer, to: number, byteLength: number, at: number): Promise<void> {
   for (let done = 0; done < byteLength;) {
-    const { bytesRead } = await unlessUnusable(handle.read(bytes, to + done, byteLength - done, at + done));
+    const { bytesRead } = await handle.read(bytes, to + done, byteLength - done, at + done);
     if (bytesRead === 0) throw new LocalFilesUnusable(`The file ends before byte ${at + byteLength}.`);
     done += bytesRead;
-  }
-}
-
-/** What a call of the system gives. */
-async function unlessUnusable<T>(act: Promise<T>): Promise<T> {
-  try {
-    return await act;
-  } catch (error) {
-    throw new LocalFilesUnusable(`A file of the daemon can't be read: ${String(error)}.`, { cause: error });
   }
 }
