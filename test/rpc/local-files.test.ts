@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Channel } from '../../clients/typescript/channel.js';
@@ -20,7 +20,7 @@ import { TestDaemon } from './wire.js';
 
 const ROWS = 12_000;
 const RUN = mixedRun(ROWS);
-/** 16 MB in blocks of a MiB. */
+/** 16 MB, saved in 20 blocks: headers of 16 are read at once. */
 const WIDE = floats(10);
 const WIDE_ROWS = 200_000;
 
@@ -249,7 +249,7 @@ test('who has a token is at a door without files, and sees the keys of its prefi
 describe('a reader in the middle', () => {
   async function saved(settings?: Parameters<typeof TestDaemon.startIn>[0]) {
     const store = await SocketDaemon.start(settings);
-    await saveRun(store.daemon.address, 'wide', WIDE, floatRun(10, WIDE_ROWS), 20_000);
+    await saveRun(store.daemon.address, 'wide', WIDE, floatRun(10, WIDE_ROWS), 10_000);
     return store;
   }
 
@@ -342,6 +342,19 @@ describe('a reader in the middle', () => {
     expect(unusable).toEqual([expect.stringContaining(why)]);
     const streamed = { columns: ['f', 's'], rows: [17, 9000], localFiles: false } as const;
     expect(valuesOf(batches)).toEqual(valuesOf((await loaded(client, 'mixed', streamed)).batches));
+  });
+
+  test('gets places as far as they can be told, then the rows of another copy', async () => {
+    await using both = await saved((folder) => ({
+      secondary: { type: 'database', connection_string: `sqlite:///${join(folder, 'second.db')}` },
+      replication: 'sync',
+    }));
+    const path = await both.segment();
+    // The header of the last block.
+    await flipBit(path, (await readFile(path)).lastIndexOf('BLK1') + 20);
+    const { cases } = await rawLoad(both.channel(), { key: 'wide', localFiles: true, columns: ['c3'] });
+    expect([...new Set(cases)]).toEqual(['header', 'localBlocks', 'batch', 'trailer']);
+    expect(await readThrough(both.client(), () => Promise.resolve())).toEqual([]);
   });
 
   test('is told of damage as by a stream, and gets the rows of another copy where there is one', async () => {

@@ -4,8 +4,9 @@ import type { BufferPlace, FileBlocks, IdentifiedFile, PlacedBlock } from '../ba
 import { corrupt, type BlockEntry, type BlockHeader, type BufferEntry } from './block-format.js';
 import { SEGMENT_READING, type BlockReading, type Source } from './block-reader.js';
 
-/** Headers that are read at once. */
-const HEADERS_AT_ONCE = 16;
+/** Headers that are read at once: fewer of wide blocks, whose headers are long and their places many. */
+const HEADERS_AT_ONCE_MAX = 16;
+const COLUMNS_AT_ONCE_MAX = 4096;
 
 /** What a file is known by to who opens it anew. */
 export async function identityOf(file: FileHandle, path: string): Promise<IdentifiedFile> {
@@ -22,9 +23,10 @@ export async function* locateBlocks<Entry extends BlockEntry>(
   signal: AbortSignal,
   reading: Pick<BlockReading<Entry>, 'header'> = SEGMENT_READING,
 ): AsyncGenerator<FileBlocks> {
-  for (let i = 0; i < blocks.length; i += HEADERS_AT_ONCE) {
+  const atOnce = Math.max(1, Math.min(HEADERS_AT_ONCE_MAX, Math.floor(COLUMNS_AT_ONCE_MAX / columns.length)));
+  for (let i = 0; i < blocks.length; i += atOnce) {
     throwIfCancelled(signal);
-    const entries = blocks.slice(i, i + HEADERS_AT_ONCE);
+    const entries = blocks.slice(i, i + atOnce);
     const placed = await Promise.all(
       entries.map(async (entry) =>
         placesOf(reading.header(await source.read(entry.offset, entry.headerBytes), entry), columns),
