@@ -16,7 +16,7 @@ let generated: string;
 beforeAll(async () => {
   python = await virtualenv(join(HERE, 'requirements.txt'));
   generated = await generateStubs(python);
-  daemon = await TestDaemon.start();
+  daemon = await TestDaemon.startIn((folder) => ({ socket: join(folder, 'socket') }));
 });
 
 afterAll(async () => {
@@ -32,6 +32,7 @@ describe('a Python client made from the .proto files alone', () => {
     const env = {
       ...process.env,
       OPTISTORE_SERVER: daemon.address,
+      OPTISTORE_SOCKET: join(daemon.folder, 'socket'),
       PYTHONPATH: generated,
       // Nothing is written into the repository.
       PYTHONDONTWRITEBYTECODE: '1',
