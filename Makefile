@@ -45,7 +45,7 @@ bench: build ## the figures of this machine (minutes; BENCH_TIMES=1 is quicker, 
 	node dist/test/bench/main.js $(PEERS)
 	npx prettier --write --log-level warn docs/performance.md test/bench/results
 
-bench-peers: PEERS := peers
+bench-peers: PEERS := numpy peers
 bench-peers: bench ## the same, and what users would pick instead, in the same run (another 20 minutes)
 
 profile: build ## where the daemon's processor time goes under a part of the bench (PART=bulk)

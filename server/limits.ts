@@ -105,6 +105,10 @@ export const CLIENT_KEEPALIVE_ANSWER_MS = 40_000;
 export const LOAD_BATCH_BYTES_DEFAULT = MIB;
 export const LOAD_BATCH_BYTES_MIN = 64 * KIB;
 export const LOAD_BATCH_BYTES_MAX = 3 * MIB;
+/** Files that a client of this machine was told of, to open them itself, are kept for this long after the load: it may be about to. */
+export const LOCAL_FILES_KEPT_MS = 60_000;
+/** A message that says where rows lie is sent when its places take this much: the first rows come at once. */
+export const LOCAL_PLACES_BYTES = 64 * KIB;
 /** Results or uploads of a page: unless asked, and at most. */
 export const PAGE_SIZE_DEFAULT = 100;
 export const PAGE_SIZE_MAX = 1000;

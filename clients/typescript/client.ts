@@ -195,7 +195,7 @@ export class OptistoreClient implements AsyncDisposable {
    * for await (const { firstRow, rowCount } of client.load('runs/1', { follow: true })) console.log(firstRow + rowCount);
    */
   load(key: string, options: LoadOptions = {}): ResultReader {
-    return new ResultReader(this.channel, loadRequest(key, options), this.retryMs, options);
+    return new ResultReader(this.channel, loadRequest(key, options, this.channel.address), this.retryMs, options);
   }
 
   /** A result's metadata. */

@@ -10,6 +10,7 @@ export interface LoadOptions extends ReaderEvents {
   /** From the first, to before the second. Default: all. */
   readonly rows?: readonly [first: number, end?: number];
   readonly revision?: bigint;
+  /** Default: 1 MiB, or, where rows are read from the daemon's files, as they are stored: 1 to 16 MiB. */
   readonly maxBatchBytes?: number;
   /** Only the rows of this set; `rows` then counts positions in it. */
   readonly resultSet?: string;
@@ -22,16 +23,22 @@ export interface LoadOptions extends ReaderEvents {
   readonly uploadId?: string;
   /** Only from this store. Default: whichever can serve it, the cache first. */
   readonly from?: StoreRole;
+  /**
+   * Rows are read from the daemon's files where that can be: at a Unix socket, and where the store has such files. Arrays of a
+   * batch are then views of one piece of memory, without a copy. All else is streamed. Default: at a Unix socket.
+   */
+  readonly localFiles?: boolean;
 }
 
-/** The request of a load. RangeError for a result set without a name. */
-export function loadRequest(key: string, options: LoadOptions): LoadResultRequest {
+/** The request of a load from a daemon at an address. RangeError for a result set without a name. */
+export function loadRequest(key: string, options: LoadOptions, address: string): LoadResultRequest {
   const [first, end] = options.rows ?? [];
   return create(LoadResultRequestSchema, {
     key,
     columns: [...(options.columns ?? [])],
     maxBatchBytes: options.maxBatchBytes ?? 0,
     backend: backendOf(options.from),
+    localFiles: options.localFiles ?? address.startsWith('unix:'),
     ...(first !== undefined && { firstRow: BigInt(first) }),
     ...(end !== undefined && { rowCount: BigInt(Math.max(end - (first ?? 0), 0)) }),
     ...(options.revision !== undefined && { revision: options.revision }),

@@ -6,14 +6,18 @@ import type {
   LoadHeader,
   LoadResultRequest,
   LoadResultResponse,
+  LocalBlocks,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { LoadResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { schemaOf, type Column } from '../../server/rows/batch.js';
 import { checkBatch } from '../../server/rows/check.js';
 import { numbersFromBytes } from '../../server/rows/row-numbers/number-bytes.js';
-import { concatColumns, decodeColumn, type LoadedColumn } from '../../server/rows/columns.js';
+import { concatColumns, decodeColumn, viewColumn, type LoadedColumn } from '../../server/rows/columns.js';
+import { sliceRows } from '../../server/rows/select.js';
+import { cutBatch } from '../../server/rows/slice.js';
 import type { Channel } from './channel.js';
 import { OptistoreError, toOptistoreError } from './errors.js';
+import { LocalFiles, LocalFilesUnusable } from './local-files.js';
 import { Backoff } from './retry.js';
 
 /** Consecutive rows. */
@@ -32,12 +36,16 @@ interface RawBatch {
   readonly rowCount: number;
   readonly columns: readonly Column[];
   readonly rowNumbers: Uint8Array | undefined;
+  /** Whether its buffers are the batch's own, and aligned: they need not be copied. */
+  readonly isOwn: boolean;
 }
 
 /** What happens to a reader, for those who want to know. */
 export interface ReaderEvents {
   /** The stream broke and is about to be opened again. */
   onReconnect?(error: OptistoreError): void;
+  /** The daemon's files can't be read, or fail a checksum: rows are streamed from now on. */
+  onLocalFilesUnusable?(error: Error): void;
 }
 
 /**
@@ -53,6 +61,8 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
   private known: LoadHeader | undefined;
   private nextRow: bigint | undefined;
   private end: bigint | undefined;
+  private canReadFiles = true;
+
   constructor(
     private readonly channel: Channel,
     private readonly request: LoadResultRequest,
@@ -74,8 +84,9 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
   async *[Symbol.asyncIterator](): AsyncGenerator<LoadedBatch> {
     for await (const batch of this.batches()) {
       const variables = this.known?.variables ?? [];
+      const decode = batch.isOwn ? viewColumn : decodeColumn;
       const columns = variables.map(
-        (variable, i) => [variable.name, decodeColumn(variable, batch.columns[i] as Column, batch.rowCount)] as const,
+        (variable, i) => [variable.name, decode(variable, batch.columns[i] as Column, batch.rowCount)] as const,
       );
       const { firstRow, rowCount, rowNumbers } = batch;
       yield {
@@ -113,6 +124,12 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
         for await (const batch of this.stream(() => backoff.succeeded())) yield batch;
         return;
       } catch (thrown) {
+        if (thrown instanceof LocalFilesUnusable) {
+          // The daemon's own stream tells what is really damaged, or gives another copy's rows.
+          this.canReadFiles = false;
+          this.events.onLocalFilesUnusable?.(thrown);
+          continue;
+        }
         const error = toOptistoreError(thrown, this.channel.address);
         try {
           // Before the header nothing is under way: the caller is told at once.
@@ -135,7 +152,8 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
 
   /** One call, from the row where the last one stopped. */
   private async *stream(succeeded: () => void): AsyncGenerator<RawBatch> {
-    const call = this.channel.load(this.remaining());
+    const call = this.channel.load({ ...this.remaining(), localFiles: this.request.localFiles && this.canReadFiles });
+    await using files = new LocalFiles();
     let isWhole = false;
     try {
       for await (const { message } of call as AsyncIterable<LoadResultResponse>) {
@@ -147,6 +165,9 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
           succeeded();
           // Of a save that is followed, a batch without rows is a sign of life.
           if (message.value.rowCount > 0 || !this.request.follow) yield this.take(message.value);
+        } else if (message.case === 'localBlocks') {
+          succeeded();
+          yield* this.takeLocal(files, message.value);
         }
       }
     } finally {
@@ -181,14 +202,31 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
     }
   }
 
+  /** Rows of blocks, cut to those that are asked for. */
+  private async *takeLocal(files: LocalFiles, told: LocalBlocks): AsyncGenerator<RawBatch> {
+    const variables = this.known?.variables ?? [];
+    const schema = schemaOf(variables);
+    const columns = variables.map((_, index) => index);
+    const { maxBatchBytes } = this.request;
+    for await (const batch of files.read(told, variables)) {
+      const firstRow = Number(this.nextRow);
+      if (batch.firstRow > firstRow) throw this.outOfOrder(batch.firstRow);
+      const rest = sliceRows(schema, batch, { columns, firstRow, rowCount: Number(this.end) - firstRow });
+      if (rest === undefined) continue;
+      for (const part of maxBatchBytes === 0 ? [rest] : cutBatch(schema, rest, maxBatchBytes)) {
+        this.nextRow = BigInt(part.firstRow + part.rowCount);
+        yield { ...part, rowNumbers: undefined, isOwn: true };
+      }
+    }
+  }
+
+  private outOfOrder(row: bigint | number): OptistoreError {
+    const message = `Row ${row} came where row ${this.nextRow} is next.`;
+    return new OptistoreError(message, status.DATA_LOSS, undefined, {});
+  }
+
   private take(wire: RowBatch): RawBatch {
-    if (wire.firstRow !== this.nextRow)
-      throw new OptistoreError(
-        `Row ${wire.firstRow} came where row ${this.nextRow} is next.`,
-        status.DATA_LOSS,
-        undefined,
-        {},
-      );
+    if (wire.firstRow !== this.nextRow) throw this.outOfOrder(wire.firstRow);
     const { rowNumbers } = wire;
     if (
       (rowNumbers !== undefined) !== (this.request.resultSet !== '') ||
@@ -202,6 +240,6 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
       );
     const batch = checkBatch(schemaOf(this.known?.variables ?? []), wire);
     this.nextRow = wire.firstRow + BigInt(wire.rowCount);
-    return { ...batch, rowNumbers };
+    return { ...batch, rowNumbers, isOwn: false };
   }
 }

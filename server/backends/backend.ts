@@ -51,6 +51,13 @@ export interface StorageBackend extends AsyncDisposable {
   read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncIterable<Batch>;
 
   /**
+   * As `read`, for who opens files of this machine: in the place of rows that lie in such files come whole blocks, which may
+   * begin before the rows that are selected, or end behind them. What places say was verified, what lies there was not. The files
+   * stay as they are, and for LOCAL_FILES_KEPT_MS after the stream. Undefined: none of the rows lie in such files.
+   */
+  locate(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncIterable<Batch | FileBlocks> | undefined;
+
+  /**
    * Results (no markers) in order, after `after` (exclusive) where given. Lazy. An entry that does not check is never passed
    * over: RESULT_CORRUPT, whose metadata says behind which `damaged_key` and `damaged_time` the list can be gone on with.
    */
@@ -118,6 +125,42 @@ export interface StorageBackend extends AsyncDisposable {
 
   /** How it is. Cheap: no scan. */
   stats(signal: AbortSignal): Promise<BackendStats>;
+}
+
+/** Blocks of rows that follow each other in a file which never changes. */
+export interface FileBlocks {
+  readonly file: IdentifiedFile;
+  /** Of the first block. */
+  readonly firstRow: number;
+  /** Of all blocks. */
+  readonly rowCount: number;
+  readonly blocks: readonly PlacedBlock[];
+}
+
+/** A file, and what tells it from another one of its name. */
+export interface IdentifiedFile {
+  readonly path: string;
+  readonly device: bigint;
+  readonly inode: bigint;
+  readonly sizeBytes: number;
+}
+
+/** Where the selected columns of a block lie, in the order of the selection; their buffers are those of a Column. */
+export interface PlacedBlock {
+  readonly rowCount: number;
+  readonly columns: readonly {
+    readonly offsets: BufferPlace | undefined;
+    readonly values: BufferPlace;
+    readonly validity: BufferPlace | undefined;
+  }[];
+}
+
+/** Where a buffer lies in its file. */
+export interface BufferPlace {
+  readonly at: number;
+  readonly byteLength: number;
+  /** CRC-32. */
+  readonly crc: number;
 }
 
 /** A save in progress. One at a time uses it: calls are not made concurrently, but for `sync` beside `append`. */

@@ -1,6 +1,7 @@
-import type { StorageBackend } from '../backends/backend.js';
+import type { FileBlocks, StorageBackend } from '../backends/backend.js';
 import { toStorageError, StorageError } from '../errors.js';
 import { STORE_ANSWER_MS_MAX } from '../limits.js';
+import type { Batch } from '../rows/batch.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import { ListPastDamage } from './list-past-damage.js';
 import type { ListedResults } from './listed-results.js';
@@ -10,8 +11,12 @@ import type { Role } from './stores.js';
 /** A store that says which role served a read, and which parts could not be asked for a list. */
 export interface RoleStore extends StorageBackend {
   read(...call: Parameters<StorageBackend['read']>): ServedRows;
+  locate(...call: Parameters<StorageBackend['locate']>): ServedPlaces | undefined;
   list(...call: Parameters<StorageBackend['list']>): ListedResults;
 }
+
+/** Rows, or where they lie, and who serves them. */
+export type ServedPlaces = ServedRows<Batch | FileBlocks>;
 
 /**
  * Gives a backend its role: its reads and its failures say so, and while its circuit is open its calls fail at once. All else is
@@ -50,6 +55,10 @@ export function inRole(
     stat: (key, revision, signal) => guarded(() => inTime(role, backend.stat(key, revision, signal), answerMsMax)),
     read: (manifest, selection, signal) =>
       new ServedRows(() => role, guardedStream(backend.read(manifest, selection, signal))),
+    locate(manifest, selection, signal) {
+      const places = backend.locate(manifest, selection, signal);
+      return places && new ServedRows(() => role, guardedStream(places));
+    },
     list: (query, signal) => new ListPastDamage(role, (from) => guardedStream(backend.list(from, signal)), query),
     changes: (query, signal) => guardedStream(backend.changes(query, signal)),
     changeNumbers: (signal) => guarded(() => backend.changeNumbers(signal)),

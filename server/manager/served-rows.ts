@@ -1,15 +1,15 @@
 import type { Batch } from '../rows/batch.js';
 import type { Role } from './stores.js';
 
-/** Rows on their way, and who serves them. */
-export class ServedRows implements AsyncIterable<Batch> {
-  private begun: AsyncIterator<Batch> | undefined;
-  private first: IteratorResult<Batch> | undefined;
+/** Rows on their way, or where they lie, and who serves them. */
+export class ServedRows<Rows = Batch> implements AsyncIterable<Rows> {
+  private begun: AsyncIterator<Rows> | undefined;
+  private first: IteratorResult<Rows> | undefined;
 
   /** `roleOf` is asked anew each time: another copy may step in. */
   constructor(
     private readonly roleOf: () => Role,
-    private readonly batches: AsyncIterable<Batch>,
+    private readonly batches: AsyncIterable<Rows>,
   ) {}
 
   /** Who serves, as far as is known: for certain once it has begun. */
@@ -28,7 +28,7 @@ export class ServedRows implements AsyncIterable<Batch> {
     await this.begun?.return?.();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Batch> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Rows> {
     const rest = this.begun ?? this.batches[Symbol.asyncIterator]();
     try {
       let next = this.first ?? (await rest.next());

@@ -21,6 +21,8 @@ import { checkNewResultSets, checkTotals } from './result-sets/check-sets.js';
 import { readSet, type ServedSet, type SetSelection } from './result-sets/read-set.js';
 import { followUpload, type FollowedUpload, type FollowSpec } from './follow/follow-upload.js';
 import { UploadBells } from './follow/upload-bells.js';
+import { readLocally } from './read-locally.js';
+import type { ServedPlaces } from './role-store.js';
 import { ServedRows } from './served-rows.js';
 import { statusOf, type ManagerStatus } from './status.js';
 import { storeOf, type Role, type Stores } from './stores.js';
@@ -208,6 +210,20 @@ export class StorageManager implements AsyncDisposable {
   read(manifest: Manifest, selection: Selection, signal: AbortSignal, role?: Role): ServedRows {
     if (role === undefined) return this.store.read(manifest, selection, signal);
     return new ServedRows(() => role, storeOf(this.stores, role).read(manifest, selection, signal));
+  }
+
+  /** The same for who opens files of this machine: see StorageBackend.locate. */
+  readLocally(manifest: Manifest, selection: Selection, signal: AbortSignal, role?: Role): ServedPlaces {
+    return readLocally(selection, {
+      locate: (rows) => this.locate(manifest, rows, signal, role),
+      read: (rows) => this.read(manifest, rows, signal, role),
+    });
+  }
+
+  private locate(manifest: Manifest, rows: Selection, signal: AbortSignal, role?: Role): ServedPlaces | undefined {
+    if (role === undefined) return this.store.locate(manifest, rows, signal);
+    const places = storeOf(this.stores, role).locate(manifest, rows, signal);
+    return places && new ServedRows(() => role, places);
   }
 
   /** Rows of a result set in batches of about `batchBytes`, and who serves them. */

@@ -134,10 +134,19 @@ function encodeStrings(variable: Variable, input: readonly unknown[]): { values:
 
 /** Decodes a column; numbers are copied once, into memory of their own. */
 export function decodeColumn(variable: Variable, column: Column, rowCount: number): LoadedColumn {
-  return { variable, values: decodeValues(variable, column, rowCount), validity: column.validity };
+  if (variable.valueType === ValueType.STRING) return viewColumn(variable, column, rowCount);
+  // Not zeroed before it is filled.
+  const values = new Uint8Array(Buffer.allocUnsafeSlow(column.values.byteLength).buffer);
+  values.set(column.values);
+  return viewColumn(variable, { ...column, values }, rowCount);
 }
 
-function decodeValues(variable: Variable, column: Column, rowCount: number): LoadedColumn['values'] {
+/** The same without a copy, of numbers that begin at a multiple of 8 bytes of their memory. */
+export function viewColumn(variable: Variable, column: Column, rowCount: number): LoadedColumn {
+  return { variable, values: viewValues(variable, column, rowCount), validity: column.validity };
+}
+
+function viewValues(variable: Variable, column: Column, rowCount: number): LoadedColumn['values'] {
   const { valueType } = variable;
   if (valueType === ValueType.STRING) {
     const offsets = offsetsView(column);
@@ -146,12 +155,10 @@ function decodeValues(variable: Variable, column: Column, rowCount: number): Loa
       text.toString('utf8', offsets.getUint32(row * 4, true), offsets.getUint32(row * 4 + 4, true)),
     );
   }
-  // Not zeroed before it is filled.
-  const bytes = Buffer.allocUnsafeSlow(column.values.byteLength);
-  bytes.set(column.values);
-  if (valueType === ValueType.FLOAT64) return new Float64Array(bytes.buffer);
-  if (valueType === ValueType.INT64) return new BigInt64Array(bytes.buffer);
-  return new Uint8Array(bytes.buffer);
+  const { buffer, byteOffset } = column.values;
+  if (valueType === ValueType.FLOAT64) return new Float64Array(buffer, byteOffset, rowCount);
+  if (valueType === ValueType.INT64) return new BigInt64Array(buffer, byteOffset, rowCount);
+  return column.values;
 }
 
 /** Joins parts of a column that follow each other. */
@@ -168,5 +175,7 @@ export function concatColumns(
   if (batches.length === 0)
     return decodeColumn(variable, { values: new Uint8Array(0), offsets: new Uint8Array(4), validity: undefined }, 0);
   const joined = gatherBatches([variable.valueType], batches);
-  return decodeColumn(variable, joined.columns[0] as Column, joined.rowCount);
+  // What was joined is in memory of its own.
+  const decode = batches.length > 1 ? viewColumn : decodeColumn;
+  return decode(variable, joined.columns[0] as Column, joined.rowCount);
 }

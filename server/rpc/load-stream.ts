@@ -4,6 +4,7 @@ import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { LoadResultRequest, LoadResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { LoadResultResponseSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { FileBlocks } from '../backends/backend.js';
 import { selectionOf, type NamedSelection } from '../manager/selection.js';
 import { setSelectionOf } from '../manager/result-sets/read-set.js';
 import type { Role } from '../manager/stores.js';
@@ -16,6 +17,7 @@ import { cutBatch } from '../rows/slice.js';
 import { toRowBatch } from '../rows/wire.js';
 import { toResult } from '../manager/result-view.js';
 import { roleOf, toBackend } from './convert.js';
+import { toLocalBlocks } from './local-blocks.js';
 import { shuttingDown } from './save-stream.js';
 import type { CallContext } from './service.js';
 
@@ -36,10 +38,12 @@ export async function* loadStream(
     firstRow: Number(request.firstRow ?? 0n),
     rowCount: request.rowCount === undefined ? undefined : Number(request.rowCount),
   };
+  const { signal } = context;
+  const isLocal = request.localFiles && context.isLocal === true;
   const selected =
     request.resultSet === ''
-      ? rowsOf(manager, manifest, named, context.signal, role)
-      : setOf(manager, manifest, request.resultSet, named, batchBytesMax, context.signal, role);
+      ? rowsOf(manager, manifest, named, { isLocal, signal, role })
+      : setOf(manager, manifest, request.resultSet, named, batchBytesMax, signal, role);
   const { firstRow, rowCount, batches } = selected;
   const variables = selected.columns.map((index) => manifest.problem?.variables[index] as Variable);
   try {
@@ -59,13 +63,13 @@ export async function* loadStream(
       },
     });
     if (rowCount > 0) {
-      for await (const batch of batches) {
-        for (const part of cutForWire(schemaOf(variables), batch, batchBytesMax)) {
-          if (context.draining.aborted) throw shuttingDown({ next_row: String(part.batch.firstRow) });
-          const value = toRowBatch(part.batch, variables, part.rowNumbers);
-          yield { $typeName: 'optistore.v1.LoadResultResponse', message: { case: 'batch', value } };
+      for await (const loaded of batches)
+        for (const message of messagesOf(loaded, variables, batchBytesMax)) {
+          // Rows of a block may begin before those that are asked for.
+          const nextRow = Math.max(Number(message.value.firstRow), firstRow);
+          if (context.draining.aborted) throw shuttingDown({ next_row: String(nextRow) });
+          yield { $typeName: 'optistore.v1.LoadResultResponse', message };
         }
-      }
     }
     yield create(LoadResultResponseSchema, { message: { case: 'trailer', value: { rowCount: BigInt(rowCount) } } });
   } finally {
@@ -82,7 +86,7 @@ interface Selected {
 }
 
 /** Rows on their way, and who serves them: see ServedRows. */
-interface ServedLoad extends AsyncIterable<LoadedRows> {
+interface ServedLoad extends AsyncIterable<LoadedRows | FileBlocks> {
   readonly servedFrom: Role;
   begin(): Promise<void>;
   end(): Promise<void>;
@@ -98,11 +102,12 @@ function rowsOf(
   manager: StorageManager,
   manifest: Manifest,
   named: NamedSelection,
-  signal: AbortSignal,
-  role: Role | undefined,
+  { isLocal, signal, role }: { isLocal: boolean; signal: AbortSignal; role: Role | undefined },
 ): Selected {
   const selection = selectionOf(manifest, named);
-  const rows = manager.read(manifest, selection, signal, role);
+  const rows = isLocal
+    ? manager.readLocally(manifest, selection, signal, role)
+    : manager.read(manifest, selection, signal, role);
   const batches = {
     get servedFrom() {
       return rows.servedFrom;
@@ -114,8 +119,24 @@ function rowsOf(
   return { ...selection, batches };
 }
 
-async function* bare(rows: AsyncIterable<Batch>): AsyncGenerator<LoadedRows> {
-  for await (const batch of rows) yield { batch };
+async function* bare(rows: AsyncIterable<Batch | FileBlocks>): AsyncGenerator<LoadedRows | FileBlocks> {
+  for await (const told of rows) yield 'file' in told ? told : { batch: told };
+}
+
+type RowsMessage = Extract<LoadResultResponse['message'], { case: 'batch' | 'localBlocks' }>;
+
+/** Rows as they are sent, or where they lie. */
+function* messagesOf(
+  loaded: LoadedRows | FileBlocks,
+  variables: readonly Variable[],
+  batchBytesMax: number,
+): Generator<RowsMessage> {
+  if ('file' in loaded) {
+    for (const value of toLocalBlocks(loaded, variables)) yield { case: 'localBlocks', value };
+    return;
+  }
+  for (const { batch, rowNumbers } of cutForWire(schemaOf(variables), loaded, batchBytesMax))
+    yield { case: 'batch', value: toRowBatch(batch, variables, rowNumbers) };
 }
 
 function setOf(

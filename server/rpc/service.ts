@@ -10,6 +10,8 @@ export interface CallContext {
   readonly draining: AbortSignal;
   /** The call's `authorization`, as the client sent it. Never logged. */
   readonly authorization?: string;
+  /** Whether the client is on this machine and the daemon's own user, or root: it came over the Unix socket. */
+  readonly isLocal?: boolean | undefined;
   /** Whose token the call has; undefined where none is asked for. */
   readonly caller?: Caller;
 }

@@ -5,4 +5,4 @@ import { backendSuite } from './suite.js';
 
 const open = inFolder((base_path, times) => openFilesystemBackend({ base_path, ...times }), damageFilesystemEntry);
 
-backendSuite('filesystem', open, { durable: true, damages: true });
+backendSuite('filesystem', open, { durable: true, damages: true, hasLocalFiles: true });

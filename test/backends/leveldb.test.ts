@@ -5,4 +5,4 @@ import { backendSuite } from './suite.js';
 
 const open = inFolder((path, times) => openLeveldbBackend({ path, ...times }), damageLeveldbEntry);
 
-backendSuite('leveldb', open, { durable: true, damages: true });
+backendSuite('leveldb', open, { durable: true, damages: true, hasLocalFiles: true });

@@ -4,6 +4,7 @@ import { annotationPromises, appendPromises, changePromises, durableChangePromis
 import { copyPromises } from './suite-copies.js';
 import { damagePromises } from './suite-damage.js';
 import { followingPromises, durableFollowingPromises } from './suite-following.js';
+import { localFilesPromises } from './suite-local-files.js';
 import { deletionPromises, listPromises, revisionPromises } from './suite-results.js';
 import { rowPromises } from './suite-rows.js';
 import { durabilityPromises, uploadPromises } from './suite-uploads.js';
@@ -36,6 +37,8 @@ export interface SuitePromises {
   readonly replicates?: boolean;
   /** Tests can damage what it keeps of a key. */
   readonly damages?: boolean;
+  /** Rows of more than a few KiB lie in files that others can read. */
+  readonly hasLocalFiles?: boolean;
 }
 
 /** What every backend promises. A new one is done when it passes. */
@@ -50,6 +53,7 @@ export function backendSuite(name: string, open: OpenBackend, promises: SuitePro
   describe(`${name}: copies and moves`, () => copyPromises(open));
   describe(`${name}: changes`, () => changePromises(open, promises.replicates === true));
   describe(`${name}: uploads that are followed`, () => followingPromises(open));
+  if (promises.hasLocalFiles === true) describe(`${name}: files that others read`, () => localFilesPromises(open));
   if (promises.damages === true) describe(`${name}: damage`, () => damagePromises(open));
   if (!promises.durable) return;
   describe(`${name}: durability of uploads that are followed`, () => durableFollowingPromises(open));

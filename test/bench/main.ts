@@ -8,6 +8,7 @@ import { thisMachine } from './machine.js';
 import { bulk } from './parts/bulk.js';
 import { fairness } from './parts/fairness.js';
 import { lists } from './parts/lists.js';
+import { localFiles, localNumpy } from './parts/local-files.js';
 import { metadata } from './parts/metadata.js';
 import { oneRowAppends } from './parts/one-row-appends.js';
 import { peers } from './parts/peers.js';
@@ -18,6 +19,7 @@ type Parts = Readonly<Record<string, (bench: Bench) => Promise<void>>>;
 /** What is measured of optistore. */
 const OWN: Parts = {
   bulk,
+  local: localFiles,
   small: smallResults,
   rows: oneRowAppends,
   metadata,
@@ -25,7 +27,7 @@ const OWN: Parts = {
   tls,
   lists,
 };
-const PARTS: Parts = { ...OWN, peers };
+const PARTS: Parts = { ...OWN, numpy: localNumpy, peers };
 const RESULTS = resolve('test/bench/results/latest.json');
 const DOCUMENT = resolve('docs/performance.md');
 /** Between these lines of the document stands the table. */

@@ -45,6 +45,7 @@ export function failing(store: () => StorageBackend, outage: Outage): StorageBac
     abortUpload: (...args) => call(() => store().abortUpload(...args)),
     stat: (...args) => call(() => store().stat(...args)),
     read: (...args) => stream(() => store().read(...args)),
+    locate: () => undefined,
     list: (...args) => stream(() => store().list(...args)),
     changes: (...args) => stream(() => store().changes(...args)),
     changeNumbers: (...args) => call(() => store().changeNumbers(...args)),

@@ -1,34 +1,22 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestDaemon } from '../rpc/wire.js';
+import { generateStubs } from './stubs.js';
 import { run, virtualenv } from './virtualenv.js';
 
 const HERE = import.meta.dirname;
-const PROTO = resolve('proto');
 const CONTRACT = join(HERE, 'contract.py');
 
 let daemon: TestDaemon;
 let python: string;
 let generated: string;
 
-/** Generates Python from the contract, and from nothing else of the repository. */
-async function generate(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'optistore-python-'));
-  const files = ['optistore/v1', 'google/rpc'].flatMap((path) =>
-    readdirSync(join(PROTO, path)).map((name) => `${path}/${name}`),
-  );
-  const out = [`--python_out=${folder}`, `--grpc_python_out=${folder}`];
-  await run(python, ['-m', 'grpc_tools.protoc', `-I${PROTO}`, ...out, ...files], { timeout: 60_000 });
-  return folder;
-}
-
 beforeAll(async () => {
   python = await virtualenv(join(HERE, 'requirements.txt'));
-  generated = await generate();
-  daemon = await TestDaemon.start();
+  generated = await generateStubs(python);
+  daemon = await TestDaemon.startIn((folder) => ({ socket: join(folder, 'socket') }));
 });
 
 afterAll(async () => {
@@ -44,6 +32,7 @@ describe('a Python client made from the .proto files alone', () => {
     const env = {
       ...process.env,
       OPTISTORE_SERVER: daemon.address,
+      OPTISTORE_SOCKET: join(daemon.folder, 'socket'),
       PYTHONPATH: generated,
       // Nothing is written into the repository.
       PYTHONDONTWRITEBYTECODE: '1',

@@ -48,7 +48,7 @@ export interface BlockEntry {
 }
 
 /** One buffer of a block, and its place counted from the block's beginning. */
-interface BufferEntry {
+export interface BufferEntry {
   readonly at: number;
   readonly byteLength: number;
   readonly crc: number;

@@ -17,8 +17,8 @@ export interface BlockReading<Entry extends BlockEntry> {
   columns(header: BlockHeader, indices: readonly number[], bytes: BlockBytes): Batch;
 }
 
-/** How blocks of segments are read. */
-const SEGMENT_READING: BlockReading<BlockEntry> = { header: headerOf, columns: decodeColumns };
+/** How blocks of segments are read, and their places found. */
+export const SEGMENT_READING: BlockReading<BlockEntry> = { header: headerOf, columns: decodeColumns };
 
 /** Columns whose buffers lie this near are read at once: a seek costs more. */
 const GAP_BYTES_MAX = 16 * 1024;

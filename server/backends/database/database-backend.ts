@@ -117,6 +117,11 @@ export class DatabaseBackend implements StorageBackend {
     }
   }
 
+  /** Nothing of it lies in files that others can read. */
+  locate(): undefined {
+    return undefined;
+  }
+
   list(query: ListQuery, signal: AbortSignal): AsyncIterable<Manifest> {
     return this.results.list(query, signal);
   }

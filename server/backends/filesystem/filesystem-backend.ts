@@ -9,6 +9,7 @@ import type { Batch } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
 import type {
   BackendStats,
+  FileBlocks,
   ListQuery,
   StorageBackend,
   Upload,
@@ -155,12 +156,12 @@ export class FilesystemBackend implements StorageBackend {
     return this.results.stat(key, revision);
   }
 
-  async *read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncGenerator<Batch> {
-    try {
-      yield* this.retention.read(manifest, selection, signal);
-    } catch (error) {
-      throw toStorageError(error);
-    }
+  read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncIterable<Batch> {
+    return this.retention.read(manifest, selection, signal);
+  }
+
+  locate(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncIterable<FileBlocks> | undefined {
+    return this.retention.locate(manifest, selection, signal);
   }
 
   list(query: ListQuery, signal: AbortSignal): AsyncIterable<Manifest> {

@@ -1,10 +1,15 @@
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { throwIfCancelled } from '../../errors.js';
-import { schemaOf, type Batch, type Schema } from '../../rows/batch.js';
+import { ValueType } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import { LOCAL_FILES_KEPT_MS } from '../../limits.js';
+import { schemaOf, type Batch } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
+import type { FileBlocks } from '../backend.js';
 import { corrupt } from '../blocks/block-format.js';
 import { blocksOf, readBlocks } from '../blocks/block-reader.js';
+import { locateBlocks } from '../blocks/located-blocks.js';
+import { Readers } from '../readers.js';
 import { revisionGone } from '../result-errors.js';
 import type { EndedUploads } from './ended-uploads.js';
 import { folderName, numberOf } from './names.js';
@@ -18,8 +23,8 @@ const PREPARED_MS = 3_600_000;
 
 /** Rows of revisions: how they are read, and when they may go. */
 export class Retention {
-  /** How many loads of this process read a slot. */
-  private readonly readers = new Map<string, number>();
+  /** Loads of this process, by slot. */
+  private readonly readers = new Readers();
 
   constructor(
     private readonly results: FilesystemResults,
@@ -27,29 +32,54 @@ export class Retention {
     private readonly retentionMs: number,
   ) {}
 
+  /** Streams the selected rows of a revision. */
+  read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncGenerator<Batch> {
+    const schema = schemaOf(manifest.problem?.variables ?? []);
+    const reading = arrowReading(schema);
+    const rowsOf = (file: RowFile) =>
+      readBlocks(file, blocksOf(file.sidecar.blocks, selection), selection, schema, signal, reading);
+    return this.readers.during([readName(manifest)], this.fromFiles(manifest, selection, signal, rowsOf));
+  }
+
+  /** Tells where the selected rows of a revision lie; undefined where one of the columns is not in its files as a batch has it. */
+  locate(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncGenerator<FileBlocks> | undefined {
+    const schema = schemaOf(manifest.problem?.variables ?? []);
+    // Arrow has a bit for each.
+    if (selection.columns.some((index) => schema[index] === ValueType.BOOL)) return undefined;
+    const reading = arrowReading(schema);
+    const placesIn = async function* (file: RowFile) {
+      const blocks = blocksOf(file.sidecar.blocks, selection);
+      yield* locateBlocks(file, await file.identity(), blocks, selection.columns, signal, reading);
+    };
+    const places = this.fromFiles(manifest, selection, signal, placesIn);
+    return this.readers.during([readName(manifest)], places, LOCAL_FILES_KEPT_MS);
+  }
+
   /**
-   * Streams the selected rows of a revision. Its files are opened at the start: what is open stays readable, also when
+   * Goes through the files of a revision that have selected rows. They are opened at the start: what is open stays readable, also when
    * another process removes it.
    */
-  async *read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncGenerator<Batch> {
-    const schema = schemaOf(manifest.problem?.variables ?? []);
+  private async *fromFiles<T>(
+    manifest: Manifest,
+    selection: Selection,
+    signal: AbortSignal,
+    rowsOf: (file: RowFile) => AsyncIterable<T>,
+  ): AsyncGenerator<T> {
     const end = BigInt(selection.firstRow + selection.rowCount);
     const segments = manifest.segments.filter(
       ({ firstRow, rowCount }) => firstRow < end && firstRow + rowCount > BigInt(selection.firstRow),
     );
     const paths = segments.map(({ name }) => this.results.folders.pathOf(manifest.key, name));
     const open: RowFile[] = [];
-    const reading = this.reading(manifest);
     try {
       for (const path of paths.slice(0, OPEN_FILES_MAX)) open.push(await this.open(manifest, path));
       for (const [i, segment] of segments.entries()) {
         throwIfCancelled(signal);
         await using file = open.shift() ?? (await this.open(manifest, paths[i] as string));
         checkWhole(file, Number(segment.firstRow), Number(segment.rowCount), paths[i] as string);
-        yield* readFile(file, selection, schema, signal);
+        yield* rowsOf(file);
       }
     } finally {
-      reading[Symbol.dispose]();
       for (const file of open) await file[Symbol.asyncDispose]();
     }
   }
@@ -62,19 +92,6 @@ export class Retention {
     throw slot !== undefined && slots.includes(slot)
       ? corrupt(`${path} or its checksums are lacking`)
       : revisionGone(manifest.key, manifest.revision);
-  }
-
-  /** Keeps a revision's slot until what is returned is disposed of. */
-  private reading(manifest: Manifest): Disposable {
-    const name = `${folderName(manifest.key)}/${slotOf(manifest)}`;
-    this.readers.set(name, (this.readers.get(name) ?? 0) + 1);
-    return {
-      [Symbol.dispose]: () => {
-        const count = (this.readers.get(name) ?? 1) - 1;
-        if (count === 0) this.readers.delete(name);
-        else this.readers.set(name, count);
-      },
-    };
   }
 
   /** Removes slots whose retention is over and that nobody reads here, and what processes left that have ended. */
@@ -93,7 +110,7 @@ export class Retention {
       if (next === undefined) break;
       // Superseded since the next one was made.
       const sinceMs = (await folders.madeMs(folder, next)) ?? nowMs;
-      const isRead = this.readers.has(`${folder}/${slot}`);
+      const isRead = this.readers.isRead(`${folder}/${slot}`);
       if (isRead || nowMs - sinceMs < retentionMs) keptCount++;
       else await this.remove(folder, slot);
     }
@@ -110,13 +127,13 @@ export class Retention {
   }
 }
 
-function slotOf(manifest: Manifest): number | undefined {
-  return numberOf(manifest.segments[0]?.name.split('/')[0] ?? '');
+/** What counts as read with a revision. */
+function readName(manifest: Manifest): string {
+  return `${folderName(manifest.key)}/${slotOf(manifest)}`;
 }
 
-/** Streams the selected rows of one file. */
-function readFile(file: RowFile, selection: Selection, schema: Schema, signal: AbortSignal): AsyncGenerator<Batch> {
-  return readBlocks(file, blocksOf(file.sidecar.blocks, selection), selection, schema, signal, arrowReading(schema));
+function slotOf(manifest: Manifest): number | undefined {
+  return numberOf(manifest.segments[0]?.name.split('/')[0] ?? '');
 }
 
 /** A file and its sidecar may both be whole, and another revision's. */

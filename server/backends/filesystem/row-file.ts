@@ -3,7 +3,9 @@ import type { JsonValue } from '@bufbuild/protobuf';
 import { crc32 } from '../../rows/checksum.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { corrupt, decodeColumns, type BlockEntry, type BlockHeader } from '../blocks/block-format.js';
+import type { IdentifiedFile } from '../backend.js';
 import { ifThere, readAt } from '../files.js';
+import { identityOf } from '../blocks/located-blocks.js';
 import type { BlockReading, Source } from '../blocks/block-reader.js';
 import { fromArrow, layOut, type BufferCheck } from './arrow-format.js';
 import { decodeJson, encodeJson, hexOf, type JsonContent } from './checked-json.js';
@@ -91,6 +93,7 @@ export function decodeSidecar(bytes: Buffer, file: string): Sidecar {
 export class RowFile implements Source {
   private constructor(
     private readonly file: FileHandle,
+    private readonly path: string,
     readonly sidecar: Sidecar,
   ) {}
 
@@ -101,9 +104,9 @@ export class RowFile implements Source {
     const sidecar = decodeSidecar(bytes, sidecarOf(path));
     const file = await ifThere(open(path, 'r'));
     if (file === undefined) return undefined;
-    const rows = new RowFile(file, sidecar);
+    const rows = new RowFile(file, path, sidecar);
     try {
-      await rows.check(path);
+      await rows.check();
       return rows;
     } catch (error) {
       await file.close();
@@ -111,12 +114,18 @@ export class RowFile implements Source {
     }
   }
 
-  private async check(path: string): Promise<void> {
+  private async check(): Promise<void> {
+    const { path } = this;
     const { sizeBytes, head, tail } = this.sidecar;
     if ((await this.file.stat()).size !== sizeBytes) throw corrupt(`${path} has not the length that it had`);
     const ends = [await this.read(0, head.byteLength), await this.read(sizeBytes - tail.byteLength, tail.byteLength)];
     if (crc32(ends[0] as Buffer) !== head.crc || crc32(ends[1] as Buffer) !== tail.crc)
       throw corrupt(`the beginning or the end of ${path}`);
+  }
+
+  /** What it is known by to who opens it anew. */
+  identity(): Promise<IdentifiedFile> {
+    return identityOf(this.file, this.path);
   }
 
   read(position: number, byteLength: number): Promise<Buffer> {

@@ -3,12 +3,11 @@ import { join, resolve } from 'node:path';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
-import { StorageError, throwIfCancelled, toStorageError, unlessCorrupt, unlessDamaged } from '../../errors.js';
+import { StorageError, throwIfCancelled, unlessCorrupt, unlessDamaged } from '../../errors.js';
 import { matches } from '../../filter/matches.js';
-import { REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
+import { LOCAL_FILES_KEPT_MS, REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
 import type { Batch } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
-import { schemaOf } from '../../rows/batch.js';
 import type {
   BackendStats,
   ListQuery,
@@ -18,6 +17,7 @@ import type {
   UploadState,
   UploadView,
 } from '../backend.js';
+import { Readers } from '../readers.js';
 import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
 import { milliseconds } from '../../times.js';
@@ -83,7 +83,7 @@ export async function openLeveldbBackend(options: LeveldbOptions): Promise<Level
 export class LeveldbBackend implements StorageBackend {
   readonly capabilities = { durable: true, shared: false };
   private readonly keys = new SerialByName();
-  private readonly reading = new Map<string, number>();
+  private readonly readers = new Readers();
   private readonly reader: SegmentReader;
   private readonly uploadsInProgress: Uploads<UploadWriter, Change>;
   private readonly copies: Copies<UploadWriter, Change>;
@@ -260,20 +260,14 @@ export class LeveldbBackend implements StorageBackend {
     throw revisionNotFound(key, revision, current.revision);
   }
 
-  async *read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncGenerator<Batch> {
-    const names = manifest.segments.map((segment) => segment.name);
-    for (const name of names) this.reading.set(name, (this.reading.get(name) ?? 0) + 1);
-    try {
-      yield* this.reader.read(manifest, selection, schemaOf(manifest.problem?.variables ?? []), signal);
-    } catch (error) {
-      throw toStorageError(error);
-    } finally {
-      for (const name of names) {
-        const readers = (this.reading.get(name) ?? 1) - 1;
-        if (readers === 0) this.reading.delete(name);
-        else this.reading.set(name, readers);
-      }
-    }
+  read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncGenerator<Batch> {
+    return this.readers.during(namesOf(manifest), this.reader.read(manifest, selection, signal));
+  }
+
+  locate(manifest: Manifest, selection: Selection, signal: AbortSignal) {
+    if (manifest.segments.every(({ inline }) => inline)) return undefined;
+    const places = this.reader.locate(manifest, selection, signal);
+    return this.readers.during(namesOf(manifest), places, LOCAL_FILES_KEPT_MS);
   }
 
   async *list(query: ListQuery, signal: AbortSignal): AsyncGenerator<Manifest> {
@@ -358,7 +352,7 @@ export class LeveldbBackend implements StorageBackend {
     await this.uploadsInProgress.expire(nowMs);
     for await (const manifest of this.index.olderRevisions()) {
       if (manifest === undefined) continue;
-      const isRead = manifest.segments.some((segment) => this.reading.has(segment.name));
+      const isRead = namesOf(manifest).some((name) => this.readers.isRead(name));
       if (isRead || nowMs - milliseconds(manifest.supersededTime ?? manifest.updateTime) < retentionMs) continue;
       // It is kept where the key's newest can't be read: that may have its rows.
       await this.remove(manifest).catch(unlessCorrupt);
@@ -396,4 +390,8 @@ export class LeveldbBackend implements StorageBackend {
     if (index.hasFailed) return;
     await sealStore(path, { state: 'closed', files: await indexFiles(path), facts });
   }
+}
+
+function namesOf({ segments }: Manifest): string[] {
+  return segments.map(({ name }) => name);
 }

@@ -168,6 +168,11 @@ export class MemoryBackend implements StorageBackend {
     }
   }
 
+  /** Nothing of it lies in files that others can read. */
+  locate(): undefined {
+    return undefined;
+  }
+
   async *list(query: ListQuery, signal: AbortSignal): AsyncGenerator<Manifest> {
     const places = this.places.get(query.orderBy) as SortedPlaces;
     let at = places.next(query.after, query.descending);

@@ -28,6 +28,7 @@ export function withRoom(store: StorageBackend, ways: RoomWays): StorageBackend 
     abortUpload: (uploadId, signal) => removing(() => store.abortUpload(uploadId, signal)),
     stat: (key, revision, signal) => store.stat(key, revision, signal),
     read: (manifest, selection, signal) => store.read(manifest, selection, signal),
+    locate: (manifest, selection, signal) => store.locate(manifest, selection, signal),
     list: (query, signal) => store.list(query, signal),
     changes: (query, signal) => store.changes(query, signal),
     changeNumbers: (signal) => store.changeNumbers(signal),

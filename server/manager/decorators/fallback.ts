@@ -62,6 +62,9 @@ export function fallback(primary: RoleStore, secondary: RoleStore, parts: Fallba
       const rows = readFromBoth(stores, manifest, selection, events, signal);
       return new ServedRows(() => (serving === primary ? 'primary' : 'secondary'), rows);
     },
+    // Where that fails, rows are read: see readLocally.
+    locate: (manifest, selection, signal) =>
+      (origins.of(manifest).role === 'secondary' ? secondary : primary).locate(manifest, selection, signal),
     list: (query, signal) => new FallbackList(primary, secondary, origins, repairs, query, signal),
     annotate: (key, expectedRevision, edit, signal) =>
       absent.whereItIs(key, true, signal, async (found) => {

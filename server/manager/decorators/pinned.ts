@@ -48,6 +48,8 @@ export function pinned(store: RoleStore, pins: StorageBackend, origins: Origins)
       if (origins.of(manifest).role !== 'cache') return store.read(manifest, selection, signal);
       return new ServedRows(() => 'cache', pins.read(manifest, selection, signal));
     },
+    locate: (manifest, selection, signal) =>
+      origins.of(manifest).role === 'cache' ? undefined : store.locate(manifest, selection, signal),
     list(query, signal) {
       const below = store.list(query, signal);
       const above = markedPins(pins, origins, query, signal);

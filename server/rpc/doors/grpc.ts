@@ -55,6 +55,8 @@ export interface GrpcDoorOptions extends DoorLimits {
   readonly streamIdleTimeoutMs: number;
 }
 
+const UNIX = 'unix:';
+
 /** What reflection tells of beside the service: errors, their reasons, and health. */
 const ALSO_DESCRIBED = [file_google_rpc_error_details, file_optistore_v1_errors, file_grpc_health_v1_health];
 
@@ -97,7 +99,7 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   const described = reflectionPackage(StorageService, ...ALSO_DESCRIBED);
   new ReflectionService(described as never).addToServer(server);
   const { listen } = options;
-  const socketPath = listen.startsWith('unix:') ? listen.slice('unix:'.length) : undefined;
+  const socketPath = listen.startsWith(UNIX) ? listen.slice(UNIX.length) : undefined;
   let address: string;
   try {
     address =
@@ -163,7 +165,7 @@ function bind(server: Server, { listen, certificates }: GrpcDoorOptions, prepare
 
 function implementation(options: GrpcDoorOptions, draining: AbortSignal): UntypedServiceImplementation {
   const { log, streamIdleTimeoutMs } = options;
-  const door = { log, draining, streamIdleTimeoutMs };
+  const door = { log, draining, streamIdleTimeoutMs, isLocal: options.listen.startsWith(UNIX) };
   const methods = StorageService.methods.map((method) => {
     const handler = options.handlers[method.localName as keyof StorageServiceHandlers] as Handler;
     const serve = (call: Call, callback?: sendUnaryData<Message>) =>
@@ -174,7 +176,7 @@ function implementation(options: GrpcDoorOptions, draining: AbortSignal): Untype
 }
 
 async function serveCall(
-  door: Surroundings & Pick<GrpcDoorOptions, 'streamIdleTimeoutMs'>,
+  door: Surroundings & Pick<GrpcDoorOptions, 'streamIdleTimeoutMs'> & Pick<CallContext, 'isLocal'>,
   method: DescMethod,
   handler: Handler,
   call: Call,
@@ -183,7 +185,8 @@ async function serveCall(
   const gone = new AbortController();
   (call as EventEmitter).on('cancelled', () => gone.abort());
   (call as EventEmitter).on('error', () => gone.abort());
-  const context = { signal: gone.signal, draining: door.draining, ...authorizationOf(call) };
+  const { draining, isLocal } = door;
+  const context = { signal: gone.signal, draining, isLocal, ...authorizationOf(call) };
   const served = new ServedCall(door, method.name, call.getPeer());
   let last: Received | undefined = 'request' in call ? call.request : undefined;
   try {

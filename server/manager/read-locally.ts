@@ -1,0 +1,40 @@
+import type { FileBlocks } from '../backends/backend.js';
+import type { Batch } from '../rows/batch.js';
+import type { Selection } from '../rows/select.js';
+import type { ServedPlaces } from './role-store.js';
+import { ServedRows } from './served-rows.js';
+import type { Role } from './stores.js';
+
+/** How rows of a revision are got. */
+export interface Ways {
+  readonly locate: (selection: Selection) => ServedPlaces | undefined;
+  readonly read: (selection: Selection) => ServedRows;
+}
+
+/**
+ * Rows of a revision for who opens files of this machine: places where they lie in files. Where they do not, and from the row on where
+ * that can't be told, they are read as ever: from the cache or from another copy, with a repair of this one.
+ */
+export function readLocally({ rowCount, firstRow, columns }: Selection, { locate, read }: Ways): ServedPlaces {
+  const places = locate({ columns, firstRow, rowCount });
+  if (places === undefined) return read({ columns, firstRow, rowCount });
+  const end = firstRow + rowCount;
+  let serving: { readonly servedFrom: Role } = places;
+  const rows = async function* (): AsyncGenerator<Batch | FileBlocks> {
+    let nextRow = firstRow;
+    try {
+      for await (const told of places) {
+        nextRow = told.firstRow + told.rowCount;
+        yield told;
+      }
+      return;
+    } catch {
+      // Whatever it was: the read fails by it as well, or does without.
+    }
+    if (nextRow >= end) return;
+    const rest = read({ columns, firstRow: nextRow, rowCount: end - nextRow });
+    serving = rest;
+    yield* rest;
+  };
+  return new ServedRows(() => serving.servedFrom, rows());
+}
