@@ -26,7 +26,7 @@ import { OptistoreError, toOptistoreError } from './errors.js';
 import { Backoff } from './retry.js';
 
 /** Bytes of rows that may wait for their ack; `append` waits beyond. */
-const UNACKED_BYTES_MAX = 64 * 1024 * 1024;
+const UNACKED_BYTES_MAX = 32 * 1024 * 1024;
 /** Rows are cut and gathered into messages of about this size. */
 const MESSAGE_BYTES = 1024 * 1024;
 /** Rows that have at least so many bytes are a message by themselves: what is gathered is copied once more. */
@@ -126,9 +126,12 @@ export class ResultWriter implements AsyncDisposable {
     const { variables } = this.open.problem as Problem;
     const { rowCount, columns: encoded } = encodeColumns(variables, columns);
     if (rowCount === 0) return;
+    const before = this.unacked.length;
     this.keep({ firstRow: this.appendedRows, rowCount, columns: encoded });
     this.appendedRows += rowCount;
     this.run();
+    // Who appends in a loop would else send nothing, nor anyone else in the process, until it is full.
+    if (this.unacked.length > before) await setImmediate();
     if (this.unackedBytes > UNACKED_BYTES_MAX) await this.until(() => this.unackedBytes <= UNACKED_BYTES_MAX);
   }
 
