@@ -8,8 +8,25 @@ const FIRST_ROW_MAX = BigInt(Number.MAX_SAFE_INTEGER);
 
 type Envelope = SaveResultRequest | LoadResultResponse;
 
-/** Encodes a message: a batch by hand, all else by protobuf-es. */
+/** Messages that are sent again and again, and their bytes once they are known. */
+const lasting = new WeakMap<Message, Buffer | undefined>();
+
+/** Says that a message is not changed any more and is likely to be sent again: it is encoded once. Gives it back. */
+export function asLasting<Sent extends Message>(message: Sent): Sent {
+  lasting.set(message, undefined);
+  return message;
+}
+
+/** Encodes a message: a batch by hand, all else by protobuf-es. The bytes may be shared, and are not to be changed. */
 export function encodeMessage(schema: DescMessage, message: Message): Buffer {
+  const known = lasting.get(message);
+  if (known !== undefined) return known;
+  const bytes = encodeAnew(schema, message);
+  if (lasting.has(message)) lasting.set(message, bytes);
+  return bytes;
+}
+
+function encodeAnew(schema: DescMessage, message: Message): Buffer {
   if (isEnvelope(schema)) {
     const { message: content } = message as Envelope;
     if (content.case === 'batch' && content.value.firstRow <= FIRST_ROW_MAX) return encodeEnvelopedBatch(content.value);
