@@ -23,7 +23,7 @@ export function getResultHandler(manager: StorageManager): StorageServiceHandler
   return async (request, { signal }) => {
     const manifest = await manager.stat(request.key, undefined, signal);
     const view = request.view === ResultView.UNSPECIFIED ? ResultView.FULL : request.view;
-    const copies = view === ResultView.FULL ? await manager.placements(request.key, signal) : [];
+    const copies = view === ResultView.FULL ? await manager.placements(manifest, signal) : [];
     const asked = { view, copies, isStale: manager.isStale(manifest) };
     const name = nameOf(asked);
     const known = answers.get(manifest);
