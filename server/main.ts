@@ -36,7 +36,13 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
   process.umask(0o077);
   const config = readConfig(flags, configFile, process.env);
   // Who reads the log slowly, or not at all, must not hold up a call: what waits for them is bounded, and written when the process ends.
-  const logged = { fd: 2, sync: false, minLength: LOG_CHUNK_BYTES, periodicFlush: LOG_DELAY_MS, maxLength: LOG_BYTES_MAX };
+  const logged = {
+    fd: 2,
+    sync: false,
+    minLength: LOG_CHUNK_BYTES,
+    periodicFlush: LOG_DELAY_MS,
+    maxLength: LOG_BYTES_MAX,
+  };
   const log = pino({ level: config.log_level }, pino.destination(logged));
   using access = new Access(config, log);
   const reload = () => access.reload();
