@@ -71,6 +71,8 @@ const LEFT_OUT = ' … ';
 
 /** A text of an error for peers that is not longer, in UTF-8; the middle of a long one is left out: what to do stands at the end. */
 export function shortened(text: string): string {
+  // A unit of UTF-16 takes three bytes at most.
+  if (text.length * 3 <= ERROR_TEXT_BYTES_MAX) return text;
   const bytes = Buffer.from(text);
   if (bytes.byteLength <= ERROR_TEXT_BYTES_MAX) return text;
   const isInside = (at: number) => ((bytes[at] ?? 0) & 0xc0) === 0x80;

@@ -27,6 +27,14 @@ export const ACK_DELAY_MS = 50;
 export const STREAM_INGEST_BYTES_MAX = 16 * MIB;
 /** Bytes that all streams together may have in memory, received and not yet written. */
 export const INGEST_BYTES_MAX = 64 * MIB;
+/** Manifests that a LevelDB store keeps as objects, so that who asks often for the same results is answered from memory: some 1,000 of 40 columns. */
+export const NEWEST_MEMO_BYTES_MAX = 32 * MIB;
+/** Lines of the log are written together once there are so many bytes of them … */
+export const LOG_CHUNK_BYTES = 4 * KIB;
+/** … or so long after the first: what a SIGKILL may take with it. */
+export const LOG_DELAY_MS = 100;
+/** Lines of the log that wait for a slow reader; beyond, new ones are left out. */
+export const LOG_BYTES_MAX = MIB;
 /** How much of a segment recovery may have to read again. */
 export const CHECKPOINT_BYTES = 64 * MIB;
 /** The journal starts a new file when this much of it is no longer needed. */

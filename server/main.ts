@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { pino, type Logger } from 'pino';
 import { parseConnectionString } from './backends/database/connection-string.js';
 import { loggable, readConfig, type Config, type Settings } from './config.js';
+import { LOG_BYTES_MAX, LOG_CHUNK_BYTES, LOG_DELAY_MS } from './limits.js';
 import { createStorageManager, type StorageManager } from './manager/storage-manager.js';
 import { authorized } from './rpc/access/authorized.js';
 import { Tokens } from './rpc/access/tokens.js';
@@ -34,7 +35,15 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
   // SQLite and LevelDB make files that every user of the machine may read, where the process doesn't say otherwise.
   process.umask(0o077);
   const config = readConfig(flags, configFile, process.env);
-  const log = pino({ level: config.log_level }, pino.destination({ fd: 2, sync: true }));
+  // Who reads the log slowly, or not at all, must not hold up a call: what waits for them is bounded, and written when the process ends.
+  const logged = {
+    fd: 2,
+    sync: false,
+    minLength: LOG_CHUNK_BYTES,
+    periodicFlush: LOG_DELAY_MS,
+    maxLength: LOG_BYTES_MAX,
+  };
+  const log = pino({ level: config.log_level }, pino.destination(logged));
   using access = new Access(config, log);
   const reload = () => access.reload();
   // Without someone who listens the signal would end the daemon: also while it opens its stores.
@@ -52,6 +61,8 @@ export async function serve(flags: Settings, configFile: string | undefined): Pr
   };
   const stopped = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   log.info({ grpc: doors.grpc.address, web: doors.web?.address, socket: config.socket, ...stores }, 'serving');
+  // Who has started it waits for that line.
+  log.flush();
   void warnOfStores(manager, log);
   void warnOfOpenFiles(config, log);
 

@@ -15,10 +15,16 @@ const PRIMARY: Origin = { role: 'primary', isStale: false };
 export class Origins {
   private readonly known = new WeakMap<Manifest, Origin>();
 
-  /** Says where a manifest came from; gives it back. */
+  /**
+   * Says where a manifest came from; gives it back, or a copy where another caller was given the same one and told otherwise: that
+   * stays as it is.
+   */
   mark(manifest: Manifest, role: Role, isStale = false): Manifest {
-    this.known.set(manifest, { role, isStale });
-    return manifest;
+    const known = this.known.get(manifest);
+    if (known?.role === role && known.isStale === isStale) return manifest;
+    const marked = known === undefined ? manifest : { ...manifest };
+    this.known.set(marked, { role, isStale });
+    return marked;
   }
 
   /** Where a manifest came from. */

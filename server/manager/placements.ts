@@ -16,7 +16,24 @@ export interface PlacedCopy {
 
 /** The copies of a result in the stores that can be asked. */
 export async function placementsOf(stores: Stores, key: string, signal: AbortSignal): Promise<PlacedCopy[]> {
-  const copies = rolesOf(stores).map(async (role): Promise<PlacedCopy | undefined> => {
+  return copiesIn(rolesOf(stores), stores, key, signal);
+}
+
+/** The same where one of them was served already: its store is not asked again. */
+export async function placementsBeside(served: PlacedCopy, stores: Stores, signal: AbortSignal): Promise<PlacedCopy[]> {
+  // What the cache has is served before all else: it has no copy of what came from elsewhere.
+  const others = rolesOf(stores).filter((role) => role !== served.role && role !== 'cache');
+  const copies = [served, ...(await copiesIn(others, stores, served.manifest.key, signal))];
+  return rolesOf(stores).flatMap((role) => copies.find((copy) => copy.role === role) ?? []);
+}
+
+async function copiesIn(
+  roles: readonly Role[],
+  stores: Stores,
+  key: string,
+  signal: AbortSignal,
+): Promise<PlacedCopy[]> {
+  const copies = roles.map(async (role): Promise<PlacedCopy | undefined> => {
     const manifest = await newestOf(storeOf(stores, role), key, signal).catch(() => undefined);
     return manifest?.kind === RevisionKind.COMMITTED ? { role, manifest } : undefined;
   });

@@ -15,7 +15,7 @@ import type { MigrationProgress, MigrationSpec } from './migration/migrate-resul
 import type { StoreMigrationProgress } from './migration/migrate-store.js';
 import { Migrations } from './migration/migrations.js';
 import { Mirroring } from './replication/mirroring.js';
-import { placementsOf, removeCopy, type PlacedCopy } from './placements.js';
+import { placementsBeside, removeCopy, type PlacedCopy } from './placements.js';
 import { checkNewSet, putSet, removeSet, type NewSet } from './result-sets/change-sets.js';
 import { checkNewResultSets, checkTotals } from './result-sets/check-sets.js';
 import { readSet, type ServedSet, type SetSelection } from './result-sets/read-set.js';
@@ -201,9 +201,10 @@ export class StorageManager implements AsyncDisposable {
     return this.composition.origins.of(manifest).isStale;
   }
 
-  /** The stores that have a result, those that can be asked, and which revision each has. */
-  placements(key: string, signal: AbortSignal): Promise<PlacedCopy[]> {
-    return placementsOf(this.composition.guarded, key, signal);
+  /** The stores that have a result whose newest manifest is given, those that can be asked, and which revision each has. */
+  placements(manifest: Manifest, signal: AbortSignal): Promise<PlacedCopy[]> {
+    const { guarded, origins } = this.composition;
+    return placementsBeside({ role: origins.of(manifest).role, manifest }, guarded, signal);
   }
 
   /** Rows of a revision, and who serves them; `role`: that store alone, whose manifest it is. */

@@ -15,13 +15,33 @@ export class EncodedMessage {
   constructor(readonly bytes: Buffer) {}
 }
 
-/** Encodes a message: a batch by hand, into memory that is taken for it; all else as `encode` does. */
+/** Messages that are sent again and again, and their bytes once they are known. */
+const lasting = new WeakMap<Message, Buffer | undefined>();
+
+/** Says that a message is not changed any more and is likely to be sent again: it is encoded once. Gives it back. */
+export function asLasting<Sent extends Message>(message: Sent): Sent {
+  lasting.set(message, undefined);
+  return message;
+}
+
+/**
+ * Encodes a message: a batch by hand, into memory that is taken for it; all else as `encode` does. The bytes may be shared, and
+ * are not to be changed.
+ */
 export function encodeMessage(
   schema: DescMessage,
   message: Message | EncodedMessage,
   take: TakeMemory = (byteLength) => Buffer.allocUnsafe(byteLength),
 ): Buffer {
   if (message instanceof EncodedMessage) return message.bytes;
+  const known = lasting.get(message);
+  if (known !== undefined) return known;
+  const bytes = encodeAnew(schema, message, take);
+  if (lasting.has(message)) lasting.set(message, bytes);
+  return bytes;
+}
+
+function encodeAnew(schema: DescMessage, message: Message, take: TakeMemory): Buffer {
   if (isEnvelope(schema)) {
     const { message: content } = message as Envelope;
     if (content.case === 'batch' && content.value.firstRow <= FIRST_ROW_MAX)

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { PlacementSchema, ResultSchema, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
+import { ResultSchema, ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
 import type {
   ListResultsRequest,
   ListResultsResponse,
@@ -9,7 +9,6 @@ import type {
 import {
   AbortUploadResponseSchema,
   DeleteResultResponseSchema,
-  GetResultResponseSchema,
   ListResultsResponseSchema,
   ListUploadsResponseSchema,
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
@@ -21,8 +20,9 @@ import { checkedNumber, invalid } from '../manager/validate.js';
 import { encodedBytes } from '../messages/encode.js';
 import type { StorageManager } from '../manager/storage-manager.js';
 import { toResult } from '../manager/result-view.js';
-import { roleOf, toBackend, toUpload } from './convert.js';
+import { roleOf, toUpload } from './convert.js';
 import { copyStream } from './copy-result.js';
+import { getResultHandler } from './get-result.js';
 import { getStatus } from './get-status.js';
 import { followStream, type FollowStreamOptions } from './follow-stream.js';
 import { loadStream } from './load-stream.js';
@@ -58,18 +58,7 @@ export function createStorageService(manager: StorageManager, options: ServiceOp
       counted(
         request.follow ? followStream(manager, request, context, options) : loadStream(manager, request, context),
       ),
-    async getResult(request, { signal }) {
-      const manifest = await manager.stat(request.key, undefined, signal);
-      const view = request.view === ResultView.UNSPECIFIED ? ResultView.FULL : request.view;
-      const result = toResult(manifest, view);
-      if (view === ResultView.FULL) {
-        const copies = await manager.placements(request.key, signal);
-        result.placements = copies.map(({ role, manifest: { revision } }) =>
-          create(PlacementSchema, { backend: toBackend(role), revision }),
-        );
-      }
-      return create(GetResultResponseSchema, { result, stale: manager.isStale(manifest) });
-    },
+    getResult: getResultHandler(manager),
     listResults: (request, context) => listResults(manager, request, context),
     async deleteResult(request, { signal }) {
       const expected =

@@ -1,7 +1,8 @@
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { expect, test } from 'vitest';
 import { RevisionKind } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ReplicationState } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { ListQuery } from '../../server/backends/backend.js';
 import { MemoryBackend } from '../../server/backends/memory/memory-backend.js';
 import { nanoseconds } from '../../server/times.js';
@@ -55,6 +56,66 @@ export function revisionPromises(open: OpenBackend): void {
     expect((await backend.stat('k', 1, RUNNING)).rowCount).toBe(9n);
     await opened.sweep(Date.now() + RETENTION_MS + 1000);
     await expect(backend.stat('k', 1, RUNNING)).rejects.toMatchObject({ reason: 'REVISION_NOT_FOUND' });
+  });
+
+  test('a lookup gives what the last change made, at once, however many ask meanwhile', async () => {
+    await using opened = await open();
+    const { backend } = opened;
+    await using other = new MemoryBackend({ max_memory_mb: 16 });
+    for (let i = 0; i < 9; i++) await save(other, 'k', [lineRows(0, 7)]);
+    let revision = 0n;
+    let isDone = false;
+    const asking = (async () => {
+      while (!isDone) {
+        const known = revision;
+        const told = await backend.stat('k', undefined, RUNNING).catch(() => undefined);
+        expect(told?.revision ?? 0n).toBeGreaterThanOrEqual(known);
+        await setImmediate();
+      }
+    })();
+    const becomes = async (expected: object) => {
+      const newest = await backend.stat('k', undefined, RUNNING);
+      expect(newest).toMatchObject(expected);
+      revision = newest.revision;
+    };
+    await save(backend, 'k', [lineRows(0, 3)]);
+    await becomes({ revision: 1n, rowCount: 3n });
+    await backend.annotate('k', 1, (manifest) => void (manifest.tags['a'] = 'b'), RUNNING);
+    await becomes({ revision: 2n, tags: { a: 'b' } });
+    await backend.setReplication('k', 2n, ReplicationState.PENDING, RUNNING);
+    await becomes({ revision: 2n, replication: ReplicationState.PENDING });
+    await save(backend, 'k', [lineRows(0, 5)]);
+    await becomes({ revision: 3n, rowCount: 5n, tags: {} });
+    await backend.moveOut('k', 3, RUNNING);
+    await becomes({ revision: 3n, kind: RevisionKind.MOVED });
+    const copy = await other.stat('k');
+    await backend.copyIn(copy, rowsOf(other, copy), { replace: false }, RUNNING);
+    await becomes({ revision: 9n, kind: RevisionKind.COMMITTED, rowCount: 7n });
+    await backend.copyIn(copy, rowsOf(other, copy), { replace: true }, RUNNING);
+    await becomes({ revision: 9n, kind: RevisionKind.COMMITTED });
+    await backend.delete('k', 9, RUNNING);
+    await becomes({ revision: 10n, kind: RevisionKind.DELETED });
+    isDone = true;
+    await asking;
+  });
+
+  test('a manifest that was given stays as it was, whatever becomes of its key', async () => {
+    await using opened = await open();
+    const { backend } = opened;
+    await save(backend, 'k', [lineRows(0, 3)], { tags: { a: 'b' } });
+    const given = frozen(await backend.stat('k', undefined, RUNNING));
+    await backend.setReplication('k', 1n, ReplicationState.PENDING, RUNNING);
+    frozen(await backend.stat('k', undefined, RUNNING));
+    await backend.annotate('k', 1, (manifest) => void (manifest.tags['a'] = 'c'), RUNNING);
+    frozen(await backend.stat('k', undefined, RUNNING));
+    await save(backend, 'k', [lineRows(3, 4)], { append: true });
+    const appended = frozen(await backend.stat('k', undefined, RUNNING));
+    await backend.copyIn(appended, rowsOf(backend, appended), { replace: true }, RUNNING);
+    frozen(await backend.stat('k', undefined, RUNNING));
+    await backend.moveOut('k', 3, RUNNING);
+    frozen(await backend.stat('k', undefined, RUNNING));
+    await backend.delete('k', 3, RUNNING);
+    expect(given).toMatchObject({ revision: 1n, tags: { a: 'b' }, replication: ReplicationState.NONE });
   });
 
   test('a load that runs goes on to its end, whatever becomes of its key', async () => {
@@ -173,4 +234,12 @@ export function listPromises(open: OpenBackend): void {
     expect(stats.sizeBytes).toBeGreaterThanOrEqual(100_010 * 16);
     expect(stats.sizeBytes).toBeLessThan(100_010 * 16 * 1.1 + 4096);
   });
+}
+
+/** The same, where whoever changes anything of it fails. */
+function frozen<T>(value: T): T {
+  // Views can't be frozen.
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+  for (const part of Object.values(value)) frozen(part);
+  return Object.freeze(value);
 }

@@ -271,8 +271,9 @@ test('what is known of a result is told at once while a store is taken for dead'
   await copied(raw.primary, raw.secondary, 'k');
   outages.primary.isDown = true;
   for (let i = 0; i < 6; i++) await manager.stat('k', undefined, RUNNING);
+  const manifest = await manager.stat('k', undefined, RUNNING);
   asked = 0;
-  expect((await manager.placements('k', RUNNING)).map(({ role }) => role)).toEqual(['secondary']);
+  expect((await manager.placements(manifest, RUNNING)).map(({ role }) => role)).toEqual(['secondary']);
   expect(asked).toBe(0);
 });
 

@@ -26,7 +26,11 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const placesOf = async (key: string) => (await manager.placements(key, RUNNING)).map(({ role }) => role);
+const placesOf = async (key: string) => {
+  const manifest = await manager.stat(key, undefined, RUNNING).catch(() => undefined);
+  const copies = manifest === undefined ? [] : await manager.placements(manifest, RUNNING);
+  return copies.map(({ role }) => role);
+};
 const keysOf = async () => (await all(manager.listResults())).map(({ key }) => key);
 
 describe('in process', () => {

@@ -108,7 +108,8 @@ describe('a result in the cache alone', () => {
     await manager.deleteCopy('copied', 'cache', undefined, RUNNING);
     for (const key of ['moved', 'copied']) {
       expect((await manager.loadResult(key)).result.rowCount).toBe(10n);
-      expect((await manager.placements(key, RUNNING)).map(({ role }) => role)).toEqual(['secondary']);
+      const manifest = await manager.stat(key, undefined, RUNNING);
+      expect((await manager.placements(manifest, RUNNING)).map(({ role }) => role)).toEqual(['secondary']);
     }
     expect((await manager.status(RUNNING)).fallback).toMatchObject({ repairedCount: 0, failureCount: 0 });
   });

@@ -17,7 +17,8 @@ type Del = { type: 'del'; key: string };
 export type Change = Put | Del;
 
 // No key and no upload id has a control character, so NUL parts a key's fields and sorts before all else.
-export const currentKey = (key: string) => `current\0${key}`;
+const CURRENT_PREFIX = 'current\0';
+export const currentKey = (key: string) => CURRENT_PREFIX + key;
 export const olderKey = (key: string, revision: number) => `older\0${key}\0${digits(revision)}`;
 // Uploads lie apart by what became of them: at the start only open ones are read, and only aborted and expired ones expire.
 export const uploadKey = (uploadId: string) => `upload\0${uploadId}`;
@@ -37,6 +38,12 @@ export const digits = (value: number | bigint) => String(value).padStart(20, '0'
 export const numberFrom = (text: string) => (/^\d{20}$/.test(text) ? BigInt(text) : undefined);
 /** Sorts behind every key that begins as given. */
 export const endOf = (prefix: string) => prefix + '\u{10ffff}'.repeat(KEY_BYTES_MAX / 4 + 1);
+
+/** The keys whose newest revisions or markers are changed. */
+export function keysOfCurrent(changes: readonly Change[]): string[] {
+  const entries = changes.filter(({ key }) => key.startsWith(CURRENT_PREFIX));
+  return entries.map(({ key }) => key.slice(CURRENT_PREFIX.length));
+}
 
 /** Where a newest revision or marker is found, besides under its key. */
 export function placesOf(manifest: Manifest): string[] {

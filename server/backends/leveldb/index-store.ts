@@ -24,6 +24,7 @@ import {
   goneKey,
   INLINE_PREFIX,
   inlineKey,
+  keysOfCurrent,
   META_FORMAT,
   META_NUMBER,
   numberFrom,
@@ -35,6 +36,7 @@ import {
   uploadKey,
 } from './index-entries.js';
 import { isCorrupted } from './level-errors.js';
+import { NewestMemo } from './newest-memo.js';
 
 /**
  * The index: manifests by key and by time, older revisions, uploads and small results, in LevelDB. Values
@@ -42,6 +44,7 @@ import { isCorrupted } from './level-errors.js';
  */
 export class IndexStore implements AsyncDisposable {
   private nextNumber = 1;
+  private readonly memo = new NewestMemo();
   /** Whether LevelDB found a file of it damaged when it wrote. */
   hasFailed = false;
   /** Whether small results were removed whose room LevelDB still keeps. */
@@ -80,9 +83,13 @@ export class IndexStore implements AsyncDisposable {
     await this.begin();
   }
 
-  /** The newest revision or marker of a key. */
-  async newest(key: string): Promise<Manifest | undefined> {
-    return decodeCurrent(key, await this.level.get(currentKey(key)));
+  /** The newest revision or marker of a key: shared, and not to be changed. */
+  newest(key: string): Promise<Manifest | undefined> {
+    return this.memo.get(key, async () => {
+      const value = await this.level.get(currentKey(key));
+      const manifest = decodeCurrent(key, value);
+      return value && manifest && { manifest, byteLength: value.byteLength };
+    });
   }
 
   /** The newest revisions or markers of some keys, those that there are. */
@@ -128,7 +135,7 @@ export class IndexStore implements AsyncDisposable {
   /** Makes changes, all or none, durable when it returns. */
   async write(changes: Change[]): Promise<void> {
     try {
-      await this.level.batch(changes);
+      await this.memo.whileWritten(keysOfCurrent(changes), () => this.level.batch(changes));
     } catch (error) {
       if (!isCorrupted(error)) throw error;
       if (!this.hasFailed) await this.noteFailure();
@@ -287,7 +294,7 @@ export class IndexStore implements AsyncDisposable {
       reverse: query.descending,
     };
     for await (const [place, value] of this.level.iterator(range))
-      yield decodeCurrent(place.slice(currentKey('').length), value) as Manifest;
+      yield this.listed(place.slice(currentKey('').length), value) as Manifest;
   }
 
   private async *listByTime(
@@ -304,9 +311,19 @@ export class IndexStore implements AsyncDisposable {
       const key = place.slice(from.length + 21);
       const time = numberFrom(place.slice(from.length, from.length + 20));
       if (time === undefined || !key.startsWith(query.prefix)) continue;
-      const manifest = decodeCurrent(key, await this.level.get(currentKey(key)), time);
+      const manifest = this.listed(key, await this.level.get(currentKey(key)), time);
       // The iterator sees the index as it was; what changed since has another place now, or none.
       if (manifest !== undefined && timeKeys(manifest).includes(place)) yield manifest;
+    }
+  }
+
+  /** An entry that a list has read. One that is damaged since it was last looked up is found so by lookups too. */
+  private listed(key: string, value: Uint8Array | undefined, time?: bigint): Manifest | undefined {
+    try {
+      return decodeCurrent(key, value, time);
+    } catch (error) {
+      this.memo.forget(key);
+      throw error;
     }
   }
 

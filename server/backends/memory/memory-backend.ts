@@ -226,7 +226,8 @@ export class MemoryBackend implements StorageBackend {
 
   async setReplication(key: string, revision: bigint, state: ReplicationState): Promise<void> {
     const current = this.current.get(key);
-    if (current?.revision === revision) current.replication = state;
+    // Who was given the manifest has it as it was.
+    if (current?.revision === revision) this.current.set(key, { ...current, replication: state });
   }
 
   async stats(signal: AbortSignal = new AbortController().signal): Promise<BackendStats> {

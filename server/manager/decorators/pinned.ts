@@ -36,8 +36,7 @@ export function pinned(store: RoleStore, pins: StorageBackend, origins: Origins)
     viewUpload: (uploadId, signal) =>
       whereUploadIs(pins, store, async (where) => {
         const view = await where.viewUpload(uploadId, signal);
-        if (where === pins) origins.mark(view.manifest, 'cache');
-        return view;
+        return where === pins ? { ...view, manifest: origins.mark(view.manifest, 'cache') } : view;
       }),
     abortUpload: (uploadId, signal) => whereUploadIs(pins, store, (where) => where.abortUpload(uploadId, signal)),
     async stat(key, revision, signal) {

@@ -16,8 +16,9 @@ import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
 const ANSWER = new MessageMemory(LOAD_BATCH_BYTES_MAX + LOAD_BATCH_BYTES_MAX / 4, 1);
 
 function encodeAnswer(method: DescMethod, message: unknown): Buffer {
-  const bytes = encodeMessage(method.output, message as Message, (byteLength) => ANSWER.take(byteLength));
-  ANSWER.give(bytes);
+  let taken: Buffer | undefined;
+  const bytes = encodeMessage(method.output, message as Message, (byteLength) => (taken = ANSWER.take(byteLength)));
+  if (taken !== undefined) ANSWER.give(taken);
   return bytes;
 }
 

@@ -85,6 +85,8 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
     'grpc.max_receive_message_length': 4 * MESSAGE_BYTES_MAX,
     'grpc.max_send_message_length': LOAD_BATCH_BYTES_MAX + MESSAGE_BYTES_MAX,
     'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
+    // Nobody can ask for what it would count of each call.
+    'grpc.enable_channelz': 0,
     'grpc.max_connection_idle_ms': options.connectionIdleMs ?? CONNECTION_IDLE_MS,
     interceptors: [
       limitCalls(
@@ -183,8 +185,10 @@ async function serveCall(
   callback: sendUnaryData<Message> | undefined,
 ): Promise<void> {
   const gone = new AbortController();
-  (call as EventEmitter).on('cancelled', () => gone.abort());
-  (call as EventEmitter).on('error', () => gone.abort());
+  let isAnswered = false;
+  // Every call is cancelled in the end: to abort what is answered costs an error with its stack.
+  const leave = () => isAnswered || gone.abort();
+  (call as EventEmitter).on('cancelled', leave).on('error', leave);
   const { draining, isLocal } = door;
   const context = { signal: gone.signal, draining, isLocal, ...authorizationOf(call) };
   const served = new ServedCall(door, method.name, call.getPeer());
@@ -196,8 +200,11 @@ async function serveCall(
         ? decodeRequest(method, call.request.take())
         : decodeAll(method, call, (received) => (last = received));
     const answer = handler(request, context);
-    if (callback !== undefined) callback(null, await (answer as Promise<Message>));
-    else {
+    if (callback !== undefined) {
+      const message = await (answer as Promise<Message>);
+      isAnswered = true;
+      callback(null, message);
+    } else {
       const stream = call as ServerWritableStream<Received, Message>;
       const answers = answer as AsyncIterable<Message>;
       if (await writeAtPace(stream, answers, gone.signal, door.streamIdleTimeoutMs)) stream.end();
