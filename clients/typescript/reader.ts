@@ -12,7 +12,7 @@ import { LoadResultRequestSchema } from '../../proto/gen/optistore/v1/storage_se
 import { schemaOf, type Column } from '../../server/rows/batch.js';
 import { checkBatch } from '../../server/rows/check.js';
 import { numbersFromBytes } from '../../server/rows/row-numbers/number-bytes.js';
-import { concatColumns, decodeColumn, viewColumn, type LoadedColumn } from '../../server/rows/columns.js';
+import { concatColumns, inOwnMemory, viewColumn, type LoadedColumn } from '../../server/rows/columns.js';
 import { sliceRows } from '../../server/rows/select.js';
 import { cutBatch } from '../../server/rows/slice.js';
 import type { Channel } from './channel.js';
@@ -25,7 +25,7 @@ export interface LoadedBatch {
   /** Number of the first row in the result; of a result set, its position in the set. */
   readonly firstRow: number;
   readonly rowCount: number;
-  /** By name, in the order asked for. */
+  /** By name, in the order asked for. Their numbers lie in one memory: who keeps one column for long copies it, by `slice()`. */
   readonly columns: Readonly<Record<string, LoadedColumn>>;
   /** Of a result set: the rows' numbers in the result. */
   readonly rowNumbers?: Float64Array;
@@ -84,9 +84,9 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
   async *[Symbol.asyncIterator](): AsyncGenerator<LoadedBatch> {
     for await (const batch of this.batches()) {
       const variables = this.known?.variables ?? [];
-      const decode = batch.isOwn ? viewColumn : decodeColumn;
+      const own = batch.isOwn ? batch.columns : inOwnMemory(batch.columns);
       const columns = variables.map(
-        (variable, i) => [variable.name, decode(variable, batch.columns[i] as Column, batch.rowCount)] as const,
+        (variable, i) => [variable.name, viewColumn(variable, own[i] as Column, batch.rowCount)] as const,
       );
       const { firstRow, rowCount, rowNumbers } = batch;
       yield {

@@ -30,7 +30,7 @@ const UNACKED_BYTES_MAX = 32 * 1024 * 1024;
 /** Rows are cut and gathered into messages of about this size. */
 const MESSAGE_BYTES = 1024 * 1024;
 /** Rows that have at least so many bytes are a message by themselves: what is gathered is copied once more. */
-const GATHER_BYTES_MAX = MESSAGE_BYTES / 4;
+const GATHER_BYTES_MAX = MESSAGE_BYTES / 8;
 /** Of messages, which `cutBatch` makes a tenth larger; what nobody uses is kept while the writer is open. */
 const MEMORY = { pieceBytes: MESSAGE_BYTES * 1.25, keptCount: UNACKED_BYTES_MAX / MESSAGE_BYTES };
 

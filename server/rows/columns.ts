@@ -141,6 +141,31 @@ export function decodeColumn(variable: Variable, column: Column, rowCount: numbe
   return viewColumn(variable, { ...column, values }, rowCount);
 }
 
+/**
+ * Copies the numbers of columns into one memory of their own, each aligned: many small memories would cost more than the copy.
+ * Text stays where it is: who views it makes strings of it.
+ */
+export function inOwnMemory(columns: readonly Column[]): Column[] {
+  const aligned = (byteLength: number) => Math.ceil(byteLength / 8) * 8;
+  let byteLength = 0;
+  for (const { values, offsets, validity } of columns)
+    byteLength += (offsets === undefined ? aligned(values.byteLength) : 0) + aligned(validity?.byteLength ?? 0);
+  // Not zeroed before it is filled.
+  const { buffer } = Buffer.allocUnsafeSlow(byteLength);
+  let at = 0;
+  const copy = (bytes: Uint8Array) => {
+    const own = new Uint8Array(buffer, at, bytes.byteLength);
+    own.set(bytes);
+    at += aligned(bytes.byteLength);
+    return own;
+  };
+  return columns.map((column) => ({
+    ...column,
+    values: column.offsets === undefined ? copy(column.values) : column.values,
+    validity: column.validity && copy(column.validity),
+  }));
+}
+
 /** The same without a copy, of numbers that begin at a multiple of 8 bytes of their memory. */
 export function viewColumn(variable: Variable, column: Column, rowCount: number): LoadedColumn {
   return { variable, values: viewValues(variable, column, rowCount), validity: column.validity };
