@@ -26,7 +26,7 @@ export const ACK_DELAY_MS = 50;
 /** Bytes that one stream may have in memory, received and not yet written. */
 export const STREAM_INGEST_BYTES_MAX = 16 * MIB;
 /** Bytes that all streams together may have in memory, received and not yet written. */
-export const INGEST_BYTES_MAX = 64 * MIB;
+export const INGEST_BYTES_MAX = 32 * MIB;
 /** Manifests that a LevelDB store keeps as objects, so that who asks often for the same results is answered from memory: some 1,000 of 40 columns. */
 export const NEWEST_MEMO_BYTES_MAX = 32 * MIB;
 /** Lines of the log are written together once there are so many bytes of them … */
@@ -86,7 +86,7 @@ export const STREAMS_PER_CONNECTION_MAX = 256;
 /** Streams of a port, over all its connections: each costs some KiB by itself. */
 export const STREAMS_MAX = 4096;
 /** Bytes that a port has from its peers and that nobody has taken up yet, messages that are not whole among them: up to this every stream is read, beyond it they take turns … */
-export const UNTAKEN_BYTES_EASY = 64 * MIB;
+export const UNTAKEN_BYTES_EASY = 32 * MIB;
 /** … and beyond this the connection that holds most is refused its largest stream. */
 export const UNTAKEN_BYTES_MAX = 192 * MIB;
 /** How long the turn of a stream lasts in which its message does not become whole. */
@@ -127,7 +127,7 @@ export const REVISION_RETENTION_MS = 10 * 60_000;
 /** Ids of uploads that ended are remembered for this long. */
 export const UPLOAD_MEMORY_MS = 30 * 24 * 3_600_000;
 /** HTTP/2 windows of a stream and of a connection: most of the gain was had at 1 and 4 MiB. */
-export const STREAM_WINDOW_BYTES = MIB;
+export const STREAM_WINDOW_BYTES = 512 * KIB;
 export const CONNECTION_WINDOW_BYTES = 4 * MIB;
 /** Largest HTTP/2 frame accepted: with the default of 16 KiB a batch of 1 MiB is 64 events, and saves take a fifth longer. */
 export const FRAME_BYTES_MAX = 256 * KIB;

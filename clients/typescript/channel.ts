@@ -9,6 +9,7 @@ import {
   MESSAGE_BYTES_MAX,
 } from '../../server/limits.js';
 import { decodeMessage, encodeMessage, type EncodedMessage } from '../../server/rows/message-codec.js';
+import { MessageMemory } from '../../server/rows/message-memory.js';
 import { connectionTo, type ConnectionOptions } from './connection.js';
 import { toOptistoreError } from './errors.js';
 
@@ -19,8 +20,15 @@ type Output<Name extends keyof Methods> = MessageShape<Methods[Name]['output']>;
 /** Rpcs that answer one request with a stream, but for LoadResult. */
 type Streams = 'copyResult' | 'migrateResult' | 'migrateStore' | 'replicateResults' | 'verifyResults' | 'watchResults';
 
+/** Rows are cut and gathered into messages of about this size. */
+export const MESSAGE_BYTES = 1024 * 1024;
+/** `cutBatch` makes them a tenth larger. What an ack gives back is used again, by whichever save is next. */
+const MEMORY = { pieceBytes: MESSAGE_BYTES * 1.25, keptCount: 10 };
+
 /** A connection to a daemon, typed by the contract. */
 export class Channel {
+  /** Of the rows that its saves have sent, until they are acked. */
+  readonly memory = new MessageMemory(MEMORY.pieceBytes, MEMORY.keptCount);
   private readonly client: Client;
   private readonly metadata: Metadata;
   private readonly closing = new AbortController();

@@ -17,22 +17,17 @@ import { batchBytes, schemaOf } from '../../server/rows/batch.js';
 import { encodeColumns, type ColumnInput } from '../../server/rows/columns.js';
 import { encodeEnvelopedBatch } from '../../server/rows/envelope-codec.js';
 import { EncodedMessage } from '../../server/rows/message-codec.js';
-import { MessageMemory } from '../../server/rows/message-memory.js';
 import { resultSetsOf, type GivenSet } from '../../server/rows/row-numbers/given-rows.js';
 import { cutBatch } from '../../server/rows/slice.js';
 import { toRowBatch } from '../../server/rows/wire.js';
-import type { Channel } from './channel.js';
+import { MESSAGE_BYTES, type Channel } from './channel.js';
 import { OptistoreError, toOptistoreError } from './errors.js';
 import { Backoff } from './retry.js';
 
 /** Bytes of rows that may wait for their ack; `append` waits beyond. */
 const UNACKED_BYTES_MAX = 32 * 1024 * 1024;
-/** Rows are cut and gathered into messages of about this size. */
-const MESSAGE_BYTES = 1024 * 1024;
 /** Rows that have at least so many bytes are a message by themselves: what is gathered is copied once more. */
 const GATHER_BYTES_MAX = MESSAGE_BYTES / 8;
-/** Of messages, which `cutBatch` makes a tenth larger; what nobody uses is kept while the writer is open. */
-const MEMORY = { pieceBytes: MESSAGE_BYTES * 1.25, keptCount: UNACKED_BYTES_MAX / MESSAGE_BYTES };
 
 /** What happens to a writer, for those who want to know. */
 export interface WriterEvents {
@@ -61,7 +56,6 @@ export class ResultWriter implements AsyncDisposable {
   /** The result, once committed; set from the beginning when the upload was committed before. */
   committed: Result | undefined;
   private readonly unacked: Unacked[] = [];
-  private readonly memory = new MessageMemory(MEMORY.pieceBytes, MEMORY.keptCount);
   private unackedBytes = 0;
   /** Rows behind those of `unacked` that wait for company. */
   private waiting: BatchBuilder | undefined;
@@ -158,7 +152,9 @@ export class ResultWriter implements AsyncDisposable {
 
   private encode(batch: Batch): void {
     const { variables } = this.open.problem as Problem;
-    const bytes = encodeEnvelopedBatch(toRowBatch(batch, variables), (byteLength) => this.memory.take(byteLength));
+    const bytes = encodeEnvelopedBatch(toRowBatch(batch, variables), (byteLength) =>
+      this.channel.memory.take(byteLength),
+    );
     const byteLength = batchBytes(batch);
     this.unackedBytes += byteLength;
     this.unacked.push({ endRow: batch.firstRow + batch.rowCount, byteLength, message: new EncodedMessage(bytes) });
@@ -320,7 +316,7 @@ export class ResultWriter implements AsyncDisposable {
       for (const { byteLength, message } of done) {
         this.unackedBytes -= byteLength;
         // The daemon has it: it was copied into its frame.
-        this.memory.give(message.bytes);
+        this.channel.memory.give(message.bytes);
       }
       this.sentCount = Math.max(this.sentCount - done.length, 0);
       this.events.onAck?.(rows);

@@ -19,6 +19,7 @@ import { toResult } from '../manager/result-view.js';
 import { roleOf, toBackend } from './convert.js';
 import { toLocalBlocks } from './local-blocks.js';
 import { shuttingDown } from './save-stream.js';
+import { gatheredRows } from './gathered-rows.js';
 import type { CallContext } from './service.js';
 
 /** LoadResult: see its comment in the contract. */
@@ -63,7 +64,7 @@ export async function* loadStream(
       },
     });
     if (rowCount > 0) {
-      for await (const loaded of batches)
+      for await (const loaded of gatheredRows(batches, schemaOf(variables), batchBytesMax))
         for (const message of messagesOf(loaded, variables, batchBytesMax)) {
           // Rows of a block may begin before those that are asked for.
           const nextRow = Math.max(Number(message.value.firstRow), firstRow);

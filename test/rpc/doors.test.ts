@@ -8,7 +8,7 @@ test('the HTTP/2 windows that the daemon grants are raised, or a save would run 
   await using daemon = await TestDaemon.start();
   const session = connect(`http://${daemon.address}`);
   await new Promise((resolve) => session.once('remoteSettings', resolve));
-  expect(session.remoteSettings.initialWindowSize).toBe(1 << 20);
+  expect(session.remoteSettings.initialWindowSize).toBe(512 << 10);
   expect(session.remoteSettings.maxFrameSize).toBe(256 << 10);
   // The connection's window grows by an update that follows the settings.
   while ((session.state.remoteWindowSize ?? 0) < 4 << 20) await new Promise((resolve) => setTimeout(resolve, 5));

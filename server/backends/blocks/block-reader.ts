@@ -30,7 +30,18 @@ export function blocksOf<Entry extends BlockEntry>(directory: readonly Entry[], 
   return directory.filter((block) => block.firstRow < end && block.firstRow + block.rowCount > selection.firstRow);
 }
 
-/** Streams the selected rows of blocks, one block ahead of who pulls. */
+/** So many bytes are read ahead of who pulls, but the next block in any case … */
+const AHEAD_BYTES = 2 * 1024 * 1024;
+/** … and not more blocks than these: of one column in many there is little in each. */
+const AHEAD_BLOCKS_MAX = 8;
+
+/** How many blocks are read at once, the one that is wanted among them. */
+function depthOf(blocks: readonly BlockEntry[], selection: Selection, schema: Schema): number {
+  const asked = ((blocks[0]?.blockBytes ?? 0) * selection.columns.length) / schema.length;
+  return Math.min(Math.max(Math.floor(AHEAD_BYTES / asked), 2), AHEAD_BLOCKS_MAX);
+}
+
+/** Streams the selected rows of blocks, some of them read ahead of who pulls. */
 export async function* readBlocks<Entry extends BlockEntry>(
   source: Source,
   blocks: readonly Entry[],
@@ -40,20 +51,26 @@ export async function* readBlocks<Entry extends BlockEntry>(
   reading: BlockReading<Entry> = SEGMENT_READING,
 ): AsyncGenerator<Batch> {
   const selectedSchema = selection.columns.map((index) => schema[index] ?? 0);
-  let ahead: Promise<Batch> | undefined;
+  const depth = depthOf(blocks, selection, schema);
+  let next = 0;
+  const begun: Promise<Batch>[] = [];
+  const begin = (block: Entry): void => {
+    const batch = readBlock(source, block, selection.columns, schema.length, reading);
+    // Its failure is seen when it is awaited; until then it must not count as unhandled.
+    batch.catch(() => undefined);
+    begun.push(batch);
+  };
   try {
-    for (const [i, block] of blocks.entries()) {
+    for (;;) {
       throwIfCancelled(signal);
-      const batch = await (ahead ?? readBlock(source, block, selection.columns, schema.length, reading));
-      const next = blocks[i + 1];
-      ahead = next === undefined ? undefined : readBlock(source, next, selection.columns, schema.length, reading);
-      // Its failure is seen when it is awaited; until then it must not count as unhandled.
-      ahead?.catch(() => undefined);
-      const part = sliceRows(selectedSchema, batch, selection);
+      while (begun.length < depth && next < blocks.length) begin(blocks[next++] as Entry);
+      const wanted = begun.shift();
+      if (wanted === undefined) return;
+      const part = sliceRows(selectedSchema, await wanted, selection);
       if (part !== undefined) yield part;
     }
   } finally {
-    await ahead?.catch(() => undefined);
+    await Promise.allSettled(begun);
   }
 }
 

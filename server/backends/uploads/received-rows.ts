@@ -1,7 +1,9 @@
-import { GATHER_BYTES_MAX } from '../../limits.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { batchBytes } from '../../rows/batch.js';
 import { BatchBuilder } from '../../rows/batch-builder.js';
+
+/** Batches of at least this stay in the memory of their messages: their views of it are small beside their values. */
+const AS_RECEIVED_BYTES_MIN = 64 * 1024;
 
 /** Rows that an upload has received and not yet written: large batches as they came, small ones gathered. */
 export class ReceivedRows {
@@ -22,7 +24,7 @@ export class ReceivedRows {
   /** Takes the rows that come next; `byteLength` is their batchBytes. */
   add(batch: Batch, byteLength: number): void {
     this.bytes += byteLength;
-    if (byteLength >= GATHER_BYTES_MAX) {
+    if (byteLength >= AS_RECEIVED_BYTES_MIN) {
       this.closeLast();
       this.batches.push(batch);
       return;

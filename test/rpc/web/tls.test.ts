@@ -174,7 +174,7 @@ test('over HTTP/2 a request for another name, or from another site, is refused a
 test('the HTTP/2 windows are raised, and streams are limited, as at the gRPC port', async () => {
   const made = await session();
   expect(made.remoteSettings).toMatchObject({
-    initialWindowSize: 1 << 20,
+    initialWindowSize: 512 << 10,
     maxFrameSize: 256 << 10,
     maxConcurrentStreams: 256,
   });
