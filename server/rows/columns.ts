@@ -64,6 +64,23 @@ function unknownColumn(
   );
 }
 
+/** Few numbers are put beside others: a row of forty in forty memories of their own would cost more than all else. */
+const SLAB_BYTES = 8192;
+let slab = new ArrayBuffer(SLAB_BYTES);
+let slabUsed = 0;
+
+/** Memory that is zero, and nobody else's. */
+function newMemory(byteLength: number): DataView {
+  if (byteLength > SLAB_BYTES / 8) return new DataView(new ArrayBuffer(byteLength));
+  if (slabUsed + byteLength > SLAB_BYTES) {
+    slab = new ArrayBuffer(SLAB_BYTES);
+    slabUsed = 0;
+  }
+  const memory = new DataView(slab, slabUsed, byteLength);
+  slabUsed += byteLength;
+  return memory;
+}
+
 function encodeColumn(variable: Variable, input: ColumnInput): Column {
   const { valueType } = variable;
   if (input instanceof Float64Array || input instanceof BigInt64Array) {
@@ -75,12 +92,12 @@ function encodeColumn(variable: Variable, input: ColumnInput): Column {
   }
   const validity = validityOf(input);
   if (valueType === ValueType.STRING) return { ...encodeStrings(variable, input), validity };
-  const values = new Uint8Array(input.length * (valueType === ValueType.BOOL ? 1 : 8));
-  const view = new DataView(values.buffer);
-  for (const [row, value] of input.entries()) {
+  const view = newMemory(input.length * (valueType === ValueType.BOOL ? 1 : 8));
+  for (let row = 0; row < input.length; row++) {
+    const value = input[row];
     if (value !== null && value !== undefined) setValue(view, row, variable, value);
   }
-  return { values, offsets: undefined, validity };
+  return { values: new Uint8Array(view.buffer, view.byteOffset, view.byteLength), offsets: undefined, validity };
 }
 
 function setValue(view: DataView, row: number, variable: Variable, value: number | bigint | boolean | string): void {
@@ -100,7 +117,8 @@ function isInt64(value: unknown): value is number | bigint {
 
 function validityOf(input: readonly unknown[]): Uint8Array | undefined {
   let bits: Uint8Array | undefined;
-  for (const [row, value] of input.entries()) {
+  for (let row = 0; row < input.length; row++) {
+    const value = input[row];
     if (value !== null && value !== undefined) continue;
     bits ??= new Uint8Array(bitmapBytes(input.length)).fill(0xff);
     bits[row >>> 3] = (bits[row >>> 3] ?? 0) & ~(1 << (row & 7));
