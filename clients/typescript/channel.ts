@@ -25,6 +25,9 @@ export const MESSAGE_BYTES = 1024 * 1024;
 /** `cutBatch` makes them a tenth larger. What an ack gives back is used again, by whichever save is next. */
 const MEMORY = { pieceBytes: MESSAGE_BYTES * 1.25, keptCount: 10 };
 
+/** Requests of this size and less are sent again by grpc-js where a connection broke before the daemon saw them. */
+const RETRIED_BYTES_MAX = 16 * 1024;
+
 /** A connection to a daemon, typed by the contract. */
 export class Channel {
   /** Of the rows that its saves have sent, until they are acked. */
@@ -48,6 +51,9 @@ export class Channel {
       'grpc-node.flow_control_window': CONNECTION_WINDOW_BYTES,
       'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
       'grpc.use_local_subchannel_pool': 1,
+      // What a call may hold back to be sent again by grpc-js itself. A save does that by its acks: of its rows nothing need be held, and
+      // small ones are searched through for each that follows.
+      'grpc.per_rpc_retry_buffer_size': RETRIED_BYTES_MAX,
       // A proxy of the environment (http_proxy) would read the token and the rows, also of a daemon on this machine.
       'grpc.enable_http_proxy': isEncrypted ? 1 : 0,
       'grpc.initial_reconnect_backoff_ms': 100,
