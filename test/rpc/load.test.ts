@@ -153,6 +153,19 @@ describe('batches', () => {
     expect(messageBytes.length).toBeLessThanOrEqual((TOTAL / MIB) * 2);
   });
 
+  test('of one column in many are put together, up to what was asked for', async () => {
+    const { name = '' } = WIDE.variables[7] ?? {};
+    const whole = asText({ ...WIDE_RUN, columns: WIDE_RUN.columns.slice(7, 8) });
+    const load = await rawLoad(channel, { key: 'wide', columns: [name] });
+    expect(asText(load.rows())).toEqual(whole);
+    // 160 KB, which lie in ten blocks.
+    expect(load.messageBytes).toHaveLength(1);
+    const small = await rawLoad(channel, { key: 'wide', columns: [name], maxBatchBytes: 64 * KIB });
+    expect(asText(small.rows())).toEqual(whole);
+    expect(small.messageBytes.length).toBeLessThanOrEqual(4);
+    expect(Math.max(...small.messageBytes)).toBeLessThanOrEqual(64 * KIB * SLACK + 64);
+  });
+
   test('are of a row at least, and under 4 MiB, however large rows and limit are', async () => {
     // 20 strings of 50,000 bytes are nearly the largest row.
     const variables = Array.from({ length: 20 }, (_, i) => ({ name: `t${i}`, role: 5, valueType: 4 }));
