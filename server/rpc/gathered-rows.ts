@@ -24,12 +24,12 @@ export async function* gatheredRows<Other extends object>(
   };
   for await (const one of loaded) {
     const bytes = 'batch' in one && one.rowNumbers === undefined ? batchBytes(one.batch) : Infinity;
-    if (smallBytes > 0 && smallBytes + bytes > bytesMax) yield take();
-    if (bytes > bytesMax / 4) yield one;
-    else {
+    const isSmall = bytes <= bytesMax / 4;
+    if (small.length > 0 && (!isSmall || smallBytes + bytes > bytesMax)) yield take();
+    if (isSmall) {
       small.push((one as { batch: Batch }).batch);
       smallBytes += bytes;
-    }
+    } else yield one;
   }
-  if (smallBytes > 0) yield take();
+  if (small.length > 0) yield take();
 }

@@ -166,6 +166,25 @@ describe('batches', () => {
     expect(Math.max(...small.messageBytes)).toBeLessThanOrEqual(64 * KIB * SLACK + 64);
   });
 
+  test('come in order where small blocks lie beside large ones', async () => {
+    const blocks = [5, 9000, 3, 4, 12_000, 1];
+    const own = floats(10);
+    for (const [i, rowCount] of blocks.entries()) {
+      const writer = i === 0 ? await client.save('uneven', own) : await client.append('uneven');
+      const firstRow = blocks.slice(0, i).reduce((sum, rows) => sum + rows, 0);
+      const values = Float64Array.from({ length: rowCount }, (_, row) => firstRow + row);
+      await writer.append(Object.fromEntries(own.variables.map(({ name }) => [name, values])));
+      await writer.commit();
+    }
+    const rowCount = blocks.reduce((sum, rows) => sum + rows, 0);
+    const expected = Float64Array.from({ length: rowCount }, (_, row) => row);
+    for (const options of [{}, { columns: ['c3'] }, { maxBatchBytes: 64 * KIB }, { rows: [4, 9100] as const }]) {
+      const { columns } = await client.load('uneven', options).toColumns();
+      const [from, to] = 'rows' in options ? options.rows : [0, rowCount];
+      for (const { values } of Object.values(columns)) expect(values).toEqual(expected.slice(from, to));
+    }
+  });
+
   test('are of a row at least, and under 4 MiB, however large rows and limit are', async () => {
     // 20 strings of 50,000 bytes are nearly the largest row.
     const variables = Array.from({ length: 20 }, (_, i) => ({ name: `t${i}`, role: 5, valueType: 4 }));

@@ -23,6 +23,9 @@ interface OpenSegment extends Source {
   readonly file: { readonly handle: FileHandle; readonly path: string } | undefined;
 }
 
+/** Segments up to this are read at once: their head, directory and blocks one by one take longer, whatever is asked for. */
+const READ_AT_ONCE_BYTES_MAX = 512 * 1024;
+
 /** Reads rows of committed revisions. */
 export class SegmentReader {
   constructor(
@@ -30,11 +33,13 @@ export class SegmentReader {
     private readonly index: IndexStore,
   ) {}
 
-  /** Streams the selected rows and columns, one block ahead of who pulls. */
+  /** Streams the selected rows and columns, some blocks ahead of who pulls. */
   async *read(manifest: Manifest, selection: Selection, signal: AbortSignal): AsyncGenerator<Batch> {
     const schema = schemaOf(manifest.problem?.variables ?? []);
     for (const segment of manifest.segments) {
-      await using source = await this.open(manifest, segment);
+      await using opened = await this.open(manifest, segment);
+      const sizeBytes = Number(segment.sizeBytes);
+      const source = sizeBytes > READ_AT_ONCE_BYTES_MAX ? opened : memorySource(await opened.read(0, sizeBytes));
       yield* readBlocks(source, await selectedBlocks(source, segment, selection), selection, schema, signal);
     }
   }
