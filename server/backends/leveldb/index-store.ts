@@ -27,6 +27,7 @@ import {
   keysOfCurrent,
   META_FORMAT,
   META_NUMBER,
+  META_TOTALS,
   numberFrom,
   olderKey,
   pendingKey,
@@ -37,6 +38,7 @@ import {
 } from './index-entries.js';
 import { isCorrupted } from './level-errors.js';
 import { NewestMemo } from './newest-memo.js';
+import { Totals, type TotalsPart } from './totals.js';
 
 /**
  * The index: manifests by key and by time, older revisions, uploads and small results, in LevelDB. Values
@@ -132,10 +134,22 @@ export class IndexStore implements AsyncDisposable {
     return this.nextNumber;
   }
 
-  /** Makes changes, all or none, durable when it returns. */
-  async write(changes: Change[]): Promise<void> {
+  /** What the newest results are together, as of their last change; undefined where that is not known. */
+  async totals(): Promise<Totals | undefined> {
+    const totals = Totals.from(await this.level.get(META_TOTALS));
+    return totals?.newestChange === (await this.newestChange()) ? totals : undefined;
+  }
+
+  /** Keeps the totals from now on. */
+  async keepTotals(totals: Totals): Promise<void> {
+    await this.level.batch([totals.toChange()]);
+    this.level.keepTotals(totals);
+  }
+
+  /** Makes changes, all or none, durable when it returns. `part`: what they add to the totals. */
+  async write(changes: Change[], part?: TotalsPart): Promise<void> {
     try {
-      await this.memo.whileWritten(keysOfCurrent(changes), () => this.level.batch(changes));
+      await this.memo.whileWritten(keysOfCurrent(changes), () => this.level.batch(changes, part));
     } catch (error) {
       if (!isCorrupted(error)) throw error;
       if (!this.hasFailed) await this.noteFailure();
