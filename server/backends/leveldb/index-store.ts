@@ -146,6 +146,11 @@ export class IndexStore implements AsyncDisposable {
     this.level.keepTotals(totals);
   }
 
+  /** Says that they are not known. */
+  async forgetTotals(): Promise<void> {
+    if ((await this.level.get(META_TOTALS)) !== undefined) await this.level.batch([{ type: 'del', key: META_TOTALS }]);
+  }
+
   /** Makes changes, all or none, durable when it returns. `part`: what they add to the totals. */
   async write(changes: Change[], part?: TotalsPart): Promise<void> {
     try {
