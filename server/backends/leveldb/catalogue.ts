@@ -28,12 +28,11 @@ export class Catalogue {
 
   /** Begins with what the index says that there is, without a look at each; false where it does not say. */
   async begin(): Promise<boolean> {
-    const totals = await this.index.totals();
+    const totals = await this.index.takeTotals();
     if (totals === undefined) return false;
     for await (const manifest of this.index.changes(0n, true)) this.setPending(manifest);
     this.resultCount = totals.resultCount;
     this.sizeBytes = totals.sizeBytes;
-    await this.index.keepTotals(totals);
     return true;
   }
 
@@ -45,7 +44,7 @@ export class Catalogue {
   /** What was counted is kept from now on; not where entries can't be read: then it is counted at each start. */
   async counted(newestChange: bigint): Promise<void> {
     if (this.unreadable.size > 0) await this.index.forgetTotals();
-    else await this.index.keepTotals(new Totals(this.resultCount, this.sizeBytes, newestChange));
+    else await this.index.beginTotals(new Totals(this.resultCount, this.sizeBytes, newestChange));
   }
 
   /** Notes that the entry of a key does not check. */

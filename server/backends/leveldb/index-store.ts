@@ -94,6 +94,14 @@ export class IndexStore implements AsyncDisposable {
     });
   }
 
+  /** Whether a key has an entry that does not check. */
+  isDamaged(key: string): Promise<boolean> {
+    return this.newest(key).then(
+      () => false,
+      () => true,
+    );
+  }
+
   /** The newest revisions or markers of some keys, those that there are. */
   async *currentOf(keys: Iterable<string>): AsyncGenerator<Manifest> {
     for (const key of keys) {
@@ -134,14 +142,16 @@ export class IndexStore implements AsyncDisposable {
     return this.nextNumber;
   }
 
-  /** What the newest results are together, as of their last change; undefined where that is not known. */
-  async totals(): Promise<Totals | undefined> {
+  /** What the newest results are together, as of their last change, and kept from now on; undefined where that is not known. */
+  async takeTotals(): Promise<Totals | undefined> {
     const totals = Totals.from(await this.level.get(META_TOTALS));
-    return totals?.newestChange === (await this.newestChange()) ? totals : undefined;
+    if (totals?.newestChange !== (await this.newestChange())) return undefined;
+    this.level.keepTotals(totals);
+    return totals;
   }
 
-  /** Keeps the totals from now on. */
-  async keepTotals(totals: Totals): Promise<void> {
+  /** Writes what was counted, and keeps it from now on. */
+  async beginTotals(totals: Totals): Promise<void> {
     await this.level.batch([totals.toChange()]);
     this.level.keepTotals(totals);
   }

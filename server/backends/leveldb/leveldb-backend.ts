@@ -211,11 +211,7 @@ export class LeveldbBackend implements StorageBackend {
 
   /** What the entry of a manifest's key is counted as, where there is one that does not check. */
   private async damagedBefore(manifest: Manifest): Promise<Manifest | undefined> {
-    const isDamaged = await this.index.newest(manifest.key).then(
-      () => false,
-      () => true,
-    );
-    return isDamaged ? this.catalogue.countedAs(manifest) : undefined;
+    return (await this.index.isDamaged(manifest.key)) ? this.catalogue.countedAs(manifest) : undefined;
   }
 
   uploads(query: { prefix: string; after?: string }): AsyncIterable<UploadState> {

@@ -55,7 +55,8 @@ export class LookThrough implements AsyncDisposable {
     for await (const entry of index.newestRevisions()) {
       if (this.isStopped) return;
       if ('damagedKey' in entry) {
-        catalogue.addUnreadable(entry.damagedKey, true);
+        // What was put in its place since is another one.
+        if (await index.isDamaged(entry.damagedKey)) catalogue.addUnreadable(entry.damagedKey, true);
         continue;
       }
       catalogue.facts.fill(entry);
