@@ -1,7 +1,10 @@
+import { createRequire } from 'node:module';
 import { toBinary, type DescFile, type DescService } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import type { handleBidiStreamingCall, MethodDefinition, Server } from '@grpc/grpc-js';
-import { ReflectionService } from '@grpc/reflection';
+import type * as Reflection from '@grpc/reflection';
+
+const require = createRequire(import.meta.url);
 
 /** A version of reflection as @grpc/reflection makes it. */
 interface Described {
@@ -44,6 +47,7 @@ function describe(service: DescService, more: readonly DescFile[]): ReadonlyMap<
       }
     },
   };
+  const { ReflectionService } = require('@grpc/reflection') as typeof Reflection;
   new ReflectionService(reflectionPackage(service, more) as never).addToServer(taker);
   return made;
 }
