@@ -1,8 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { LineCounter, parseDocument } from 'yaml';
+import { createRequire } from 'node:module';
+import type * as Yaml from 'yaml';
 import { z } from 'zod';
 import { parseConnectionString, withoutPassword } from './backends/database/connection-string.js';
 import { isLoopback } from './loopback.js';
+
+const require = createRequire(import.meta.url);
 
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 /** A duration such as `24h`, in milliseconds. */
@@ -151,6 +154,8 @@ function fromFile(file: string | undefined): Settings {
 
 /** Reads YAML. An error tells the place and the kind of what is wrong, and none of the text: a line may have a password. */
 function fromYaml(text: string): unknown {
+  // Most daemons have no file: they start without it.
+  const { LineCounter, parseDocument } = require('yaml') as typeof Yaml;
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const [error] = document.errors;

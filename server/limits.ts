@@ -150,6 +150,8 @@ export const WEB_IDLE_MS_MAX = 60_000;
 export const WEB_CHECK_MS = 2000;
 /** Results of which a LevelDB store keeps in memory what filters ask: some 0.5 KiB each. */
 export const FACTS_COUNT_MAX = 200_000;
+/** At the start a LevelDB store looks through its entries so long after it is open: who has started the daemon waits for an answer first. */
+export const LOOK_THROUGH_AFTER_MS = 1000;
 /** A list's filter, in bytes of UTF-8, and how deep its parentheses and NOTs go. */
 export const FILTER_BYTES_MAX = 4096;
 export const FILTER_DEPTH_MAX = 50;

@@ -11,7 +11,6 @@ import { Tokens } from './rpc/access/tokens.js';
 import { Certificates } from './rpc/doors/certificates.js';
 import type { Door } from './rpc/doors/door.js';
 import { openGrpcDoor } from './rpc/doors/grpc.js';
-import { openWebDoor } from './rpc/doors/web.js';
 import { createStorageService } from './rpc/storage-service.js';
 
 /** The version in package.json, which lies two folders above the built file and one above the source. */
@@ -111,6 +110,8 @@ async function openDoors(config: Config, manager: StorageManager, access: Access
     if (socket !== undefined)
       opened.push(await openGrpcDoor({ handlers: own, listen: `unix:${socket}`, log, streamIdleTimeoutMs }));
     if (web === 'off') return { grpc, web: undefined, opened };
+    // Connect is what only this door needs, and most daemons have none.
+    const { openWebDoor } = await import('./rpc/doors/web.js');
     const webDoor = await openWebDoor({
       ...{ handlers, listen: web, hosts, grpcAddress: grpc.address, certificates, log, streamIdleTimeoutMs },
     });

@@ -1,12 +1,10 @@
 #!/usr/bin/env node
 import { setFlagsFromString } from 'node:v8';
-import { CommanderError } from 'commander';
+import { CommanderError, type Command } from 'commander';
 import { ConfigError } from '../../server/config.js';
 import { StorageError } from '../../server/errors.js';
 import { TokenFileError } from '../../server/rpc/access/token-file.js';
-import { OptistoreError } from '../typescript/index.js';
-import { InputError } from './csv.js';
-import { program } from './program.js';
+import { serveProgram } from './serve.js';
 
 /**
  * Batches are buffers outside of V8's heap, and V8 begins to mark the heap anew at each 64 MiB of them. In steps between
@@ -19,17 +17,24 @@ async function main(): Promise<void> {
   // A reader such as `head` may close the pipe: that is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   try {
-    await program().parseAsync();
+    await (await programFor(process.argv[2])).parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
     else {
       process.exitCode = error instanceof ConfigError ? 2 : 1;
-      process.stderr.write(`${explain(error)}\n`);
+      process.stderr.write(`${await explain(error)}\n`);
     }
   }
 }
 
-function explain(error: unknown): string {
+async function programFor(command: string | undefined): Promise<Command> {
+  return command === 'serve' ? serveProgram() : (await import('./program.js')).program();
+}
+
+async function explain(error: unknown): Promise<string> {
+  // Whoever throws them has them already.
+  const { OptistoreError } = await import('../typescript/errors.js');
+  const { InputError } = await import('./csv.js');
   if (error instanceof OptistoreError || error instanceof StorageError)
     return error.reason === undefined ? error.message : `${error.message} [${error.reason}]`;
   if (error instanceof InputError || error instanceof ConfigError || error instanceof TokenFileError)

@@ -1,5 +1,5 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { duration, type Settings } from '../../server/config.js';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { duration } from '../../server/config.js';
 import { SCOPES } from '../../server/rpc/access/caller.js';
 import { abortUpload, list, remove, show, status, uploads, type CommonFlags } from './commands/catalogue.js';
 import { copy, move } from './commands/copy.js';
@@ -14,10 +14,8 @@ import { verify, type VerifyFlags } from './commands/verify.js';
 import { watch, type WatchFlags } from './commands/watch.js';
 import { outcomeNamed, update, type UpdateFlags } from './commands/update.js';
 import type { DeleteOptions, Outcome, SaveOptions, StoreRole } from '../typescript/index.js';
+import { addServe, CONFIG, emptyProgram, type Add } from './serve.js';
 import { contentOf, deleteSet, listSets, parseRows, putSet, type RowRun, type SetFlags } from './commands/sets.js';
-
-/** Adds a command. */
-type Add = (name: string, description: string) => Command;
 
 function tag(text: string, before: Record<string, string> = {}): Record<string, string> {
   const [name, ...value] = text.split('=');
@@ -63,7 +61,6 @@ const SERVER = [
   '--server <address>',
   'daemon: host:port or unix:PATH (default: OPTISTORE_SERVER, else 127.0.0.1:50051)',
 ] as const;
-const CONFIG = ['--config <file>', 'configuration (default: optistore.yaml where it exists)'] as const;
 const JSON_FLAG = ['--json', 'print protobuf JSON'] as const;
 const TAG = ['--tag <name=value>', 'a tag; may be repeated', tag] as const;
 
@@ -74,25 +71,6 @@ function rowList(text: string): RowRun[] {
 }
 
 const names = (text: string) => text.split(',');
-
-/** The daemon. */
-function addServe(add: Add): void {
-  add('serve', 'run the daemon until Ctrl-C')
-    .option(...CONFIG)
-    .option('--listen <host:port>', 'gRPC address (default: 127.0.0.1:50051)')
-    .option('--socket <path>', 'Unix socket, beside TCP')
-    .option('--web <host:port>', 'address for browsers and curl (default: off)')
-    .option('--path <folder>', 'folder of the store (default: ./optistore-data)')
-    .option('--log-level <level>', 'trace, debug, info, warn, error or silent')
-    .option('--insecure', 'allow an address that others can reach, without encryption')
-    .action(async (flags: Record<string, string | boolean | undefined>) => {
-      const { config, listen, socket, web, path, logLevel, insecure } = flags;
-      const settings: Settings = { listen, socket, web, insecure, log_level: logLevel, primary: { path } };
-      // Only this command needs the stores and their libraries: all others start without them.
-      const { serve } = await import('../../server/main.js');
-      await serve(settings, config as string | undefined);
-    });
-}
 
 /** Rows in and out. */
 function addRows(add: Add): void {
@@ -302,8 +280,7 @@ function lifetime(text: string): number {
 
 /** All commands and their flags. */
 export function program(): Command {
-  const cli = new Command('optistore').description('Keeps the results of optimization runs.').exitOverride();
-  const add: Add = (name, description) => cli.command(name).description(description).exitOverride();
+  const { cli, add } = emptyProgram();
   addServe(add);
   addRows(add);
   addSets(add);

@@ -1,6 +1,6 @@
 import { readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { openLeveldbBackend } from '../../server/backends/leveldb/leveldb-backend.js';
 import { asText, lineRows, load, save, uploadSpec } from './runs.js';
 import { CrashFolders, crashPromises } from './suite-crash.js';
@@ -72,7 +72,7 @@ describe('opening', () => {
     await folders.within(path, (backend) => save(backend, 'k', [lineRows(0, 70_000)]));
     await writeFile(join(path, 'segments', '0000000077.seg'), 'left over');
     await folders.within(path, async (backend) => {
-      expect(await readdir(join(path, 'segments'))).toHaveLength(1);
+      await vi.waitFor(async () => expect(await readdir(join(path, 'segments'))).toHaveLength(1), 10_000);
       expect(asText(await load(backend, await backend.stat('k')))).toEqual(asText(lineRows(0, 70_000)));
     });
   });

@@ -4,7 +4,7 @@ import { ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb
 import type { Figures } from './figures.js';
 
 /** The daemon as it is installed, or with a profile taken of it: see profiled-daemon.ts. */
-const MAIN = resolve(
+export const MAIN = resolve(
   process.env['BENCH_PROFILE'] === undefined ? 'dist/clients/cli/main.js' : 'dist/test/bench/profiled-daemon.js',
 );
 

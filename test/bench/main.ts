@@ -7,6 +7,7 @@ import { Figures } from './figures.js';
 import { thisMachine } from './machine.js';
 import { bulk } from './parts/bulk.js';
 import { fairness } from './parts/fairness.js';
+import { growth } from './parts/growth.js';
 import { lists } from './parts/lists.js';
 import { localFiles, localNumpy } from './parts/local-files.js';
 import { metadata } from './parts/metadata.js';
@@ -27,11 +28,12 @@ const OWN: Parts = {
   tls,
   lists,
 };
-const PARTS: Parts = { ...OWN, numpy: localNumpy, peers };
+const PARTS: Parts = { ...OWN, numpy: localNumpy, peers, growth };
 const RESULTS = resolve('test/bench/results/latest.json');
 const DOCUMENT = resolve('docs/performance.md');
-/** Between these lines of the document stands the table. */
-const [TABLE_BEGINS, TABLE_ENDS] = ['<!-- made by make bench -->', '<!-- end -->'];
+/** Between such lines of the document stands the table of a target of the Makefile. */
+const beginOf = (target: string) => `<!-- made by make ${target} -->`;
+const TABLE_ENDS = '<!-- end -->';
 
 /** Writes what was measured for programs, and gives it as a table for people. */
 async function writeDown({ figures, folder, times }: Bench, path: string): Promise<string> {
@@ -45,11 +47,12 @@ async function writeDown({ figures, folder, times }: Bench, path: string): Promi
 }
 
 /** Puts a table into the document, in the place of the one before. */
-async function publish(table: string): Promise<void> {
+async function publish(target: string, table: string): Promise<void> {
   const document = await readFile(DOCUMENT, 'utf8');
-  const [before, behind] = [document.indexOf(TABLE_BEGINS), document.indexOf(TABLE_ENDS)];
-  if (before < 0 || behind < before) throw new Error(`${DOCUMENT} has no place for the table.`);
-  const head = document.slice(0, before + TABLE_BEGINS.length);
+  const before = document.indexOf(beginOf(target));
+  const behind = document.indexOf(TABLE_ENDS, before);
+  if (before < 0 || behind < before) throw new Error(`${DOCUMENT} has no place for the table of ${target}.`);
+  const head = document.slice(0, before + beginOf(target).length);
   await writeFile(DOCUMENT, `${head}\n\n${table}\n\n${document.slice(behind)}`);
 }
 
@@ -66,7 +69,8 @@ try {
   // The document and the latest results are of the whole of optistore, or not written.
   const isWhole = Object.keys(OWN).every((name) => asked.includes(name));
   const table = await writeDown(bench, isWhole ? RESULTS : resolve('dist/bench/results.json'));
-  if (isWhole) await publish(table);
+  if (isWhole) await publish('bench', table);
+  if (asked.length === 1 && asked[0] === 'growth') await publish('bench-growth', table);
   process.stdout.write(`\n${table}\n`);
 } finally {
   await rm(folder, { recursive: true, force: true });

@@ -1,4 +1,4 @@
-import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { RevisionKind, type Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Filter } from '../../filter/filter.js';
 import { factsOf, holdsFor, type Facts } from '../../filter/matches.js';
 import { FACTS_COUNT_MAX } from '../../limits.js';
@@ -15,9 +15,31 @@ const SHARED_TEXTS_MAX = 10_000;
 export class FactsIndex {
   private facts: Map<string, Facts> | undefined = new Map<string, Facts>();
   private readonly texts = new Map<string, string>();
+  /** Keys that have changed while it is filled; undefined: it is not being filled. */
+  private changed: Set<string> | undefined;
+
+  /** Is of no use until all that is stored was filled in: meanwhile it takes changes. */
+  beginFilling(): void {
+    this.changed = new Set();
+  }
+
+  /** Takes what is stored, unless it was changed since. */
+  fill(manifest: Manifest): void {
+    if (manifest.kind === RevisionKind.COMMITTED && this.changed?.has(manifest.key) === false) this.keep(manifest);
+  }
+
+  /** All that is stored was filled in. */
+  endFilling(): void {
+    this.changed = undefined;
+  }
 
   /** Takes a key's newest result. */
   set(manifest: Manifest): void {
+    this.changed?.add(manifest.key);
+    this.keep(manifest);
+  }
+
+  private keep(manifest: Manifest): void {
     if (this.facts === undefined) return;
     const facts = factsOf(manifest);
     const tags = Object.entries(facts.tags).map(([name, value]) => [this.shared(name), this.shared(value)] as const);
@@ -35,6 +57,7 @@ export class FactsIndex {
 
   /** Forgets a key that has no result any more. */
   delete(key: string): void {
+    this.changed?.add(key);
     this.facts?.delete(key);
   }
 
@@ -45,7 +68,8 @@ export class FactsIndex {
 
   /** Keys of the results that a query is about, in its order; undefined where that can't be told from here. */
   keys({ prefix, filter, orderBy, descending, after }: ListQuery): string[] | undefined {
-    if (this.facts === undefined || filter === undefined || asksDescription(filter)) return undefined;
+    if (this.facts === undefined || this.changed !== undefined || filter === undefined || asksDescription(filter))
+      return undefined;
     const timeOf = (facts: Facts) =>
       orderBy === 'key' ? 0n : orderBy === 'commit_time' ? facts.commitTime : facts.updateTime;
     const sign = descending ? -1 : 1;

@@ -10,6 +10,7 @@ import { META_FORMAT } from './index-entries.js';
 import { dataFiles } from './level-files/check-files.js';
 import { loggedEntries } from './level-files/logged-entries.js';
 import { indexError, isCorrupted, isLocked, openError } from './level-errors.js';
+import type { Totals, TotalsPart } from './totals.js';
 
 /** What is read of an index, in order of keys. */
 export interface Range {
@@ -17,6 +18,13 @@ export interface Range {
   readonly gte?: string;
   readonly lt: string;
   readonly reverse?: boolean;
+}
+
+/** Changes that are written in one go. */
+interface Group {
+  readonly changes: Change[];
+  readonly parts: TotalsPart[];
+  readonly written: Promise<void>;
 }
 
 /** Changes that are written in one go: what waits meanwhile shares the next one's sync. */
@@ -36,7 +44,9 @@ const levelAt = (path: string): Open =>
  */
 export class DurableLevel implements AsyncDisposable {
   private readonly serial = new Serial();
-  private waiting: { changes: Change[]; written: Promise<void> } | undefined;
+  private waiting: Group | undefined;
+  /** Written with what changes them; undefined: they are not kept. */
+  private totals: Totals | undefined;
   /** Set while it is opened anew. */
   private opening: Promise<void> | undefined;
   private isOpen = true;
@@ -124,21 +134,34 @@ export class DurableLevel implements AsyncDisposable {
     for await (const [, value] of this.iterator(range)) yield value;
   }
 
-  /** Makes changes, all or none; durable when it returns. */
-  batch(changes: readonly Change[]): Promise<void> {
+  /** Makes changes, all or none; durable when it returns. `part`: what they add to the totals. */
+  batch(changes: readonly Change[], part?: TotalsPart): Promise<void> {
     if ((this.waiting?.changes.length ?? 0) >= CHANGES_PER_WRITE_MAX) this.waiting = undefined;
     const group = (this.waiting ??= this.nextGroup());
     group.changes.push(...changes);
+    if (part !== undefined) group.parts.push(part);
     return group.written;
   }
 
-  private nextGroup(): { changes: Change[]; written: Promise<void> } {
-    const changes: Change[] = [];
+  /** From now on writes what changes the totals together with them. */
+  keepTotals(totals: Totals): void {
+    this.totals = totals;
+  }
+
+  private nextGroup(): Group {
+    const [changes, parts]: [Change[], TotalsPart[]] = [[], []];
     const written = this.serial.run(() => {
       if (this.waiting?.changes === changes) this.waiting = undefined;
-      return this.write(changes);
+      return this.writeGroup(changes, parts);
     });
-    return { changes, written };
+    return { changes, parts, written };
+  }
+
+  private async writeGroup(changes: Change[], parts: readonly TotalsPart[]): Promise<void> {
+    const totals = parts.length === 0 ? undefined : this.totals?.after(parts);
+    if (totals === undefined) return this.write(changes);
+    await this.write([...changes, totals.toChange()]);
+    this.totals = totals;
   }
 
   private async write(changes: Change[]): Promise<void> {

@@ -33,6 +33,7 @@ export const changeKey = (number: bigint) => `change\0${digits(number)}`;
 export const pendingKey = (number: bigint) => `pending\0${digits(number)}`;
 export const META_NUMBER = 'meta\0next-upload-number';
 export const META_FORMAT = 'meta\0format';
+export const META_TOTALS = 'meta\0totals';
 export const digits = (value: number | bigint) => String(value).padStart(20, '0');
 /** The number that `digits` wrote; undefined where a name was damaged: one that is no text can't even be deleted by its name. */
 export const numberFrom = (text: string) => (/^\d{20}$/.test(text) ? BigInt(text) : undefined);

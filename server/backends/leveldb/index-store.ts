@@ -27,6 +27,7 @@ import {
   keysOfCurrent,
   META_FORMAT,
   META_NUMBER,
+  META_TOTALS,
   numberFrom,
   olderKey,
   pendingKey,
@@ -37,6 +38,7 @@ import {
 } from './index-entries.js';
 import { isCorrupted } from './level-errors.js';
 import { NewestMemo } from './newest-memo.js';
+import { Totals, type TotalsPart } from './totals.js';
 
 /**
  * The index: manifests by key and by time, older revisions, uploads and small results, in LevelDB. Values
@@ -92,6 +94,14 @@ export class IndexStore implements AsyncDisposable {
     });
   }
 
+  /** Whether a key has an entry that does not check. */
+  isDamaged(key: string): Promise<boolean> {
+    return this.newest(key).then(
+      () => false,
+      () => true,
+    );
+  }
+
   /** The newest revisions or markers of some keys, those that there are. */
   async *currentOf(keys: Iterable<string>): AsyncGenerator<Manifest> {
     for (const key of keys) {
@@ -132,10 +142,29 @@ export class IndexStore implements AsyncDisposable {
     return this.nextNumber;
   }
 
-  /** Makes changes, all or none, durable when it returns. */
-  async write(changes: Change[]): Promise<void> {
+  /** What the newest results are together, as of their last change, and kept from now on; undefined where that is not known. */
+  async takeTotals(): Promise<Totals | undefined> {
+    const totals = Totals.from(await this.level.get(META_TOTALS));
+    if (totals?.newestChange !== (await this.newestChange())) return undefined;
+    this.level.keepTotals(totals);
+    return totals;
+  }
+
+  /** Writes what was counted, and keeps it from now on. */
+  async beginTotals(totals: Totals): Promise<void> {
+    await this.level.batch([totals.toChange()]);
+    this.level.keepTotals(totals);
+  }
+
+  /** Says that they are not known. */
+  async forgetTotals(): Promise<void> {
+    if ((await this.level.get(META_TOTALS)) !== undefined) await this.level.batch([{ type: 'del', key: META_TOTALS }]);
+  }
+
+  /** Makes changes, all or none, durable when it returns. `part`: what they add to the totals. */
+  async write(changes: Change[], part?: TotalsPart): Promise<void> {
     try {
-      await this.memo.whileWritten(keysOfCurrent(changes), () => this.level.batch(changes));
+      await this.memo.whileWritten(keysOfCurrent(changes), () => this.level.batch(changes, part));
     } catch (error) {
       if (!isCorrupted(error)) throw error;
       if (!this.hasFailed) await this.noteFailure();

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { type ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError, throwIfCancelled, unlessCorrupt, unlessDamaged } from '../../errors.js';
 import { matches } from '../../filter/matches.js';
 import { LOCAL_FILES_KEPT_MS, REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';
@@ -21,11 +21,11 @@ import { Readers } from '../readers.js';
 import { resultNotFound, revisionNotFound } from '../result-errors.js';
 import { SerialByName } from '../serial.js';
 import { milliseconds } from '../../times.js';
-import { annotated, ChangeNumbers, deleted, movedOut, oldestOf, ownSegments } from '../revisions.js';
+import { annotated, ChangeNumbers, deleted, movedOut, ownSegments } from '../revisions.js';
 import { Copies, type ReadSource } from '../uploads/copies.js';
 import type { Publication, ReadableResults, Results } from '../uploads/upload-store.js';
 import { Uploads } from '../uploads/uploads.js';
-import { FactsIndex } from '../index/facts-index.js';
+import { Catalogue } from './catalogue.js';
 import type { Change } from './index-entries.js';
 import type { IndexStore } from './index-store.js';
 import { IngestBudget } from '../uploads/ingest-budget.js';
@@ -35,7 +35,8 @@ import { framesByUpload, Journal } from './journal.js';
 import { standingReport } from '../quarantine.js';
 import { indexFiles, quarantineOf, reportLostJournal, sealStore, unsealStore } from './mend-index.js';
 import { openIndex, type OpenedIndex } from './open-index.js';
-import { greatestNumber, removeOrphans } from './segment-files.js';
+import { countAll, LookThrough } from './look-through.js';
+import { greatestNumber, type StandingFiles } from './segment-files.js';
 import { LeveldbUploads } from './leveldb-uploads.js';
 import { SegmentReader } from './segment-reader.js';
 import type { Places, UploadWriter } from './upload-writer.js';
@@ -89,13 +90,8 @@ export class LeveldbBackend implements StorageBackend {
   private readonly copies: Copies<UploadWriter, Change>;
   private readonly index: IndexStore;
   private sweeper: NodeJS.Timeout | undefined;
-  private sizeBytes = 0;
-  private resultCount = 0;
-  private readonly facts = new FactsIndex();
-  /** Keys whose entries did not check when the store was opened. */
-  private readonly uncounted = new Set<string>();
-  /** Change numbers of what is pending, and when it changed. */
-  private readonly pending = new Map<bigint, number>();
+  private readonly catalogue: Catalogue;
+  private lookThrough: LookThrough | undefined;
 
   private constructor(
     private readonly places: Places,
@@ -109,6 +105,7 @@ export class LeveldbBackend implements StorageBackend {
     private readonly report: string | undefined,
   ) {
     this.index = places.index;
+    this.catalogue = new Catalogue(places.index);
     this.reader = new SegmentReader(places.segments, places.index);
     const results: ReadableResults<Change> = {
       newest: (key) => places.index.newest(key),
@@ -125,7 +122,7 @@ export class LeveldbBackend implements StorageBackend {
 
   static async recover(
     options: LeveldbOptions,
-    { index, seal }: OpenedIndex,
+    { index, seal, wasMended }: OpenedIndex,
     path: string,
     segments: string,
   ): Promise<LeveldbBackend> {
@@ -145,10 +142,11 @@ export class LeveldbBackend implements StorageBackend {
     if (isLost && records.length > 0) await reportLostJournal(path);
     const places = { index, journal, budget: new IngestBudget(), segments, segmentNames: new FolderSync(segments) };
     const uploads = new LeveldbUploads(places);
+    const nextNumber = Math.max(await index.nextUploadNumber(), greatest + 1);
     const backend = new LeveldbBackend(
       places,
       uploads,
-      Math.max(await index.nextUploadNumber(), greatest + 1),
+      nextNumber,
       new ChangeNumbers(await index.newestChange()),
       options.upload_ttl_ms ?? UPLOAD_MEMORY_MS,
       options.revision_retention_ms ?? REVISION_RETENTION_MS,
@@ -161,34 +159,19 @@ export class LeveldbBackend implements StorageBackend {
       const ackedRows = Math.max(marks.get(number) ?? 0, seal?.facts[`rows ${number}`] ?? 0);
       backend.uploadsInProgress.takeUp(await uploads.bringBack(record, framesOf.get(number) ?? [], { ackedRows }));
     }
-    await backend.countAndTidy(numbers);
+    await backend.takeStock({ openNumbers: numbers, firstNewNumber: nextNumber }, wasMended);
     await unsealStore(path, index.hasFailed);
     backend.sweeper = setInterval(() => void backend.sweep().catch(() => undefined), SWEEP_MS).unref();
     return backend;
   }
 
-  /** Counts what is there, and removes files that no upload and no revision has: their deletion was cut off. */
-  private async countAndTidy(openNumbers: ReadonlySet<number>): Promise<void> {
-    const names = new Set<string>();
-    for await (const entry of this.index.newestRevisions()) {
-      if ('damagedKey' in entry) {
-        this.uncounted.add(entry.damagedKey);
-        continue;
-      }
-      this.count(entry, 1);
-      for (const segment of entry.segments) names.add(segment.name);
-      if (entry.changeNumber === 0n) await this.numberChange(entry);
-    }
-    let isDamaged = this.uncounted.size > 0 || this.report !== undefined || (await this.index.hasDamagedUploads());
-    // What lists find by facts would lack it without a word.
-    if (this.uncounted.size > 0) this.facts.giveUp();
-    for await (const manifest of this.index.olderRevisions()) {
-      isDamaged ||= manifest === undefined;
-      for (const segment of manifest?.segments ?? []) names.add(segment.name);
-    }
-    // A file that seems to be nobody's may be that of an entry which can't be read.
-    if (isDamaged) return;
-    await removeOrphans(this.places.segments, names, openNumbers);
+  /** Counts what is there, or takes what the index says of it and looks through it later. */
+  private async takeStock(standing: StandingFiles, wasMended: boolean): Promise<void> {
+    const { catalogue, index, places } = this;
+    const isDamaged = this.report !== undefined;
+    const looked = { index, catalogue, segments: places.segments, standing, isDamaged };
+    if (!wasMended && (await catalogue.begin())) this.lookThrough = new LookThrough(looked);
+    else await countAll(looked, (manifest) => this.numberChange(manifest));
   }
 
   /** Stores of version 0.1 did not number their changes. */
@@ -196,18 +179,6 @@ export class LeveldbBackend implements StorageBackend {
     return this.changeNumber.write((number) =>
       this.index.write(this.index.replaceInPlace({ ...manifest, changeNumber: number }, manifest)),
     );
-  }
-
-  private count(manifest: Manifest | undefined, sign: 1 | -1): void {
-    if (manifest === undefined) return;
-    if (sign === 1 && manifest.replication === ReplicationState.PENDING)
-      this.pending.set(manifest.changeNumber, milliseconds(manifest.updateTime));
-    else this.pending.delete(manifest.changeNumber);
-    if (manifest.kind !== RevisionKind.COMMITTED) return;
-    if (sign === 1) this.facts.set(manifest);
-    else this.facts.delete(manifest.key);
-    this.resultCount += sign;
-    this.sizeBytes += sign * Number(manifest.sizeBytes);
   }
 
   async openUpload(spec: UploadSpec): Promise<Upload> {
@@ -224,19 +195,23 @@ export class LeveldbBackend implements StorageBackend {
       const next = await decide(before);
       if (next === undefined) return before as Manifest;
       const { manifest, changes } = next;
+      const replaced = {
+        before: before ?? (overDamaged && (await this.damagedBefore(manifest))),
+        after: manifest,
+      };
       await this.changeNumber.write(async (number) => {
         manifest.changeNumber = number;
-        await this.index.write([...this.index.replaceCurrent(manifest, before), ...changes]);
+        const replacing = [...this.index.replaceCurrent(manifest, before), ...changes];
+        await this.index.write(replacing, this.catalogue.partOf(replaced));
       });
-      this.count(before ?? (overDamaged && this.countedAs(manifest)), -1);
-      this.count(manifest, 1);
+      this.catalogue.take(replaced);
       return manifest;
     });
   }
 
-  /** What an entry was counted as that does not check and gives way to this one: the same, in all likelihood, if at all. */
-  private countedAs(manifest: Manifest): Manifest | undefined {
-    return this.uncounted.delete(manifest.key) ? undefined : manifest;
+  /** What the entry of a manifest's key is counted as, where there is one that does not check. */
+  private async damagedBefore(manifest: Manifest): Promise<Manifest | undefined> {
+    return (await this.index.isDamaged(manifest.key)) ? this.catalogue.countedAs(manifest) : undefined;
   }
 
   uploads(query: { prefix: string; after?: string }): AsyncIterable<UploadState> {
@@ -271,7 +246,7 @@ export class LeveldbBackend implements StorageBackend {
   }
 
   async *list(query: ListQuery, signal: AbortSignal): AsyncGenerator<Manifest> {
-    const keys = this.facts.keys(query);
+    const keys = this.catalogue.facts.keys(query);
     for await (const manifest of keys === undefined ? this.index.list(query) : this.index.currentOf(keys)) {
       throwIfCancelled(signal);
       if (manifest.kind === RevisionKind.COMMITTED && matches(query.filter, manifest)) yield manifest;
@@ -323,28 +298,24 @@ export class LeveldbBackend implements StorageBackend {
       if (before?.revision !== revision || before.replication === state) return;
       const next = { ...before, replication: state };
       await this.index.write(this.index.replaceInPlace(next, before));
-      this.count(before, -1);
-      this.count(next, 1);
+      this.catalogue.take({ before, after: next });
     });
   }
 
   stats(): Promise<BackendStats> {
     const { sizeBytes, uploadCount } = this.uploadsInProgress.totals();
+    const stored = this.catalogue.stats();
     return Promise.resolve({
+      ...stored,
       type: 'leveldb',
       failure: this.failure(),
-      sizeBytes: this.sizeBytes + sizeBytes,
-      resultCount: this.resultCount,
+      sizeBytes: stored.sizeBytes + sizeBytes,
       uploadCount,
-      pendingCount: this.pending.size,
-      oldestPendingMs: oldestOf(this.pending),
     });
   }
 
   private failure(): string | undefined {
-    const { size } = this.uncounted;
-    const unreadable = size === 0 ? undefined : `${size} results can't be read: run \`optistore verify\`.`;
-    return this.places.journal.failed?.message ?? this.report ?? unreadable;
+    return this.places.journal.failed?.message ?? this.report ?? this.catalogue.failure();
   }
 
   /** Removes revisions whose retention is over and nobody reads, and uploads that expired; gives back room that is of no use. */
@@ -380,6 +351,7 @@ export class LeveldbBackend implements StorageBackend {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.sweeper);
+    await this.lookThrough?.[Symbol.asyncDispose]();
     const { path, index, places } = this;
     const facts: Record<string, number> = {};
     await this.uploadsInProgress.suspend(({ record, durableRowCount }) => {

@@ -12,6 +12,8 @@ import type { Seal } from '../seal.js';
 export interface OpenedIndex {
   readonly index: IndexStore;
   readonly seal: Seal | undefined;
+  /** Files of it were damaged, and mended. */
+  readonly wasMended: boolean;
 }
 
 /**
@@ -32,7 +34,7 @@ export async function openIndex(path: string): Promise<OpenedIndex> {
       if (await hadResults(path, seal)) throw indexLost(path);
       await index.begin();
     }
-    return { index, seal };
+    return { index, seal, wasMended: mended !== undefined };
   } catch (error) {
     await index[Symbol.asyncDispose]();
     throw error;

@@ -19,6 +19,9 @@ import { isLost, type Frame } from './journal.js';
 import { SegmentWriter } from './segment-writer.js';
 import type { Recovered } from './upload-writer.js';
 
+/** The header of most blocks is had with one read of so much: an upload of 10 GB has ten thousand. */
+const HEADER_READ_BYTES = 8 * 1024;
+
 /** What is known of an upload's rows besides what is found. */
 export interface RowsBounds {
   /** Rows beyond are not trusted. */
@@ -133,8 +136,11 @@ async function scanSegment(
 }
 
 async function readHeader(file: FileHandle, at: number): Promise<BlockHeader | undefined> {
-  const headerBytes = headerBytesOf(await readAt(file, at, ALIGNMENT_BYTES));
-  return headerBytes === undefined ? undefined : parseHeader(await readAt(file, at, headerBytes), at);
+  const begin = await readAt(file, at, HEADER_READ_BYTES);
+  const headerBytes = headerBytesOf(begin.subarray(0, ALIGNMENT_BYTES));
+  if (headerBytes === undefined) return undefined;
+  const isAll = headerBytes <= begin.byteLength;
+  return parseHeader(isAll ? begin.subarray(0, headerBytes) : await readAt(file, at, headerBytes), at);
 }
 
 /** Reads a block and counts its rows; false where it does not check. */

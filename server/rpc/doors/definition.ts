@@ -1,12 +1,4 @@
-import {
-  fromBinary,
-  toBinary,
-  type DescFile,
-  type DescMethod,
-  type DescService,
-  type Message,
-} from '@bufbuild/protobuf';
-import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import { fromBinary, toBinary, type DescMethod, type DescService, type Message } from '@bufbuild/protobuf';
 import { LOAD_BATCH_BYTES_MAX } from '../../limits.js';
 import { encodeMessage } from '../../rows/message-codec.js';
 import { MessageMemory } from '../../rows/message-memory.js';
@@ -37,23 +29,4 @@ export function serviceDefinition(service: DescService): ServiceDefinition {
     },
   ]);
   return Object.fromEntries(methods);
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** What @grpc/reflection reads of a package: these files and all that they import, as descriptors. */
-export function reflectionPackage(service: DescService, ...more: DescFile[]) {
-  const files = new Map<string, DescFile>();
-  const visit = (file: DescFile): void => {
-    if (files.has(file.name)) return;
-    files.set(file.name, file);
-    file.dependencies.forEach(visit);
-  };
-  [service.file, ...more].forEach(visit);
-  const fileDescriptorProtos = [...files.values()].map((file) =>
-    asBuffer(toBinary(FileDescriptorProtoSchema, file.proto)),
-  );
-  return { [service.typeName]: { format: 'Protocol Buffer 3 DescriptorProto', type: {}, fileDescriptorProtos } };
 }

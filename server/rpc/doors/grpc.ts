@@ -12,7 +12,6 @@ import {
   type ServerWritableStream,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
 import { file_google_rpc_error_details } from '../../../proto/gen/google/rpc/error_details_pb.js';
@@ -34,11 +33,12 @@ import { limitCalls, type OpenedStream, type Received } from './call-limits.js';
 import { ReloadedCredentials, type Certificates } from './certificates.js';
 import { Connections } from './connections.js';
 import { decodeRequest } from './decode-request.js';
-import { reflectionPackage, serviceDefinition } from './definition.js';
+import { serviceDefinition } from './definition.js';
 import type { Door, DoorLimits } from './door.js';
 import { withRaisedWindows } from './http2-windows.js';
 import { writeAtPace } from './paced-answers.js';
 import { ReceiveRoom } from './receive-room.js';
+import { addReflection } from './reflection.js';
 import { ServedCall, type Surroundings } from './served-call.js';
 import { toStatus } from './status.js';
 import { bindPrivately, freeSocketPath, refuseOtherUsers } from './unix-socket.js';
@@ -98,8 +98,7 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   server.addService(serviceDefinition(StorageService), implementation(options, draining.signal));
   const health = new HealthImplementation({ '': 'SERVING', [StorageService.typeName]: 'SERVING' });
   health.addToServer(server);
-  const described = reflectionPackage(StorageService, ...ALSO_DESCRIBED);
-  new ReflectionService(described as never).addToServer(server);
+  addReflection(server, StorageService, ...ALSO_DESCRIBED);
   const { listen } = options;
   const socketPath = listen.startsWith(UNIX) ? listen.slice(UNIX.length) : undefined;
   let address: string;

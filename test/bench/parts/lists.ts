@@ -1,9 +1,5 @@
 import { join } from 'node:path';
-import { clone, create } from '@bufbuild/protobuf';
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import { ManifestSchema, type Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { ProblemSchema, Direction, ValueType, VariableRole } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { Outcome, ReplicationMode } from '../../../proto/gen/optistore/v1/result_pb.js';
+import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { ListQuery, StorageBackend } from '../../../server/backends/backend.js';
 import { parseConnectionString } from '../../../server/backends/database/connection-string.js';
 import { Database } from '../../../server/backends/database/database.js';
@@ -13,51 +9,13 @@ import { parseFilter } from '../../../server/filter/parse.js';
 import { PostgresServer } from '../../backends/postgres.js';
 import type { Bench } from '../bench.js';
 import { seconds, type Measured } from '../figures.js';
+import { alike, fill, keyOf } from '../many-results.js';
 
 const COUNTS = (process.env['BENCH_LISTS'] ?? '10000,100000').split(',').map(Number);
 /** What is beyond comes into a database in large transactions: saves one by one would take an hour. */
 const SAVED_COUNT_MAX = { leveldb: 100_000, database: 1000 };
-const WRITERS = 32;
 const PAGES = 40;
 const NEVER = new AbortController().signal;
-
-const problem = create(ProblemSchema, {
-  name: 'beam',
-  solver: 'NSGA2',
-  variables: [
-    { name: 'x', role: VariableRole.DESIGN_VARIABLE, valueType: ValueType.FLOAT64 },
-    { name: 'f', role: VariableRole.OBJECTIVE, valueType: ValueType.FLOAT64, direction: Direction.MINIMIZE },
-  ],
-});
-
-/** Each number below a million once, in an order that has nothing to do with that of the commits. */
-const valueOf = (number: number) => (number * 618_033) % 1_000_003;
-const keyOf = (number: number) => `runs/${String(number).padStart(8, '0')}`;
-/** Its tags pick one in a hundred and one in a thousand. */
-const tagsOf = (number: number) => ({ team: `t${number % 100}`, batch: `b${number % 1000}` });
-
-/** One result. */
-async function save(backend: StorageBackend, number: number): Promise<void> {
-  const spec = {
-    ...{ key: keyOf(number), uploadId: `run-${number}`, problem, description: '' },
-    tags: tagsOf(number),
-    ...{ attributes: undefined, expectedRevision: undefined, replication: ReplicationMode.NONE, append: false },
-    createdBy: '',
-  };
-  await using upload = await backend.openUpload(spec, NEVER);
-  const values = new Uint8Array(Float64Array.of(valueOf(number), valueOf(number) + 1).buffer);
-  const column = { values, offsets: undefined, validity: undefined };
-  await upload.append({ firstRow: 0, rowCount: 2, columns: [column, column] });
-  await upload.commit({ rowCount: 2, outcome: Outcome.FINISHED, resultSets: [] });
-}
-
-async function fill(backend: StorageBackend, from: number, to: number): Promise<void> {
-  let next = from;
-  const write = async () => {
-    while (next < to) await save(backend, next++);
-  };
-  await Promise.all(Array.from({ length: WRITERS }, write));
-}
 
 /** Results that are like saved ones to who asks for pages, a thousand a transaction. */
 async function fillDatabase(connection_string: string, like: Manifest, from: number, to: number): Promise<void> {
@@ -68,14 +26,7 @@ async function fillDatabase(connection_string: string, like: Manifest, from: num
     await database.transact(async (connection) => {
       const rows: ReturnType<typeof rowsOfResult>[] = [];
       for (let number = first; number < last; number++) {
-        const manifest = clone(ManifestSchema, like);
-        manifest.key = keyOf(number);
-        manifest.uploadId = `run-${number}`;
-        manifest.tags = tagsOf(number);
-        manifest.changeNumber = BigInt(number + 1);
-        manifest.commitTime = manifest.updateTime = timestampFromMs(startMs + number - from);
-        for (const column of manifest.columns) if (column.best !== undefined) column.best = valueOf(number);
-        rows.push(rowsOfResult(database, manifest));
+        rows.push(rowsOfResult(database, alike(like, number, startMs + number - from)));
       }
       // So many that no database finds a statement too long.
       await connection.batchInsert(

@@ -11,6 +11,8 @@ import { maskedCrc32c } from './crc32c.js';
 const FOOTER_BYTES = 48;
 const TRAILER_BYTES = 5;
 const MAGIC = 0xdb4775248b80fb57n;
+/** Blocks that follow each other are read together, up to this. */
+const READ_BYTES_MAX = 1024 * 1024;
 /** Behind a key: in which order it was written. */
 const SEQUENCE_BYTES = 8;
 
@@ -37,14 +39,14 @@ export async function isTableWhole(
     if (footer.readBigUInt64LE(FOOTER_BYTES - 8) !== MAGIC) return false;
     const reader = new ByteReader(footer);
     const [meta, index] = [handleFrom(reader), handleFrom(reader)];
-    for (const { value } of entriesOf(await readBlock(file, meta)))
-      await readBlock(file, handleFrom(new ByteReader(value)));
+    const wanted = entriesOf(await readBlock(file, size, meta)).map(({ value }) => handleFrom(new ByteReader(value)));
     let from = '';
-    for (const { key, value } of entriesOf(await readBlock(file, index))) {
+    for (const { key, value } of entriesOf(await readBlock(file, size, index))) {
       const to = key.subarray(0, Math.max(0, key.byteLength - SEQUENCE_BYTES)).toString();
-      if (!isSkipped(from, to)) await readBlock(file, handleFrom(new ByteReader(value)));
+      if (!isSkipped(from, to)) wanted.push(handleFrom(new ByteReader(value)));
       from = to;
     }
+    await checkBlocks(file, size, wanted);
     return true;
   } catch (error) {
     if (error instanceof RangeError) return false;
@@ -56,14 +58,43 @@ function handleFrom(reader: ByteReader): Handle {
   return { offset: reader.varint(), size: reader.varint() };
 }
 
+const endOf = ({ offset, size }: Handle) => offset + size + TRAILER_BYTES;
+
+/** Reads blocks and checks them. RangeError where one does not check. */
+async function checkBlocks(file: FileHandle, fileBytes: number, handles: readonly Handle[]): Promise<void> {
+  const inOrder = [...handles].sort((a, b) => a.offset - b.offset);
+  for (let next = 0; next < inOrder.length;) {
+    const first = inOrder[next] as Handle;
+    const run = [first];
+    // One after the other in the file: a block has some 4 KiB, and a read of its own for each took most of a start.
+    for (let last = first; ++next < inOrder.length; run.push(last)) {
+      const handle = inOrder[next] as Handle;
+      if (handle.offset !== endOf(last) || endOf(handle) - first.offset > READ_BYTES_MAX) break;
+      last = handle;
+    }
+    const bytes = await readWhole(file, fileBytes, first.offset, endOf(run.at(-1) ?? first));
+    for (const { offset, size } of run) checkedBlock(bytes, { offset: offset - first.offset, size });
+  }
+}
+
 /** A block, still packed. RangeError where it does not check. */
-async function readBlock(file: FileHandle, { offset, size }: Handle): Promise<Buffer> {
-  if (size > (await file.stat()).size) throw new RangeError('a block beyond the end');
-  const bytes = await readAt(file, offset, size + TRAILER_BYTES);
-  if (bytes.byteLength < size + TRAILER_BYTES) throw new RangeError('a block beyond the end');
-  if (maskedCrc32c(bytes.subarray(0, size + 1)) !== bytes.readUInt32LE(size + 1))
-    throw new RangeError('a block that does not check');
-  return bytes.subarray(0, size + 1);
+async function readBlock(file: FileHandle, fileBytes: number, handle: Handle): Promise<Buffer> {
+  const bytes = await readWhole(file, fileBytes, handle.offset, endOf(handle));
+  return checkedBlock(bytes, { offset: 0, size: handle.size });
+}
+
+async function readWhole(file: FileHandle, fileBytes: number, from: number, to: number): Promise<Buffer> {
+  if (to > fileBytes) throw new RangeError('a block beyond the end');
+  const bytes = await readAt(file, from, to - from);
+  if (bytes.byteLength < to - from) throw new RangeError('a block beyond the end');
+  return bytes;
+}
+
+function checkedBlock(bytes: Buffer, { offset, size }: Handle): Buffer {
+  const end = offset + size + 1;
+  const block = bytes.subarray(offset, end);
+  if (maskedCrc32c(block) !== bytes.readUInt32LE(end)) throw new RangeError('a block that does not check');
+  return block;
 }
 
 function unpacked(bytes: Buffer): Buffer {
