@@ -16,8 +16,8 @@ const NUMPY_MS_MAX = 120_000;
 
 const CACHED: Measured = { id: 'page_cache', what: "1 GB read from the system's cache, MiB by MiB", unit: 'MB/s' };
 const FIGURES = {
-  load: { id: 'local_load', what: 'load of it over the Unix socket, from files', unit: 'MB/s', ceiling: CACHED.id },
-  streamed: { id: 'socket_load', what: 'the same, streamed', unit: 'MB/s', ceiling: CACHED.id },
+  load: { id: 'local_load', what: 'load of it over the Unix socket, from files', unit: 'MB/s', ceilings: [CACHED.id] },
+  streamed: { id: 'socket_load', what: 'the same, streamed', unit: 'MB/s', ceilings: [CACHED.id] },
   column: { id: 'local_column', what: 'load of one column of it, its own bytes', unit: 'MB/s' },
   cpu: { id: 'local_cpu', what: 'processor time of the daemon, load from files', unit: 's/GB' },
 } satisfies Record<string, Measured>;
