@@ -6,6 +6,7 @@ import { run, virtualenv } from '../../python/virtualenv.js';
 import { COLUMNS, startDaemon, type Bench } from '../bench.js';
 import { costOf } from '../cost.js';
 import type { Measured } from '../figures.js';
+import { addTold } from '../told.js';
 import { saveBulk } from './bulk.js';
 
 const KEY = 'bench/local';
@@ -21,11 +22,6 @@ const FIGURES = {
   column: { id: 'local_column', what: 'load of one column of it, its own bytes', unit: 'MB/s' },
   cpu: { id: 'local_cpu', what: 'processor time of the daemon, load from files', unit: 's/GB' },
 } satisfies Record<string, Measured>;
-
-/** A line that local_load.py prints. */
-interface Told extends Measured {
-  readonly value: number;
-}
 
 /** One result of 1 GB, loaded by a client on this machine. */
 export function localFiles(bench: Bench): Promise<void> {
@@ -60,10 +56,7 @@ export async function localNumpy(bench: Bench): Promise<void> {
       for (let i = 0; i < bench.times; i++) {
         await readThrough(segment);
         const { stdout } = await run(python, [script, address, KEY], { env, timeout: NUMPY_MS_MAX });
-        for (const line of stdout.trim().split('\n')) {
-          const { value, ...measured } = JSON.parse(line) as Told;
-          bench.figures.add(measured, value);
-        }
+        addTold(bench.figures, stdout);
       }
     });
   } finally {
