@@ -41,4 +41,5 @@ class Runs(Peer):
     def load(self):
         for i in range(workload.COLUMNS):
             values = [metric.value for metric in self.client.get_metric_history(self.run, f"v{i}")]
-            assert len(values) == ROWS
+            if len(values) != ROWS:
+                raise ValueError(f"{len(values)} values of {ROWS} came back")

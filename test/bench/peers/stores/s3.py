@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import numpy as np
+from botocore.config import Config
 
 from peer import Store, free_port, running, wait_for
 
@@ -25,7 +26,7 @@ class S3(Store):
         command = [self.given, "--quiet", "--keep-alive", "--port", f"127.0.0.1:{port}", "posix", self.folder]
         with running(*command, env=environment, stdout=2) as server:
             wait_for(server, port)
-            keys = {"aws_access_key_id": BUCKET, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
+            keys = {"aws_access_key_id": BUCKET, "aws_secret_access_key": SECRET, "region_name": "us-east-1", "config": Config(signature_version="s3v4")}
             self.client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", **keys)
             self.client.create_bucket(Bucket=BUCKET)
             yield from super().figures()

@@ -11,8 +11,8 @@ import sys
 from optuna.storages import RDBStorage, run_grpc_proxy_server
 run_grpc_proxy_server(RDBStorage(sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]))
 """
-SQLITE_TRIALS = 200
-JOURNAL_TRIALS = 500
+SQLITE_TRIALS = 100
+JOURNAL_TRIALS = 300
 
 
 class Studies(Peer):
@@ -35,12 +35,13 @@ class Studies(Peer):
     def of(self, name, where, storage, count):
         sampler = optuna.samplers.RandomSampler()
         study = optuna.create_study(study_name=name, storage=storage(), sampler=sampler)
+        # Opened before there are trials: opening is not timed, and the storage has kept none.
+        other = optuna.load_study(study_name=name, storage=storage())
         yield self.figure(name, f"{where}, saved", "trials/s", count, lambda: study.optimize(self.objective, n_trials=count))
-        # Another storage, which has not seen them.
-        fresh = optuna.load_study(study_name=name, storage=storage())
 
         def load():
-            assert len(fresh.get_trials(deepcopy=False)) == count
+            if (loaded := len(other.get_trials(deepcopy=False))) != count:
+                raise ValueError(f"{loaded} trials of {count} came back")
 
         yield self.figure(f"{name}_load", f"{where}, loaded", "trials/s", count, load)
 
