@@ -36,7 +36,8 @@ const inWords = (value: number) =>
 /** Gathers what is measured, tells it as it comes, and writes it down. */
 export class Figures {
   private readonly figures = new Map<string, Figure>();
-  private readonly leftOut = new Map<string, string>();
+  /** What could not be measured here, and why. */
+  readonly leftOut = new Map<string, string>();
 
   /** A run of a figure more. */
   add(measured: Measured, run: number): void {
@@ -50,10 +51,18 @@ export class Figures {
     this.add(measured, amount / (await seconds(act)));
   }
 
-  /** Something that could not be measured here, and why. */
-  leaveOut(what: string, why: string): void {
-    this.leftOut.set(what, why);
-    process.stderr.write(`${what} is left out: ${why}\n`);
+  /** Measures what may not be had here; false where it could not be: then that is told, and what it has told before stays. */
+  async orLeaveOut(what: string, measure: () => Promise<void>): Promise<boolean> {
+    try {
+      await measure();
+      return true;
+    } catch (error) {
+      // A program says last why it ended.
+      const why = (error instanceof Error ? error.message : String(error)).trim().split('\n').at(-1) ?? '';
+      this.leftOut.set(what, why);
+      process.stderr.write(`${what} is left out: ${why}\n`);
+      return false;
+    }
   }
 
   /**

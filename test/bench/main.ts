@@ -37,12 +37,13 @@ const [TABLE_BEGINS, TABLE_ENDS] = ['<!-- made by make bench -->', '<!-- end -->
 /** Writes what was measured for programs, and gives it as a table for people. */
 async function writeDown({ figures, folder, times }: Bench, path: string): Promise<string> {
   const machine = thisMachine(folder);
+  const leftOut = figures.leftOut.size === 0 ? {} : { left_out: Object.fromEntries(figures.leftOut) };
   const ratios = {
     save_ratio: figures.shareOf('save', CEILINGS.up.id),
     load_ratio: figures.shareOf('load', CEILINGS.down.id),
   };
   await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, `${JSON.stringify({ machine, times, ...ratios, figures }, null, 2)}\n`);
+  await writeFile(path, `${JSON.stringify({ machine, times, ...ratios, figures, ...leftOut }, null, 2)}\n`);
   const { cores, processor, memoryGiB, kernel, fileSystem, node, commit, time } = machine;
   const where = `${cores} × ${processor}, ${memoryGiB} GiB, Linux ${kernel}, ${fileSystem}, Node ${node}`;
   return `${where}; commit ${commit}; ${time.slice(0, 10)}; ${times === 1 ? 'one run' : `${times} runs`} of each.\n\n${figures.toMarkdown()}`;

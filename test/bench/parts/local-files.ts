@@ -47,6 +47,10 @@ export function localFiles(bench: Bench): Promise<void> {
 
 /** The same by numpy, which maps the files: see ../peers/local_load.py. */
 export async function localNumpy(bench: Bench): Promise<void> {
+  await bench.figures.orLeaveOut('numpy', () => loadsByNumpy(bench));
+}
+
+async function loadsByNumpy(bench: Bench): Promise<void> {
   const python = await virtualenv(join(PYTHON, 'requirements.txt'));
   const stubs = await generateStubs(python);
   const script = resolve('test/bench/peers/local_load.py');

@@ -48,15 +48,10 @@ export async function peers({ figures, folder, times }: Bench): Promise<void> {
   for (let i = 0; i < times; i++)
     for (const peer of asked) {
       const place = await mkdtemp(join(folder, 'peer-'));
-      try {
-        addTold(figures, await measured(peer, place));
-      } catch (error) {
-        // Once: what failed would take its time again.
-        asked = asked.filter((other) => other !== peer);
-        figures.leaveOut(peer.name, lastLine(error));
-      } finally {
-        await rm(place, { recursive: true });
-      }
+      const isHad = await figures.orLeaveOut(peer.name, async () => addTold(figures, await measured(peer, place)));
+      // Not again: what failed would take its time again.
+      if (!isHad) asked = asked.filter((other) => other !== peer);
+      await rm(place, { recursive: true });
     }
 }
 
@@ -71,10 +66,4 @@ async function measured({ name, requirements, given }: Peer, place: string): Pro
   };
   await (given?.(measure) ?? measure());
   return told;
-}
-
-/** Why something failed: the last that a program said, where it was one. */
-function lastLine(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.trim().split('\n').at(-1) ?? '';
 }
