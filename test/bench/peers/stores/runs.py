@@ -11,6 +11,8 @@ from peer import Peer, free_port, running, wait_for
 # It takes 1,000 values a call.
 ROWS_A_CALL = 1000 // workload.COLUMNS
 ROWS = 40 * ROWS_A_CALL
+# Its jobs have nothing to do here, and take the processor for half a minute to start.
+SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 class Runs(Peer):
@@ -23,7 +25,7 @@ class Runs(Peer):
         port = free_port()
         where = ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}", "--artifacts-destination", self.folder]
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", 1, *where]
-        with running(*command, cwd=self.folder, env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}, stdout=2) as server:
+        with running(*command, cwd=self.folder, env={**os.environ, **SETTINGS}, stdout=2) as server:
             wait_for(server, port)
             self.client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
             self.run = self.client.create_run(self.client.create_experiment("bench")).info.run_id
