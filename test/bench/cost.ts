@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { cpuTicks, residentBytes } from '../rpc/processes.js';
-import { seconds } from './figures.js';
+import { seconds, type Figures } from './figures.js';
 
 /** What a process, and the disks below it, do. */
 export interface Cost {
@@ -37,7 +37,8 @@ function costSoFar(pid: number): Cost {
   };
 }
 
-/** The most memory that a process has had, in MiB. */
-export function peakMemory(pid: number): number {
-  return residentBytes(pid, 'VmHWM') / 2 ** 20;
+/** Adds the most memory that a daemon has had through a part of the bench. */
+export function addPeakMemory(figures: Figures, pid: number, id: string, part: string): void {
+  const measured = { id: `${id}_memory`, what: `most memory of the daemon, ${part}`, unit: 'MiB', aim: '< 300' };
+  figures.add(measured, residentBytes(pid, 'VmHWM') / 2 ** 20);
 }

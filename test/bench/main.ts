@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Bench } from './bench.js';
+import { CEILINGS } from './ceilings.js';
 import { Figures } from './figures.js';
 import { thisMachine } from './machine.js';
 import { bulk } from './parts/bulk.js';
@@ -38,9 +39,13 @@ const TABLE_ENDS = '<!-- end -->';
 /** Writes what was measured for programs, and gives it as a table for people. */
 async function writeDown({ figures, folder, times }: Bench, path: string): Promise<string> {
   const machine = thisMachine(folder);
-  const ratios = { save_ratio: figures.shareOf('save'), load_ratio: figures.shareOf('load') };
+  const leftOut = figures.leftOut.size === 0 ? {} : { left_out: Object.fromEntries(figures.leftOut) };
+  const ratios = {
+    save_ratio: figures.shareOf('save', CEILINGS.up.id),
+    load_ratio: figures.shareOf('load', CEILINGS.down.id),
+  };
   await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, `${JSON.stringify({ machine, times, ...ratios, figures }, null, 2)}\n`);
+  await writeFile(path, `${JSON.stringify({ machine, times, ...ratios, figures, ...leftOut }, null, 2)}\n`);
   const { cores, processor, memoryGiB, kernel, fileSystem, node, commit, time } = machine;
   const where = `${cores} × ${processor}, ${memoryGiB} GiB, Linux ${kernel}, ${fileSystem}, Node ${node}`;
   return `${where}; commit ${commit}; ${time.slice(0, 10)}; ${times === 1 ? 'one run' : `${times} runs`} of each.\n\n${figures.toMarkdown()}`;

@@ -1,6 +1,6 @@
 import { createClient } from '../../../clients/typescript/index.js';
 import { COLUMNS, noise, startDaemon, VARIABLES, type Bench } from '../bench.js';
-import { peakMemory } from '../cost.js';
+import { addPeakMemory } from '../cost.js';
 import type { Measured } from '../figures.js';
 
 const WRITERS = 64;
@@ -15,7 +15,7 @@ const FIGURES = {
     id: 'writers_together',
     what: '64 writers for 10 s, with their commits, together',
     unit: 'MB/s',
-    ceiling: 'one_writer',
+    ceilings: ['one_writer'],
     aim: '≥ 0.8 of one writer',
   },
   mean: { id: 'writers_mean', what: 'their mean', unit: 'MB/s' },
@@ -23,10 +23,9 @@ const FIGURES = {
     id: 'writers_slowest',
     what: 'the slowest of them',
     unit: 'MB/s',
-    ceiling: 'writers_mean',
+    ceilings: ['writers_mean'],
     aim: '≥ 0.5 of the mean',
   },
-  memory: { id: 'writers_memory', what: 'most memory of the daemon, 64 writers', unit: 'MiB', aim: '< 300' },
 } satisfies Record<string, Measured>;
 
 /** Writers that all write as fast as they may for some seconds, and commit; MB/s of each, until its answer. */
@@ -57,5 +56,5 @@ export async function fairness(bench: Bench): Promise<void> {
     figures.add(FIGURES.mean, sum / WRITERS);
     figures.add(FIGURES.slowest, Math.min(...shares));
   }
-  figures.add(FIGURES.memory, peakMemory(daemon.pid));
+  addPeakMemory(figures, daemon.pid, 'writers', '64 writers');
 }

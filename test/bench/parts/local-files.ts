@@ -6,6 +6,7 @@ import { run, virtualenv } from '../../python/virtualenv.js';
 import { COLUMNS, startDaemon, type Bench } from '../bench.js';
 import { costOf } from '../cost.js';
 import type { Measured } from '../figures.js';
+import { addTold } from '../told.js';
 import { saveBulk } from './bulk.js';
 
 const KEY = 'bench/local';
@@ -16,16 +17,11 @@ const NUMPY_MS_MAX = 120_000;
 
 const CACHED: Measured = { id: 'page_cache', what: "1 GB read from the system's cache, MiB by MiB", unit: 'MB/s' };
 const FIGURES = {
-  load: { id: 'local_load', what: 'load of it over the Unix socket, from files', unit: 'MB/s', ceiling: CACHED.id },
-  streamed: { id: 'socket_load', what: 'the same, streamed', unit: 'MB/s', ceiling: CACHED.id },
+  load: { id: 'local_load', what: 'load of it over the Unix socket, from files', unit: 'MB/s', ceilings: [CACHED.id] },
+  streamed: { id: 'socket_load', what: 'the same, streamed', unit: 'MB/s', ceilings: [CACHED.id] },
   column: { id: 'local_column', what: 'load of one column of it, its own bytes', unit: 'MB/s' },
   cpu: { id: 'local_cpu', what: 'processor time of the daemon, load from files', unit: 's/GB' },
 } satisfies Record<string, Measured>;
-
-/** A line that local_load.py prints. */
-interface Told extends Measured {
-  readonly value: number;
-}
 
 /** One result of 1 GB, loaded by a client on this machine. */
 export function localFiles(bench: Bench): Promise<void> {
@@ -51,6 +47,10 @@ export function localFiles(bench: Bench): Promise<void> {
 
 /** The same by numpy, which maps the files: see ../peers/local_load.py. */
 export async function localNumpy(bench: Bench): Promise<void> {
+  await bench.figures.orLeaveOut('numpy', () => loadsByNumpy(bench));
+}
+
+async function loadsByNumpy(bench: Bench): Promise<void> {
   const python = await virtualenv(join(PYTHON, 'requirements.txt'));
   const stubs = await generateStubs(python);
   const script = resolve('test/bench/peers/local_load.py');
@@ -60,10 +60,7 @@ export async function localNumpy(bench: Bench): Promise<void> {
       for (let i = 0; i < bench.times; i++) {
         await readThrough(segment);
         const { stdout } = await run(python, [script, address, KEY], { env, timeout: NUMPY_MS_MAX });
-        for (const line of stdout.trim().split('\n')) {
-          const { value, ...measured } = JSON.parse(line) as Told;
-          bench.figures.add(measured, value);
-        }
+        addTold(bench.figures, stdout);
       }
     });
   } finally {

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { createClient } from '../../../clients/typescript/index.js';
 import { goTool } from '../../rpc/go-tool.js';
 import { noise, startDaemon, VARIABLES, type Bench } from '../bench.js';
+import { addPeakMemory } from '../cost.js';
 import type { Measured } from '../figures.js';
 
 const CALLS = 40_000;
@@ -44,4 +45,5 @@ export async function metadata(bench: Bench): Promise<void> {
     const slowest = report.latencyDistribution.find(({ percentage }) => percentage === 99);
     bench.figures.add(FIGURES.p99, (slowest?.latency ?? NaN) / 1e6);
   }
+  addPeakMemory(bench.figures, daemon.pid, 'metadata', 'GetResult');
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { createClient, type OptistoreClient } from '../../../clients/typescript/index.js';
 import { COLUMNS, noise, startDaemon, VARIABLES, type Bench } from '../bench.js';
 import { CEILINGS, writeSmallFiles } from '../ceilings.js';
+import { addPeakMemory } from '../cost.js';
 import type { Measured } from '../figures.js';
 
 const RESULTS = 1000;
@@ -16,14 +17,15 @@ const FIGURES = {
     id: 'small_save',
     what: '1,000 results of 320 KB, 8 clients save',
     unit: 'MB/s',
-    ceiling: CEILINGS.smallFiles.id,
+    ceilings: [CEILINGS.smallFiles.id, 'flight_file_small_save'],
+    aim: '≥ 2 of Arrow Flight',
   },
-  load: { id: 'small_load', what: 'they load them', unit: 'MB/s' },
+  load: { id: 'small_load', what: 'they load them', unit: 'MB/s', ceilings: ['flight_file_small_load'] },
   saveAlone: {
     id: 'small_save_alone',
     what: 'one client saves them, one after the other',
     unit: 'MB/s',
-    ceiling: CEILINGS.smallFiles.id,
+    ceilings: [CEILINGS.smallFiles.id],
   },
 } satisfies Record<string, Measured>;
 
@@ -61,5 +63,6 @@ export async function smallResults(bench: Bench): Promise<void> {
     await figures.rate(FIGURES.load, MEGABYTES, () => forEachResult(clients, load));
     await figures.rate(FIGURES.saveAlone, MEGABYTES, () => forEachResult(clients.slice(0, 1), save));
   }
+  addPeakMemory(figures, daemon.pid, 'small', 'small results');
   for (const client of clients) client.close();
 }

@@ -18,12 +18,26 @@ class FileServer(flight.FlightServerBase):
         return os.path.join(self.folder, name.decode().replace("/", "_"))
 
     def do_put(self, context, descriptor, reader, writer):
-        with open(self.path(descriptor.path[0]), "wb") as file:
+        """A path of two tells how rows that come one by one are taken: see append_rows."""
+        name, *how = descriptor.path
+        with open(self.path(name), "wb") as file:
+            if how:
+                return self.append_rows(file, reader, writer, how == [b"synced"])
             with pa.ipc.new_file(file, reader.schema) as stored:
                 for chunk in reader:
                     stored.write_batch(chunk.data)
             file.flush()
             os.fsync(file.fileno())
+
+    def append_rows(self, file, reader, acks, is_synced):
+        """Each row is acked when it is with the system, or on the disk."""
+        with pa.ipc.new_stream(file, reader.schema) as stored:
+            for chunk in reader:
+                stored.write_batch(chunk.data)
+                file.flush()
+                if is_synced:
+                    os.fsync(file.fileno())
+                acks.write(b"ok")
 
     def do_get(self, context, ticket):
         stored = pa.ipc.open_file(pa.memory_map(self.path(ticket.ticket)))

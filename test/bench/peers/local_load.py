@@ -107,6 +107,10 @@ WAYS = [
     ("copies_again", "copied into one array a column that was there", COPY),
 ]
 
+# 4 GB/s into numpy: what a program has then, and what it has read every value of.
+AIM = {"aim": "≥ 4,000"}
+AIMS = {"views": AIM, "sums": AIM}
+
 
 def main(address: str, key: str) -> None:
     options = [("grpc.max_receive_message_length", 4 << 20)]
@@ -118,7 +122,7 @@ def main(address: str, key: str) -> None:
             size = load(stub, key)
             value = size / 1e6 / (time.perf_counter() - started)
             figure = {"id": f"local_numpy_{name}", "what": f"local files into numpy: {what}", "unit": "MB/s"}
-            print(json.dumps({**figure, "value": value}), flush=True)
+            print(json.dumps({**figure, **AIMS.get(name, {}), "value": value}), flush=True)
 
 
 if __name__ == "__main__":
