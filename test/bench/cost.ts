@@ -37,8 +37,15 @@ function costSoFar(pid: number): Cost {
   };
 }
 
+/** The most memory that a process has had, in MiB. */
+export function peakMemory(pid: number): number {
+  return residentBytes(pid, 'VmHWM') / 2 ** 20;
+}
+
 /** Adds the most memory that a daemon has had through a part of the bench. */
 export function addPeakMemory(figures: Figures, pid: number, id: string, part: string): void {
-  const measured = { id: `${id}_memory`, what: `most memory of the daemon, ${part}`, unit: 'MiB', aim: '< 300' };
-  figures.add(measured, residentBytes(pid, 'VmHWM') / 2 ** 20);
+  figures.add(
+    { id: `${id}_memory`, what: `most memory of the daemon, ${part}`, unit: 'MiB', aim: '< 300' },
+    peakMemory(pid),
+  );
 }
