@@ -6,16 +6,13 @@ import {
   type DescMessage,
   type MessageShape,
 } from '@bufbuild/protobuf';
-import { Edition, FeatureSet_FieldPresence, isWrapperDesc, StructSchema } from '@bufbuild/protobuf/wkt';
+import { FeatureSet_FieldPresence, isWrapperDesc, StructSchema } from '@bufbuild/protobuf/wkt';
 import { DECLINED, orDecline, unlessDeclined } from './declined.js';
 import { Input } from './input.js';
+import { checkPlain, FIXED32, FIXED64, LENGTH_DELIMITED, VARINT } from './wire-types.js';
 
 // See encode.ts.
 
-const VARINT = 0;
-const FIXED64 = 1;
-const LENGTH_DELIMITED = 2;
-const FIXED32 = 5;
 /** Messages within messages; what is deeper is left to protobuf-es, which has a limit of its own. */
 const DEPTH_MAX = 16;
 
@@ -82,7 +79,7 @@ function readingOf(schema: DescMessage): Reading {
 }
 
 function newReading(schema: DescMessage): Reading {
-  if (schema.file.edition !== Edition.EDITION_PROTO3 || schema.file === StructSchema.file) throw DECLINED;
+  checkPlain(schema);
   const fields: (ReadField | undefined)[] = [];
   for (const field of schema.fields) {
     // Numbers that are far apart would make it large.
