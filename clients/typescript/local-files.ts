@@ -6,15 +6,14 @@ import type { LocalBlocks } from '../../proto/gen/optistore/v1/storage_service_p
 import type { Batch, Column } from '../../server/rows/batch.js';
 import { bitmapBytes, valueWidth } from '../../server/rows/batch.js';
 import { crc32 } from '../../server/rows/checksum.js';
+import { readAhead } from '../../server/rows/read-ahead.js';
 
 /** Of a place: u64 at, u32 length, u32 CRC. */
 const PLACE_BYTES = 16;
 const ALIGNMENT_BYTES = 64;
 /** Buffers that lie this near are read at once: another call costs more. */
 const GAP_BYTES_MAX = 16 * 1024;
-/** Blocks are read ahead, at least one, up to so many bytes and so many blocks. */
-const AHEAD_BYTES_MAX = 4 * 1024 * 1024;
-const AHEAD_BLOCKS_MAX = 8;
+const AHEAD = { bytesMax: 4 * 1024 * 1024, countMax: 8 };
 /** A pipe would be waited for; a file is never one. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
@@ -33,38 +32,12 @@ export class LocalFiles implements AsyncDisposable {
    */
   async *read(told: LocalBlocks, variables: readonly Variable[]): AsyncGenerator<Batch> {
     try {
-      yield* this.readAhead(told, variables);
+      const handle = await this.opened(told);
+      const read = (block: PlacedBlock) => readBlock(handle, block, variables);
+      yield* readAhead(placedBlocks(told, variables), ({ byteLength }) => byteLength, read, AHEAD);
     } catch (error) {
       if (error instanceof LocalFilesUnusable) throw error;
       throw new LocalFilesUnusable(`A file of the daemon can't be read: ${String(error)}.`, { cause: error });
-    }
-  }
-
-  private async *readAhead(told: LocalBlocks, variables: readonly Variable[]): AsyncGenerator<Batch> {
-    const handle = await this.opened(told);
-    const blocks = placedBlocks(told, variables);
-    const ahead: { readonly batch: Promise<Batch>; readonly byteLength: number }[] = [];
-    let aheadBytes = 0;
-    let next = 0;
-    try {
-      while (next < blocks.length || ahead.length > 0) {
-        while (ahead.length < AHEAD_BLOCKS_MAX && (ahead.length < 2 || aheadBytes < AHEAD_BYTES_MAX)) {
-          const block = blocks[next++];
-          if (block === undefined) break;
-          const { byteLength } = block;
-          const batch = readBlock(handle, block, variables);
-          // Its failure is seen when it is awaited; until then it must not count as unhandled.
-          batch.catch(() => undefined);
-          ahead.push({ batch, byteLength });
-          aheadBytes += byteLength;
-        }
-        const first = ahead.shift();
-        if (first === undefined) return;
-        aheadBytes -= first.byteLength;
-        yield await first.batch;
-      }
-    } finally {
-      await Promise.allSettled(ahead.map(({ batch }) => batch));
     }
   }
 

@@ -15,13 +15,13 @@ export interface Ways {
  * Rows of a revision for who opens files of this machine: places where they lie in files. Where they do not, and from the row on where
  * that can't be told, they are read as ever: from the cache or from another copy, with a repair of this one.
  */
-export function readLocally({ rowCount, firstRow, columns }: Selection, { locate, read }: Ways): ServedPlaces {
-  const places = locate({ columns, firstRow, rowCount });
-  if (places === undefined) return read({ columns, firstRow, rowCount });
-  const end = firstRow + rowCount;
+export function readLocally(selection: Selection, { locate, read }: Ways): ServedPlaces {
+  const places = locate(selection);
+  if (places === undefined) return read(selection);
+  const end = selection.firstRow + selection.rowCount;
   let serving: { readonly servedFrom: Role } = places;
   const rows = async function* (): AsyncGenerator<Batch | FileBlocks> {
-    let nextRow = firstRow;
+    let nextRow = selection.firstRow;
     try {
       for await (const told of places) {
         nextRow = told.firstRow + told.rowCount;
@@ -32,7 +32,7 @@ export function readLocally({ rowCount, firstRow, columns }: Selection, { locate
       // Whatever it was: the read fails by it as well, or does without.
     }
     if (nextRow >= end) return;
-    const rest = read({ columns, firstRow: nextRow, rowCount: end - nextRow });
+    const rest = read({ ...selection, firstRow: nextRow, rowCount: end - nextRow });
     serving = rest;
     yield* rest;
   };

@@ -15,7 +15,7 @@ import { resultSetsOf, type GivenSet } from '../rows/row-numbers/given-rows.js';
 import { numbersFromBytes } from '../rows/row-numbers/number-bytes.js';
 import { cutBatch } from '../rows/slice.js';
 import { BLOCK_BYTES_MIN } from '../limits.js';
-import { concatColumns, encodeColumns, type ColumnInput, type LoadedColumn } from '../rows/columns.js';
+import { concatColumns, encodeColumns, inOwnMemory, type ColumnInput, type LoadedColumn } from '../rows/columns.js';
 import { toResult } from './result-view.js';
 import { setSelectionOf, type SetSelection } from './result-sets/read-set.js';
 import { selectionOf } from './selection.js';
@@ -122,7 +122,7 @@ export async function saveWholeResult(
   };
   const { rowCount, columns } = encodeColumns(problem.variables, result.columns);
   // A store keeps them, in memory for ever; the caller's arrays are the caller's.
-  const kept = columns.map((column) => ({ ...column, values: new Uint8Array(column.values) }));
+  const kept = inOwnMemory(columns);
   const signal = options.signal ?? NEVER_CANCELLED;
   await using upload = await manager.openUpload(spec, signal, options.to);
   try {

@@ -9,7 +9,7 @@ import {
 import { FeatureSet_FieldPresence, isWrapperDesc, StructSchema } from '@bufbuild/protobuf/wkt';
 import { DECLINED, orDecline, unlessDeclined } from './declined.js';
 import { Input } from './input.js';
-import { checkPlain, FIXED32, FIXED64, LENGTH_DELIMITED, VARINT } from './wire-types.js';
+import { checkPlain, FIXED32, FIXED64, LENGTH_DELIMITED, oncePerType, VARINT } from './wire-types.js';
 
 // See encode.ts.
 
@@ -48,13 +48,12 @@ interface Reading {
   readonly fields: readonly (ReadField | undefined)[];
 }
 
-const readings = new Map<DescMessage, Reading>();
-const LEFT_ALONE: Reading = {
+const readingOf = oncePerType<Reading>(newReading, {
   make: () => {
     throw DECLINED;
   },
   fields: [],
-};
+});
 
 /** Decodes a message, as protobuf-es does; bytes fields are views. Error where it is none. */
 export function decode<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> {
@@ -62,20 +61,6 @@ export function decode<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array
     () => read(readingOf(schema), new Input(bytes), 0) as MessageShape<Desc>,
     () => fromBinary(schema, bytes),
   );
-}
-
-/** Made when it is first needed: messages may hold each other. */
-function readingOf(schema: DescMessage): Reading {
-  let reading = readings.get(schema);
-  if (reading === undefined)
-    readings.set(
-      schema,
-      (reading = unlessDeclined(
-        () => newReading(schema),
-        () => LEFT_ALONE,
-      )),
-    );
-  return reading;
 }
 
 function newReading(schema: DescMessage): Reading {

@@ -10,7 +10,7 @@ import {
 import { FeatureSet_FieldPresence, isWrapperDesc, StructSchema } from '@bufbuild/protobuf/wkt';
 import { DECLINED, orDecline, unlessDeclined } from './declined.js';
 import { Output } from './output.js';
-import { checkPlain, FIXED32, FIXED64, LENGTH_DELIMITED, VARINT } from './wire-types.js';
+import { checkPlain, FIXED32, FIXED64, LENGTH_DELIMITED, oncePerType, VARINT } from './wire-types.js';
 
 /*
  * protobuf-es reflects over the descriptor for each field of each message: 0.3 ms for the manifest of a result with 40 columns,
@@ -53,7 +53,6 @@ function scalarOf(type: ScalarType): Scalar {
 }
 
 const out = new Output();
-const writers = new Map<DescMessage, WriteField>();
 
 /** Encodes a message, as protobuf-es does. `ahead`: room for so many bytes before it, whatever they hold. */
 export function encode<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>, ahead = 0): Buffer {
@@ -82,23 +81,9 @@ function write(schema: DescMessage, message: unknown): void {
   writerOf(schema)(out, message as Fields);
 }
 
-/** Made when it is first needed: messages may hold each other. */
-function writerOf(schema: DescMessage): WriteField {
-  let writer = writers.get(schema);
-  if (writer === undefined)
-    writers.set(
-      schema,
-      (writer = unlessDeclined(
-        () => messageWriter(schema),
-        () => decline,
-      )),
-    );
-  return writer;
-}
-
-function decline(): never {
+const writerOf = oncePerType<WriteField>(messageWriter, () => {
   throw DECLINED;
-}
+});
 
 function messageWriter(schema: DescMessage): WriteField {
   checkPlain(schema);

@@ -1,19 +1,23 @@
+import type { FileBlocks } from '../backends/backend.js';
 import type { Batch, Schema } from '../rows/batch.js';
 import { batchBytes } from '../rows/batch.js';
 import { gatherBatches } from '../rows/gather.js';
 
-/** Rows on their way: batches, and what else comes with a load. */
-type Loaded<Other> = { readonly batch: Batch; readonly rowNumbers?: Uint8Array } | Other;
+/** Rows, with their numbers where they are those of a set. */
+export interface LoadedRows {
+  readonly batch: Batch;
+  readonly rowNumbers?: Uint8Array;
+}
 
 /**
  * Puts small batches together: of one column in many, a block has a few kilobytes, and a message for each costs more than
  * its bytes. Larger ones, and those of a set, stay as they are.
  */
-export async function* gatheredRows<Other extends object>(
-  loaded: AsyncIterable<Loaded<Other>>,
+export async function* gatheredRows(
+  loaded: AsyncIterable<LoadedRows | FileBlocks>,
   schema: Schema,
   bytesMax: number,
-): AsyncGenerator<Loaded<Other>> {
+): AsyncGenerator<LoadedRows | FileBlocks> {
   let small: Batch[] = [];
   let smallBytes = 0;
   const take = () => {
@@ -23,13 +27,17 @@ export async function* gatheredRows<Other extends object>(
     return { batch };
   };
   for await (const one of loaded) {
-    const bytes = 'batch' in one && one.rowNumbers === undefined ? batchBytes(one.batch) : Infinity;
-    const isSmall = bytes <= bytesMax / 4;
-    if (small.length > 0 && (!isSmall || smallBytes + bytes > bytesMax)) yield take();
-    if (isSmall) {
-      small.push((one as { batch: Batch }).batch);
+    const batch = 'file' in one || one.rowNumbers !== undefined ? undefined : one.batch;
+    const bytes = batch === undefined ? Infinity : batchBytes(batch);
+    if (small.length > 0 && smallBytes + bytes > bytesMax) yield take();
+    if (batch !== undefined && bytes <= bytesMax / 4) {
+      small.push(batch);
       smallBytes += bytes;
-    } else yield one;
+      continue;
+    }
+    // Rows come in order, whatever their size.
+    if (small.length > 0) yield take();
+    yield one;
   }
   if (small.length > 0) yield take();
 }

@@ -19,7 +19,7 @@ import { toResult } from '../manager/result-view.js';
 import { roleOf, toBackend } from './convert.js';
 import { toLocalBlocks } from './local-blocks.js';
 import { shuttingDown } from './save-stream.js';
-import { gatheredRows } from './gathered-rows.js';
+import { gatheredRows, type LoadedRows } from './gathered-rows.js';
 import type { CallContext } from './service.js';
 
 /** LoadResult: see its comment in the contract. */
@@ -91,12 +91,6 @@ interface ServedLoad extends AsyncIterable<LoadedRows | FileBlocks> {
   readonly servedFrom: Role;
   begin(): Promise<void>;
   end(): Promise<void>;
-}
-
-/** Rows, with their numbers where they are those of a set. */
-interface LoadedRows {
-  readonly batch: Batch;
-  readonly rowNumbers?: Uint8Array;
 }
 
 function rowsOf(

@@ -1,5 +1,6 @@
 import { throwIfCancelled } from '../../errors.js';
 import type { Batch, Schema } from '../../rows/batch.js';
+import { readAhead } from '../../rows/read-ahead.js';
 import { sliceRows, type Selection } from '../../rows/select.js';
 import type { BlockBytes, BlockEntry, BlockHeader } from './block-format.js';
 import { corrupt, decodeColumns, parseHeader } from './block-format.js';
@@ -30,16 +31,8 @@ export function blocksOf<Entry extends BlockEntry>(directory: readonly Entry[], 
   return directory.filter((block) => block.firstRow < end && block.firstRow + block.rowCount > selection.firstRow);
 }
 
-/** So many bytes are read ahead of who pulls, but the next block in any case … */
-const AHEAD_BYTES = 2 * 1024 * 1024;
-/** … and not more blocks than these: of one column in many there is little in each. */
-const AHEAD_BLOCKS_MAX = 8;
-
-/** How many blocks are read at once, the one that is wanted among them. */
-function depthOf(blocks: readonly BlockEntry[], selection: Selection, schema: Schema): number {
-  const asked = ((blocks[0]?.blockBytes ?? 0) * selection.columns.length) / schema.length;
-  return Math.min(Math.max(Math.floor(AHEAD_BYTES / asked), 2), AHEAD_BLOCKS_MAX);
-}
+/** Of one column in many there is little in each block: several are read ahead. */
+const AHEAD = { bytesMax: 2 * 1024 * 1024, countMax: 8 };
 
 /** Streams the selected rows of blocks, some of them read ahead of who pulls. */
 export async function* readBlocks<Entry extends BlockEntry>(
@@ -51,26 +44,13 @@ export async function* readBlocks<Entry extends BlockEntry>(
   reading: BlockReading<Entry> = SEGMENT_READING,
 ): AsyncGenerator<Batch> {
   const selectedSchema = selection.columns.map((index) => schema[index] ?? 0);
-  const depth = depthOf(blocks, selection, schema);
-  let next = 0;
-  const begun: Promise<Batch>[] = [];
-  const begin = (block: Entry): void => {
-    const batch = readBlock(source, block, selection.columns, schema.length, reading);
-    // Its failure is seen when it is awaited; until then it must not count as unhandled.
-    batch.catch(() => undefined);
-    begun.push(batch);
-  };
-  try {
-    for (;;) {
-      throwIfCancelled(signal);
-      while (begun.length < depth && next < blocks.length) begin(blocks[next++] as Entry);
-      const wanted = begun.shift();
-      if (wanted === undefined) return;
-      const part = sliceRows(selectedSchema, await wanted, selection);
-      if (part !== undefined) yield part;
-    }
-  } finally {
-    await Promise.allSettled(begun);
+  const askedBytes = ({ blockBytes }: Entry) => (blockBytes * selection.columns.length) / schema.length;
+  const read = (block: Entry) => readBlock(source, block, selection.columns, schema.length, reading);
+  throwIfCancelled(signal);
+  for await (const batch of readAhead(blocks, askedBytes, read, AHEAD)) {
+    const part = sliceRows(selectedSchema, batch, selection);
+    if (part !== undefined) yield part;
+    throwIfCancelled(signal);
   }
 }
 

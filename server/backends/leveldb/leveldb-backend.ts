@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Manifest, UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { RevisionKind, UploadOutcome } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
-import { type ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
+import type { ReplicationState } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError, throwIfCancelled, unlessCorrupt, unlessDamaged } from '../../errors.js';
 import { matches } from '../../filter/matches.js';
 import { LOCAL_FILES_KEPT_MS, REVISION_RETENTION_MS, UPLOAD_MEMORY_MS } from '../../limits.js';

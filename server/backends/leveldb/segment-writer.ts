@@ -70,7 +70,7 @@ export class SegmentWriter implements AsyncDisposable {
   }
 
   /** Writes a batch as a block. Not durable before `sync`. */
-  async append(batch: Batch, block: EncodedBlock = encodeBlock(batch)): Promise<void> {
+  async append(batch: Batch, block: EncodedBlock): Promise<void> {
     const entry = this.nextEntry(batch, block);
     await this.write(block.buffers);
     this.wrote(entry);
