@@ -7,6 +7,7 @@ import {
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { StorageError } from '../../server/errors.js';
 import { answerOf, BareHttp2, framed } from '../faults/bare-http2.js';
+import { until } from '../cli/cli.js';
 import { Certificate } from './certificates.js';
 import { pathOf, TestDaemon } from './wire.js';
 import { webAddress } from './web/web-daemon.js';
@@ -83,6 +84,10 @@ describe('an error', () => {
     const stream = connection.call(`${SERVICE}/GetResult`, { 'content-type': 'application/json' });
     stream.end(body);
     expect((await answerOf(stream)).status).toBe(400);
+    // The log keeps the order of the calls, and is written a moment behind them.
+    const last = pathOf({ name: 'DeleteResult' });
+    await callAndAnother(webAddress(daemon), last, Buffer.alloc(0), { 'content-type': 'application/proto' });
+    await until(() => daemon.process.log.some((line) => line.includes('"DeleteResult"')));
     expect(Math.max(...daemon.process.log.map((line) => line.length))).toBeLessThan(4096);
   });
 

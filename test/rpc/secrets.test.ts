@@ -67,9 +67,12 @@ test('no secret is in the file of tokens, the log, an error, a status or the arg
   await server.down();
   await using client = createClient({ address: daemon.address, tls: { ca: cert }, token, retryMs: 100 });
   said.push(await outcome(client.getStatus()), await outcome(client.getResult('k')));
+  const commandLine = await readFile(`/proc/${daemon.process.pid}/cmdline`, 'utf8');
+  // The log is whole when the daemon has ended.
+  await daemon.process.stop('SIGTERM');
   const places = {
     ...{ file: await readFile(file, 'utf8'), log: daemon.process.log.join('\n'), answers: said.join('\n') },
-    arguments: await readFile(`/proc/${daemon.process.pid}/cmdline`, 'utf8'),
+    arguments: commandLine,
   };
   // The store's troubles are told, so its name is; and who was refused.
   expect(places.answers).toMatch(/TOKEN_INVALID.*BACKEND_UNAVAILABLE/s);

@@ -151,7 +151,8 @@ describe('with a secondary', { timeout: 60_000 }, () => {
         status.scrub !== undefined && status.scrub.repairedCount > 0n && status.scrub.lastEndTime !== undefined,
     );
     expect(scrub).toMatchObject({ corruptCount: 1n, repairedCount: 1n, lastFailure: '' });
-    const warning = daemon.process.log.find((line) => line.includes('a copy does not check'));
+    // The log is written a moment behind what it tells of.
+    const warning = await until(() => daemon.process.log.find((line) => line.includes('a copy does not check')));
     expect(JSON.parse(warning ?? '{}')).toMatchObject({
       ...{ level: 40, key: 'large', role: 'primary', state: 'repaired' },
       fault: expect.stringMatching(/checksum/) as string,
