@@ -25,7 +25,7 @@ demo: build ## stream a run, kill the daemon half-way, get every row back
 	node dist/clients/cli/demo.js
 
 run: build ## serve until Ctrl-C
-	node dist/clients/cli/main.js serve
+	node dist/bin/optistore.js serve
 
 test: build ## all tests, against real daemons
 	npx vitest run

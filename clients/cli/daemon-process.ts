@@ -16,7 +16,7 @@ export class DaemonProcess implements AsyncDisposable {
   /** Starts the built `optistore serve`, with variables beside this process's own; resolves when it serves. */
   static async start(
     flags: readonly string[],
-    main = fileURLToPath(new URL('./main.js', import.meta.url)),
+    main = fileURLToPath(new URL('../../bin/optistore.js', import.meta.url)),
     env: Readonly<Record<string, string>> = {},
   ): Promise<DaemonProcess> {
     const child = spawn(process.execPath, [main, 'serve', ...flags], {

@@ -5,7 +5,7 @@ import type { Figures } from './figures.js';
 
 /** The daemon as it is installed, or with a profile taken of it: see profiled-daemon.ts. */
 export const MAIN = resolve(
-  process.env['BENCH_PROFILE'] === undefined ? 'dist/clients/cli/main.js' : 'dist/test/bench/profiled-daemon.js',
+  process.env['BENCH_PROFILE'] === undefined ? 'dist/bin/optistore.js' : 'dist/test/bench/profiled-daemon.js',
 );
 
 /** What each part of the bench is given. */

@@ -15,7 +15,7 @@ import { createClient, type OptistoreClient } from '../../clients/typescript/ind
 import { toOptistoreError, type OptistoreError } from '../../clients/typescript/errors.js';
 import { DaemonProcess } from '../../clients/cli/daemon-process.js';
 
-export const MAIN = resolve('dist/clients/cli/main.js');
+export const MAIN = resolve('dist/bin/optistore.js');
 
 /** The path of an rpc. */
 export function pathOf({ name }: { readonly name: string }): string {

@@ -12,7 +12,6 @@ import {
   type ServerWritableStream,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
 import { file_google_rpc_error_details } from '../../../proto/gen/google/rpc/error_details_pb.js';
 import { file_grpc_health_v1_health } from '../../../proto/gen/grpc/health/v1/health_pb.js';
@@ -35,6 +34,7 @@ import { Connections } from './connections.js';
 import { decodeRequest } from './decode-request.js';
 import { serviceDefinition } from './definition.js';
 import type { Door, DoorLimits } from './door.js';
+import { ServicesHealth } from './health.js';
 import { withRaisedWindows } from './http2-windows.js';
 import { writeAtPace } from './paced-answers.js';
 import { ReceiveRoom } from './receive-room.js';
@@ -96,8 +96,8 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
     ],
   });
   server.addService(serviceDefinition(StorageService), implementation(options, draining.signal));
-  const health = new HealthImplementation({ '': 'SERVING', [StorageService.typeName]: 'SERVING' });
-  health.addToServer(server);
+  const health = new ServicesHealth(['', StorageService.typeName]);
+  health.addTo(server);
   addReflection(server, StorageService, ...ALSO_DESCRIBED);
   const { listen } = options;
   const socketPath = listen.startsWith(UNIX) ? listen.slice(UNIX.length) : undefined;
@@ -114,8 +114,7 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   return {
     address,
     async drain() {
-      health.setStatus('', 'NOT_SERVING');
-      health.setStatus(StorageService.typeName, 'NOT_SERVING');
+      health.drain();
       draining.abort();
       // tryShutdown waits for half-read streams for ever (grpc/grpc-node#1458): the timer does not.
       const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));

@@ -1,55 +1,22 @@
 import { createRequire } from 'node:module';
 import { toBinary, type DescFile, type DescService } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
-import type { handleBidiStreamingCall, MethodDefinition, Server } from '@grpc/grpc-js';
 import type * as Reflection from '@grpc/reflection';
+import { addWhenAsked, type ServiceTaker } from './made-when-asked.js';
 
 const require = createRequire(import.meta.url);
 
-/** A version of reflection as @grpc/reflection makes it. */
-interface Described {
-  readonly definition: MethodDefinition<unknown, unknown>;
-  readonly handle: handleBidiStreamingCall<unknown, unknown>;
-}
+const METHODS = ['v1', 'v1alpha'].map((version) => ({
+  ...{ path: `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo` },
+  ...{ requestStream: true, responseStream: true },
+}));
 
-const METHOD = 'ServerReflectionInfo';
-const pathOf = (version: string) => `/grpc.reflection.${version}.ServerReflection/${METHOD}`;
-
-/**
- * Serves reflection of a service, and of more files. What it says is made when it is first asked for, which takes a sixth of the time
- * in which a daemon starts, and few daemons are ever asked.
- */
-export function addReflection(server: Pick<Server, 'addService'>, service: DescService, ...more: DescFile[]): void {
-  let made: ReadonlyMap<string, Described> | undefined;
-  const describedAt = (path: string) => (made ??= describe(service, more)).get(path) as Described;
-  for (const path of ['v1', 'v1alpha'].map(pathOf)) {
-    const definition: MethodDefinition<unknown, unknown> = {
-      ...{ path, requestStream: true, responseStream: true },
-      requestSerialize: (message) => describedAt(path).definition.requestSerialize(message),
-      requestDeserialize: (bytes) => describedAt(path).definition.requestDeserialize(bytes),
-      responseSerialize: (message) => describedAt(path).definition.responseSerialize(message),
-      responseDeserialize: (bytes) => describedAt(path).definition.responseDeserialize(bytes),
-    };
-    const handle: handleBidiStreamingCall<unknown, unknown> = (call) => describedAt(path).handle(call);
-    server.addService({ [METHOD]: definition }, { [METHOD]: handle });
-  }
-}
-
-/** What @grpc/reflection would serve, by path. */
-function describe(service: DescService, more: readonly DescFile[]): ReadonlyMap<string, Described> {
-  const made = new Map<string, Described>();
-  const taker: Pick<Server, 'addService'> = {
-    addService: (definitions, handlers) => {
-      for (const definition of Object.values(definitions)) {
-        const name = definition.originalName ?? METHOD;
-        const handle = (handlers[name] ?? handlers[METHOD]) as Described['handle'];
-        made.set(definition.path, { definition: definition as MethodDefinition<unknown, unknown>, handle });
-      }
-    },
-  };
-  const { ReflectionService } = require('@grpc/reflection') as typeof Reflection;
-  new ReflectionService(reflectionPackage(service, more) as never).addToServer(taker);
-  return made;
+/** Serves reflection of a service, and of more files. */
+export function addReflection(server: ServiceTaker, service: DescService, ...more: DescFile[]): void {
+  addWhenAsked(server, METHODS, (taker) => {
+    const { ReflectionService } = require('@grpc/reflection') as typeof Reflection;
+    new ReflectionService(reflectionPackage(service, more) as never).addToServer(taker);
+  });
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
