@@ -6,10 +6,9 @@ import type { LocalBlocks } from '../../proto/gen/optistore/v1/storage_service_p
 import type { Batch, Column } from '../../server/rows/batch.js';
 import { bitmapBytes, valueWidth } from '../../server/rows/batch.js';
 import { crc32 } from '../../server/rows/checksum.js';
+import { PLACE_BYTES, placesPerBlock, readPlace, type BufferPlace } from '../../server/rows/places.js';
 import { readAhead } from '../../server/rows/read-ahead.js';
 
-/** Of a place: u64 at, u32 length, u32 CRC. */
-const PLACE_BYTES = 16;
 const ALIGNMENT_BYTES = 64;
 /** Buffers that lie this near are read at once: another call costs more. */
 const GAP_BYTES_MAX = 16 * 1024;
@@ -61,10 +60,7 @@ export class LocalFiles implements AsyncDisposable {
 }
 
 /** A buffer of a block: where it lies in the file, and in the block's buffer. */
-interface PlacedBuffer {
-  readonly at: number;
-  readonly byteLength: number;
-  readonly crc: number;
+interface PlacedBuffer extends BufferPlace {
   to: number;
 }
 
@@ -89,18 +85,11 @@ interface PlacedBlock {
 function placedBlocks(told: LocalBlocks, variables: readonly Variable[]): PlacedBlock[] {
   const { buffers } = told;
   const view = new DataView(buffers.buffer, buffers.byteOffset, buffers.byteLength);
-  const perBlock = variables.reduce((count, variable) => count + (isText(variable) ? 3 : 2), 0);
-  if (buffers.byteLength !== told.rowCounts.length * perBlock * PLACE_BYTES)
+  if (buffers.byteLength !== told.rowCounts.length * placesPerBlock(variables) * PLACE_BYTES)
     throw new LocalFilesUnusable(`The daemon tells ${buffers.byteLength} bytes of places.`);
   let next = 0;
   const take = (byteLength: number | undefined): PlacedBuffer => {
-    const place = {
-      at: Number(view.getBigUint64(next, true)),
-      byteLength: view.getUint32(next + 8, true),
-      crc: view.getUint32(next + 12, true),
-      to: 0,
-    };
-    next += PLACE_BYTES;
+    const place = { ...readPlace(view, next++), to: 0 };
     const isInside = place.at % ALIGNMENT_BYTES === 0 && place.at + place.byteLength <= told.fileBytes;
     if (place.byteLength !== (byteLength ?? place.byteLength) || !isInside)
       throw new LocalFilesUnusable(`The daemon tells a place of ${place.byteLength} bytes at ${place.at}.`);

@@ -4,6 +4,7 @@ import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Outcome, ReplicationMode, ReplicationState, ResultSet } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { Filter } from '../filter/filter.js';
 import type { Batch } from '../rows/batch.js';
+import type { BufferPlace } from '../rows/places.js';
 import type { Selection } from '../rows/select.js';
 
 /**
@@ -153,14 +154,6 @@ export interface PlacedBlock {
     readonly values: BufferPlace;
     readonly validity: BufferPlace | undefined;
   }[];
-}
-
-/** Where a buffer lies in its file. */
-export interface BufferPlace {
-  readonly at: number;
-  readonly byteLength: number;
-  /** CRC-32. */
-  readonly crc: number;
 }
 
 /** A save in progress. One at a time uses it: calls are not made concurrently, but for `sync` beside `append`. */

@@ -2,17 +2,10 @@ import { damageOf, StorageError } from '../errors.js';
 
 /** The error for a key that nothing is stored under. */
 export function resultNotFound(key: string): StorageError {
-  const { stackTraceLimit } = Error;
-  // One store after the other is asked for a key: this is an everyday answer, and its stack takes longer than all the rest of it.
-  Error.stackTraceLimit = 0;
-  try {
-    return new StorageError(
-      'RESULT_NOT_FOUND',
-      `Nothing is stored under "${key}". Check the key; \`optistore list\` shows what there is.`,
-    );
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
-  }
+  return new StorageError(
+    'RESULT_NOT_FOUND',
+    `Nothing is stored under "${key}". Check the key; \`optistore list\` shows what there is.`,
+  );
 }
 
 /** The error for a revision that a key never had, or has no longer. */

@@ -1,17 +1,15 @@
 import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
-import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { LocalBlocks } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import type { BufferPlace, FileBlocks, PlacedBlock } from '../backends/backend.js';
+import type { FileBlocks, PlacedBlock } from '../backends/backend.js';
 import { LOCAL_PLACES_BYTES } from '../limits.js';
+import { PLACE_BYTES, placesPerBlock, writePlace, type BufferPlace } from '../rows/places.js';
 
-/** Of a place: u64 at, u32 length, u32 CRC. */
-const PLACE_BYTES = 16;
 const ABSENT: BufferPlace = { at: 0, byteLength: 0, crc: 0 };
 
 /** Blocks as they are told to who opens their file: see LocalBlocks in the contract. `variables`: of their columns. */
 export function* toLocalBlocks(located: FileBlocks, variables: readonly Variable[]): Generator<LocalBlocks> {
   const { path, device, inode, sizeBytes } = located.file;
-  const places = variables.reduce((count, { valueType }) => count + (valueType === ValueType.STRING ? 3 : 2), 0);
+  const places = placesPerBlock(variables);
   const blocksAtOnce = Math.max(1, Math.floor(LOCAL_PLACES_BYTES / (places * PLACE_BYTES)));
   let { firstRow } = located;
   for (let i = 0; i < located.blocks.length; i += blocksAtOnce) {
@@ -29,12 +27,7 @@ function toBuffers(blocks: readonly PlacedBlock[], places: number): Uint8Array {
   const bytes = new Uint8Array(blocks.length * places * PLACE_BYTES);
   const view = new DataView(bytes.buffer);
   let next = 0;
-  const put = ({ at, byteLength, crc }: BufferPlace): void => {
-    view.setBigUint64(next, BigInt(at), true);
-    view.setUint32(next + 8, byteLength, true);
-    view.setUint32(next + 12, crc, true);
-    next += PLACE_BYTES;
-  };
+  const put = (place: BufferPlace) => writePlace(view, next++, place);
   for (const { columns } of blocks)
     for (const { offsets, values, validity } of columns) {
       if (offsets !== undefined) put(offsets);

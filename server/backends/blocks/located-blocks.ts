@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { throwIfCancelled } from '../../errors.js';
-import type { BufferPlace, FileBlocks, IdentifiedFile, PlacedBlock } from '../backend.js';
+import type { BufferPlace } from '../../rows/places.js';
+import type { FileBlocks, IdentifiedFile, PlacedBlock } from '../backend.js';
 import { corrupt, type BlockEntry, type BlockHeader, type BufferEntry } from './block-format.js';
 import { SEGMENT_READING, type BlockReading, type Source } from './block-reader.js';
 
