@@ -1,13 +1,13 @@
 /** Joins the command's many modules into few files, `dist/bin`: to find and read them one by one is a third of what a daemon's start takes. */
 import { defineConfig } from 'rolldown';
 
-/** What each start reads. All other packages stay as they are: they are native, read files beside them, or are rarely needed. */
-const JOINED = /^(@bufbuild|@connectrpc|@grpc\/grpc-js|cockatiel|commander|lru-cache|zod)(\/|$)/;
-const PACKAGE = /^[@a-z]/;
+/** Packages that stay as they are: they are native, read files beside them, or are rarely needed. */
+const APART =
+  /^(@grpc\/reflection|@node-rs\/crc32|apache-arrow|grpc-health-check|knex|koffi|level|pg|snappy|sqlite3)(\/|$)/;
 
 export default defineConfig({
   input: { optistore: 'dist/clients/cli/main.js' },
   platform: 'node',
-  external: (id) => PACKAGE.test(id) && !JOINED.test(id),
+  external: APART,
   output: { dir: 'dist/bin', format: 'esm', cleanDir: true },
 });
