@@ -1,12 +1,15 @@
-import { crc32 as zlibCrc32 } from 'node:zlib';
+import { crc32 as nodeCrc32 } from 'node:zlib';
+import { crc32 as simdCrc32 } from '@node-rs/crc32';
 import type { Batch } from './batch.js';
 
-/**
- * CRC-32 (IEEE) of bytes, going on from the checksum of what lies before them.
- * zlib's own gives 0 for an empty array without memory behind it, whatever came before.
- */
+/** A call of @node-rs/crc32 takes longer than one of Node's own; of more bytes than this it is two to three times as fast. */
+const SHORT_BYTES = 256;
+
+/** CRC-32 (IEEE) of bytes, going on from the checksum of what lies before them. */
 export function crc32(bytes: Uint8Array, before = 0): number {
-  return bytes.byteLength === 0 ? before : zlibCrc32(bytes, before);
+  if (bytes.byteLength > SHORT_BYTES) return simdCrc32(bytes, before);
+  // Without memory behind it, an empty array would have 0, whatever came before.
+  return bytes.byteLength === 0 ? before : nodeCrc32(bytes, before);
 }
 
 const POLYNOMIAL = 0xedb88320; // CRC-32 (IEEE), reflected
