@@ -12,7 +12,7 @@ import { LoadResultRequestSchema } from '../../proto/gen/optistore/v1/storage_se
 import { schemaOf, type Column } from '../../server/rows/batch.js';
 import { checkBatch } from '../../server/rows/check.js';
 import { numbersFromBytes } from '../../server/rows/row-numbers/number-bytes.js';
-import { concatColumns, inOwnMemory, viewColumn, type LoadedColumn } from '../../server/rows/columns.js';
+import { concatColumns, viewable, viewColumn, type LoadedColumn } from '../../server/rows/columns.js';
 import { sliceRows } from '../../server/rows/select.js';
 import { cutBatch } from '../../server/rows/slice.js';
 import type { Channel } from './channel.js';
@@ -36,8 +36,6 @@ interface RawBatch {
   readonly rowCount: number;
   readonly columns: readonly Column[];
   readonly rowNumbers: Uint8Array | undefined;
-  /** Whether its buffers are the batch's own, and aligned: they need not be copied. */
-  readonly isOwn: boolean;
 }
 
 /** What happens to a reader, for those who want to know. */
@@ -84,7 +82,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
   async *[Symbol.asyncIterator](): AsyncGenerator<LoadedBatch> {
     for await (const batch of this.batches()) {
       const variables = this.known?.variables ?? [];
-      const own = batch.isOwn ? batch.columns : inOwnMemory(batch.columns);
+      const own = viewable(batch.columns, variables);
       const columns = variables.map(
         (variable, i) => [variable.name, viewColumn(variable, own[i] as Column, batch.rowCount)] as const,
       );
@@ -215,7 +213,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
       if (rest === undefined) continue;
       for (const part of maxBatchBytes === 0 ? [rest] : cutBatch(schema, rest, maxBatchBytes)) {
         this.nextRow = BigInt(part.firstRow + part.rowCount);
-        yield { ...part, rowNumbers: undefined, isOwn: true };
+        yield { ...part, rowNumbers: undefined };
       }
     }
   }
@@ -240,6 +238,6 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
       );
     const batch = checkBatch(schemaOf(this.known?.variables ?? []), wire);
     this.nextRow = wire.firstRow + BigInt(wire.rowCount);
-    return { ...batch, rowNumbers, isOwn: false };
+    return { ...batch, rowNumbers };
   }
 }

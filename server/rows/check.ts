@@ -12,6 +12,9 @@ import { isAllSet } from './validity.js';
 /** From here on a column's checksum is kept for its block; of a few values it is sooner computed again. */
 const SHARED_CRC_BYTES_MIN = 4096;
 
+/** Of a column: see Column.padding. */
+const PADDING_BYTES_MAX = 63;
+
 const CASE_OF_TYPE: Record<ValueType, WireColumn['values']['case']> = {
   [ValueType.UNSPECIFIED]: undefined,
   [ValueType.FLOAT64]: 'float64Values',
@@ -64,6 +67,12 @@ function takeColumn(type: ValueType, wire: WireColumn, rowCount: number, i: numb
   const { values } = wire;
   if (values.case !== CASE_OF_TYPE[type] || values.case === undefined) {
     throw mismatch(`column ${i} has ${values.case ?? 'no values'}; its variable is ${ValueType[type]}`);
+  }
+  // It would be memory that is held and not counted.
+  if (wire.padding.byteLength > PADDING_BYTES_MAX) {
+    throw mismatch(
+      `column ${i} has ${wire.padding.byteLength} bytes of padding; at most ${PADDING_BYTES_MAX} are possible`,
+    );
   }
   const validity = wire.validity.byteLength === 0 ? undefined : wire.validity;
   if (validity !== undefined && validity.byteLength !== bitmapBytes(rowCount)) {

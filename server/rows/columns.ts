@@ -2,7 +2,7 @@ import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { STRING_BYTES_MAX } from '../limits.js';
 import type { Column } from './batch.js';
-import { bitmapBytes } from './batch.js';
+import { bitmapBytes, valueWidth } from './batch.js';
 import { gatherBatches } from './gather.js';
 import { offsetsView } from './slice.js';
 
@@ -182,6 +182,16 @@ export function inOwnMemory(columns: readonly Column[]): Column[] {
     values: column.offsets === undefined ? copy(column.values) : column.values,
     validity: column.validity && copy(column.validity),
   }));
+}
+
+/** Columns of a message whose numbers can be viewed: as they lie, or in memory of their own. */
+export function viewable(columns: readonly Column[], variables: readonly Variable[]): readonly Column[] {
+  const isViewable = ({ values }: Column, i: number) => {
+    const width = valueWidth(variables[i]?.valueType ?? ValueType.UNSPECIFIED);
+    // Of a small message the memory is Node's own, which others have parts of.
+    return width === undefined || (values.byteOffset % width === 0 && values.buffer.byteLength !== Buffer.poolSize);
+  };
+  return columns.every(isViewable) ? columns : inOwnMemory(columns);
 }
 
 /** The same without a copy, of numbers that begin at a multiple of 8 bytes of their memory. */

@@ -6,6 +6,7 @@ import { ColumnSummarySchema } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { Batch, Column } from './batch.js';
 import { BestValues } from './best.js';
 import { crc32, crc32Combine } from './checksum.js';
+import { ALIGNED_BYTES_MIN } from './envelope-codec.js';
 import { offsetsView } from './slice.js';
 import { bitsAsBytes } from './validity.js';
 
@@ -39,7 +40,7 @@ export class RunSummary {
   }
 }
 
-/** Where doubles are looked at: those of a message are not aligned, and a copy of each column would be garbage. */
+/** Where doubles are looked at that are not aligned in their message: a copy of each column would be garbage. */
 const ALIGNED = new Float64Array(4096);
 const ALIGNED_BYTES = new Uint8Array(ALIGNED.buffer);
 
@@ -92,6 +93,12 @@ class ColumnState {
   }
 
   private addFloats(bytes: Uint8Array, present: Uint8Array | undefined): void {
+    const { buffer, byteOffset, byteLength } = bytes;
+    // A new view costs more than a copy of a few.
+    if (byteOffset % 8 === 0 && byteLength >= ALIGNED_BYTES_MIN) {
+      this.addRange(new Float64Array(buffer, byteOffset, byteLength / 8), byteLength / 8, present);
+      return;
+    }
     for (let at = 0; at < bytes.byteLength; at += ALIGNED_BYTES.byteLength) {
       const piece = bytes.subarray(at, at + ALIGNED_BYTES.byteLength);
       ALIGNED_BYTES.set(piece);

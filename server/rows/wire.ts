@@ -20,6 +20,7 @@ export function toRowBatch(batch: Batch, variables: readonly Variable[], rowNumb
       $typeName: 'optistore.v1.Column',
       values: valuesOf(column, variables[i]?.valueType ?? ValueType.UNSPECIFIED),
       validity: column.validity ?? NO_BYTES,
+      padding: NO_BYTES,
     })),
     crc32: batchCrc32(batch),
     ...(rowNumbers && { rowNumbers }),

@@ -2,8 +2,11 @@ import { create } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ValueType, VariableSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
-import { schemaOf } from '../../server/rows/batch.js';
+import { RowBatchSchema } from '../../proto/gen/optistore/v1/rows_pb.js';
+import { schemaOf, type Column } from '../../server/rows/batch.js';
+import { checkBatch } from '../../server/rows/check.js';
 import { batchCrc32, crc32, crc32Combine } from '../../server/rows/checksum.js';
+import { viewable } from '../../server/rows/columns.js';
 import { gatherBatches } from '../../server/rows/gather.js';
 import { selectColumns, sliceBatch } from '../../server/rows/slice.js';
 import { RunSummary } from '../../server/rows/summary.js';
@@ -85,4 +88,47 @@ test('a summary of an unaligned view of a Buffer is of that view alone', () => {
     columns: [{ values: buffer.subarray(9, 25), offsets: undefined, validity: undefined }],
   });
   expect(summary.summaries()[0]).toMatchObject({ min: 3, max: 5, nanCount: 0n, missingCount: 0n });
+});
+
+describe('columns of a message', () => {
+  const variables = [ValueType.FLOAT64, ValueType.BOOL].map((valueType, i) =>
+    create(VariableSchema, { name: `v${i}`, valueType }),
+  );
+  const columnsAt = (memory: ArrayBuffer, at: number): Column[] => [
+    { values: new Uint8Array(memory, at, 16), offsets: undefined, validity: undefined },
+    { values: new Uint8Array(memory, 33, 2), offsets: undefined, validity: undefined },
+  ];
+
+  test('are viewed where they lie if their numbers are aligned there, else in memory of their own', () => {
+    const lying = columnsAt(new ArrayBuffer(64), 8);
+    expect(viewable(lying, variables)).toBe(lying);
+    const shifted = columnsAt(new ArrayBuffer(64), 9);
+    new Uint8Array(shifted[0]?.values.buffer as ArrayBuffer).fill(7, 9, 25);
+    const [own] = viewable(shifted, variables);
+    expect(own?.values.buffer).not.toBe(shifted[0]?.values.buffer);
+    expect(new Float64Array(own?.values.buffer as ArrayBuffer, own?.values.byteOffset, 2)).toEqual(
+      new Float64Array(new Uint8Array(16).fill(7).buffer),
+    );
+  });
+
+  test('are not viewed in memory that Node shares out', () => {
+    const pooled = Buffer.from(new Float64Array(2).buffer);
+    const { buffer, byteOffset } = Buffer.concat([pooled]);
+    expect(buffer.byteLength).toBe(Buffer.poolSize);
+    const [own] = viewable(
+      [{ ...(columnsAt(new ArrayBuffer(64), 0)[0] as Column), values: new Uint8Array(buffer, byteOffset, 16) }],
+      variables,
+    );
+    expect(own?.values.buffer).not.toBe(buffer);
+  });
+
+  test('have at most 63 bytes of padding', () => {
+    const withPadding = (byteLength: number) =>
+      create(RowBatchSchema, {
+        rowCount: 1,
+        columns: [{ values: { case: 'float64Values', value: new Uint8Array(8) }, padding: new Uint8Array(byteLength) }],
+      });
+    expect(checkBatch([ValueType.FLOAT64], withPadding(63)).rowCount).toBe(1);
+    expect(() => checkBatch([ValueType.FLOAT64], withPadding(64))).toThrow(/64 bytes of padding; at most 63/);
+  });
 });

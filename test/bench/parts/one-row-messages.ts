@@ -21,6 +21,7 @@ export async function oneRowMessages(
     $typeName: 'optistore.v1.Column' as const,
     values: { case: 'float64Values' as const, value },
     validity: new Uint8Array(0),
+    padding: new Uint8Array(0),
   }));
   const committed = (async () => {
     for await (const { message } of stream as AsyncIterable<SaveResultResponse>)
