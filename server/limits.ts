@@ -7,8 +7,8 @@ const MIB = 1024 * KIB;
 export const MESSAGE_BYTES_MAX = 4 * MIB;
 /** Batches below this wait in the journal and are gathered; from here on a batch is a block by itself. */
 export const GATHER_BYTES_MAX = 256 * KIB;
-/** Rows that have to be durable, and are more than this, are a block: those that wait in the journal are written twice. */
-export const BLOCK_BYTES_AT_SYNC_MIN = 192 * KIB;
+/** While many uploads hold rows, those that have to be durable are a block from here on: what waits in the journal is written twice. */
+export const BUSY_BLOCK_BYTES_MIN = 192 * KIB;
 /** A gathered block has about this for each column, so that one column is read in useful pieces … */
 export const BLOCK_BYTES_PER_COLUMN = 4 * KIB;
 /** … but at least this, for sequential speed … */

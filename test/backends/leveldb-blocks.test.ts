@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openLeveldbBackend } from '../../server/backends/leveldb/leveldb-backend.js';
-import { BLOCK_BYTES_AT_SYNC_MIN } from '../../server/limits.js';
+import { BUSY_BLOCK_BYTES_MIN, INGEST_BYTES_MAX } from '../../server/limits.js';
 import { asText, commit, lineRows, load, RUNNING, uploadSpec } from './runs.js';
 
 const ROW_BYTES = 16;
-const ENOUGH_ROWS = BLOCK_BYTES_AT_SYNC_MIN / ROW_BYTES;
+const ENOUGH_ROWS = BUSY_BLOCK_BYTES_MIN / ROW_BYTES;
+/** Uploads that each hold less than a block: more than a quarter of what all may hold. */
+const OTHERS = Math.floor(INGEST_BYTES_MAX / 4 / (4 * BUSY_BLOCK_BYTES_MIN)) + 1;
 
 let folder: string;
 beforeEach(async () => {
@@ -23,10 +25,15 @@ async function bytesOf(name: string): Promise<number> {
 }
 
 test.each([
-  { rowCount: ENOUGH_ROWS - 1, what: 'wait in the journal, to be gathered', isJournaled: true },
-  { rowCount: ENOUGH_ROWS, what: 'are a block, written once', isJournaled: false },
-])('$rowCount rows that have to be durable $what', async ({ rowCount, isJournaled }) => {
+  { rowCount: ENOUGH_ROWS, others: 0, what: 'wait in the journal, to be gathered', isJournaled: true },
+  { rowCount: ENOUGH_ROWS - 1, others: OTHERS, what: 'wait in the journal, to be gathered', isJournaled: true },
+  { rowCount: ENOUGH_ROWS, others: OTHERS, what: 'are a block, written once', isJournaled: false },
+])('$rowCount rows that have to be durable beside $others uploads $what', async ({ rowCount, others, isJournaled }) => {
   await using backend = await openLeveldbBackend({ path: folder });
+  for (let i = 0; i < others; i++) {
+    const other = await backend.openUpload(uploadSpec(`other-${i}`, `other-${i}`), RUNNING);
+    for (let batch = 0; batch < 4; batch++) await other.append(lineRows(batch * ENOUGH_ROWS, ENOUGH_ROWS));
+  }
   await using upload = await backend.openUpload(uploadSpec('a', 'run'), RUNNING);
   await upload.append(lineRows(0, rowCount));
   expect(await upload.sync()).toBe(rowCount);

@@ -6,8 +6,8 @@ import { SegmentCheckpointSchema } from '../../../proto/gen/optistore/storage/v1
 import type { ColumnSummary } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { StorageError, toStorageError } from '../../errors.js';
 import {
-  BLOCK_BYTES_AT_SYNC_MIN,
   blockBytesFor,
+  BUSY_BLOCK_BYTES_MIN,
   CHECKPOINT_BYTES,
   GATHER_BYTES_MAX,
   INLINE_BYTES_MAX,
@@ -218,7 +218,8 @@ export class UploadWriter implements ReadableRows {
     const rest = await this.writeBlocks(this.received.take());
     if (rest.batches.length === 0) return;
     if (!all) return this.received.putBack(rest.batches);
-    if (rest.byteLength >= BLOCK_BYTES_AT_SYNC_MIN) await this.writeBlock(rest, appended);
+    const bytesMin = this.places.budget.isBusy ? BUSY_BLOCK_BYTES_MIN : GATHER_BYTES_MAX;
+    if (rest.byteLength >= bytesMin) await this.writeBlock(rest, appended);
     else await this.writeFrame(rest);
   }
 
