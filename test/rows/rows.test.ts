@@ -2,10 +2,9 @@ import { create } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ValueType, VariableSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
-import { encodeBlock, encodePieces } from '../../server/backends/blocks/block-format.js';
 import { schemaOf } from '../../server/rows/batch.js';
 import { batchCrc32, crc32, crc32Combine } from '../../server/rows/checksum.js';
-import { gatherBatches, joinBatches } from '../../server/rows/gather.js';
+import { gatherBatches } from '../../server/rows/gather.js';
 import { selectColumns, sliceBatch } from '../../server/rows/slice.js';
 import { RunSummary } from '../../server/rows/summary.js';
 import { anyCuts, anyVariablesAndRun } from './arbitrary-batch.js';
@@ -45,22 +44,6 @@ describe('a run cut into batches', () => {
         const again = gatherBatches(schema, cutAt(schema, run, cuts));
         expect(again).toEqual(run);
         expect(batchCrc32(again)).toBe(batchCrc32(run));
-      }),
-    );
-  });
-
-  test('is the same block when it is written from where its pieces lie', () => {
-    fc.assert(
-      fc.property(anyCutRun, fc.boolean(), ({ variables, run, cuts }, isCrcKnown) => {
-        const schema = schemaOf(variables);
-        const batches = cutAt(schema, run, cuts).map((batch) => {
-          const columns = batch.columns.map((column) => ({ ...column, valuesCrc: crc32(column.values) }));
-          return isCrcKnown ? { ...batch, columns } : batch;
-        });
-        const { buffers, ...pieced } = encodePieces(joinBatches(schema, batches), 7n);
-        const { buffers: wholeBuffers, ...whole } = encodeBlock(run, 7n);
-        expect(Buffer.concat(buffers).equals(Buffer.concat(wholeBuffers))).toBe(true);
-        expect(pieced).toEqual(whole);
       }),
     );
   });
