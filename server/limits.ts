@@ -7,6 +7,8 @@ const MIB = 1024 * KIB;
 export const MESSAGE_BYTES_MAX = 4 * MIB;
 /** Batches below this wait in the journal and are gathered; from here on a batch is a block by itself. */
 export const GATHER_BYTES_MAX = 256 * KIB;
+/** While many uploads hold rows, those that have to be durable are a block from here on: what waits in the journal is written twice. */
+export const BUSY_BLOCK_BYTES_MIN = 192 * KIB;
 /** A gathered block has about this for each column, so that one column is read in useful pieces … */
 export const BLOCK_BYTES_PER_COLUMN = 4 * KIB;
 /** … but at least this, for sequential speed … */
@@ -26,7 +28,7 @@ export const ACK_DELAY_MS = 50;
 /** Bytes that one stream may have in memory, received and not yet written. */
 export const STREAM_INGEST_BYTES_MAX = 16 * MIB;
 /** Bytes that all streams together may have in memory, received and not yet written. */
-export const INGEST_BYTES_MAX = 32 * MIB;
+export const INGEST_BYTES_MAX = 16 * MIB;
 /** Manifests that a LevelDB store keeps as objects, so that who asks often for the same results is answered from memory: some 1,000 of 40 columns. */
 export const NEWEST_MEMO_BYTES_MAX = 32 * MIB;
 /** Lines of the log are written together once there are so many bytes of them … */
@@ -86,7 +88,7 @@ export const STREAMS_PER_CONNECTION_MAX = 256;
 /** Streams of a port, over all its connections: each costs some KiB by itself. */
 export const STREAMS_MAX = 4096;
 /** Bytes that a port has from its peers and that nobody has taken up yet, messages that are not whole among them: up to this every stream is read, beyond it they take turns … */
-export const UNTAKEN_BYTES_EASY = 32 * MIB;
+export const UNTAKEN_BYTES_EASY = 16 * MIB;
 /** … and beyond this the connection that holds most is refused its largest stream. */
 export const UNTAKEN_BYTES_MAX = 192 * MIB;
 /** How long the turn of a stream lasts in which its message does not become whole. */

@@ -23,7 +23,7 @@ type Streams = 'copyResult' | 'migrateResult' | 'migrateStore' | 'replicateResul
 /** Rows are cut and gathered into messages of about this size. */
 export const MESSAGE_BYTES = 1024 * 1024;
 /** `cutBatch` makes them a tenth larger. What an ack gives back is used again, by whichever save is next. */
-const MEMORY = { pieceBytes: MESSAGE_BYTES * 1.25, keptCount: 10 };
+const MEMORY = { pieceBytes: MESSAGE_BYTES * 1.25, keptBytes: MESSAGE_BYTES * 12.5 };
 
 /** Requests of this size and less are sent again by grpc-js where a connection broke before the daemon saw them. */
 const RETRIED_BYTES_MAX = 16 * 1024;
@@ -31,7 +31,7 @@ const RETRIED_BYTES_MAX = 16 * 1024;
 /** A connection to a daemon, typed by the contract. */
 export class Channel {
   /** Of the rows that its saves have sent, until they are acked. */
-  readonly memory = new MessageMemory(MEMORY.pieceBytes, MEMORY.keptCount);
+  readonly memory = new MessageMemory(MEMORY.pieceBytes, MEMORY.keptBytes);
   private readonly client: Client;
   private readonly metadata: Metadata;
   private readonly closing = new AbortController();

@@ -23,9 +23,12 @@ import { toRowBatch } from '../../server/rows/wire.js';
 import { MESSAGE_BYTES, type Channel } from './channel.js';
 import { OptistoreError, toOptistoreError } from './errors.js';
 import { Backoff } from './retry.js';
+import { UnackedRows } from './unacked-rows.js';
 
 /** Bytes of rows that may wait for their ack; `append` waits beyond. */
 const UNACKED_BYTES_MAX = 32 * 1024 * 1024;
+/** Bytes of rows that may wait for a stream that takes them: with more, many writers of a process would only take up memory. */
+const UNSENT_BYTES_MAX = 2 * MESSAGE_BYTES;
 /** Rows that have at least so many bytes are a message by themselves: what is gathered is copied once more. */
 const GATHER_BYTES_MAX = MESSAGE_BYTES / 8;
 
@@ -35,14 +38,6 @@ export interface WriterEvents {
   onAck?(durableRowCount: number): void;
   /** The stream broke and is about to be opened again. */
   onReconnect?(error: OptistoreError): void;
-}
-
-/** Rows as the message in which they are sent, once or, where the connection breaks, again. */
-interface Unacked {
-  readonly endRow: number;
-  /** Of the rows. */
-  readonly byteLength: number;
-  readonly message: EncodedMessage;
 }
 
 type Stream = ClientDuplexStream<SaveResultRequest | EncodedMessage, SaveResultResponse>;
@@ -55,12 +50,9 @@ type Wish = { kind: 'flush' } | { kind: 'commit'; outcome: Outcome; resultSets: 
 export class ResultWriter implements AsyncDisposable {
   /** The result, once committed; set from the beginning when the upload was committed before. */
   committed: Result | undefined;
-  private readonly unacked: Unacked[] = [];
-  private unackedBytes = 0;
+  private readonly unacked = new UnackedRows();
   /** Rows behind those of `unacked` that wait for company. */
   private waiting: BatchBuilder | undefined;
-  /** How many of `unacked` the current stream was given. */
-  private sentCount = 0;
   private readonly schema: Schema;
   private appendedRows = 0;
   private acked = 0;
@@ -120,20 +112,26 @@ export class ResultWriter implements AsyncDisposable {
     const { variables } = this.open.problem as Problem;
     const { rowCount, columns: encoded } = encodeColumns(variables, columns);
     if (rowCount === 0) return;
-    const before = this.unacked.length;
+    const before = this.unacked.count;
     this.keep({ firstRow: this.appendedRows, rowCount, columns: encoded });
     this.appendedRows += rowCount;
     this.run();
     // Who appends in a loop would else send nothing, nor anyone else in the process, until it is full.
-    if (this.unacked.length > before) await setImmediate();
-    if (this.unackedBytes > UNACKED_BYTES_MAX) await this.until(() => this.unackedBytes <= UNACKED_BYTES_MAX);
+    if (this.unacked.count > before) await setImmediate();
+    if (!this.hasRoom) await this.until(() => this.hasRoom);
+  }
+
+  private get hasRoom(): boolean {
+    const { unacked, waiting } = this;
+    if (unacked.byteLength + (waiting?.byteLength ?? 0) > UNACKED_BYTES_MAX) return false;
+    // While no stream takes them, rows are kept as far as they may.
+    return !this.opened || unacked.unsentBytes <= UNSENT_BYTES_MAX;
   }
 
   /** Small batches that come before the next message is sent go together; large ones are cut. All are copied. */
   private keep(batch: Batch): void {
     const byteLength = batchBytes(batch);
     if (byteLength < GATHER_BYTES_MAX) {
-      this.unackedBytes += byteLength;
       this.waiting ??= new BatchBuilder(this.schema, batch.firstRow);
       this.waiting.add(batch, byteLength);
       if (this.waiting.byteLength >= MESSAGE_BYTES) this.closeWaiting();
@@ -145,7 +143,6 @@ export class ResultWriter implements AsyncDisposable {
 
   private closeWaiting(): void {
     if (this.waiting === undefined) return;
-    this.unackedBytes -= this.waiting.byteLength;
     this.encode(this.waiting.build());
     this.waiting = undefined;
   }
@@ -155,9 +152,8 @@ export class ResultWriter implements AsyncDisposable {
     const bytes = encodeEnvelopedBatch(toRowBatch(batch, variables), (byteLength) =>
       this.channel.memory.take(byteLength),
     );
-    const byteLength = batchBytes(batch);
-    this.unackedBytes += byteLength;
-    this.unacked.push({ endRow: batch.firstRow + batch.rowCount, byteLength, message: new EncodedMessage(bytes) });
+    const message = new EncodedMessage(bytes);
+    this.unacked.push({ endRow: batch.firstRow + batch.rowCount, byteLength: batchBytes(batch), message });
   }
 
   /** Resolves, with their number, when all rows appended so far are durable. */
@@ -215,7 +211,7 @@ export class ResultWriter implements AsyncDisposable {
   }
 
   private get hasWork(): boolean {
-    return this.wish !== undefined || this.waiting !== undefined || this.sentCount < this.unacked.length;
+    return this.wish !== undefined || this.waiting !== undefined || this.unacked.hasUnsent;
   }
 
   /** Sees to it that a stream runs. One that ended as idle is opened again only now, when there is something to send. */
@@ -240,9 +236,9 @@ export class ResultWriter implements AsyncDisposable {
         const error = toOptistoreError(thrown, this.channel.address);
         // Before the first answer nothing is under way: the caller is told at once.
         if (!error.isRetryable || this.closed || !this.wasOpened) throw error;
-        this.sentCount = 0;
+        this.unacked.sendAgain();
         this.commitSent = false;
-        if (error.reason === 'STREAM_IDLE' && !this.hasWork && this.unacked.length === 0) return;
+        if (error.reason === 'STREAM_IDLE' && !this.hasWork && this.unacked.count === 0) return;
         this.events.onReconnect?.(error);
         await this.backoff.failed(this.withHint(error));
       }
@@ -286,6 +282,7 @@ export class ResultWriter implements AsyncDisposable {
       }
     } finally {
       this.opened = false;
+      this.notify();
     }
   }
 
@@ -301,7 +298,7 @@ export class ResultWriter implements AsyncDisposable {
     this.backoff.succeeded();
     this.appendedRows = Math.max(this.appendedRows, nextRow);
     this.ackTo(nextRow);
-    this.sentCount = 0;
+    this.unacked.sendAgain();
     this.opened = true;
     this.wasOpened = true;
     if (committed !== undefined && this.wish?.kind !== 'commit') this.committed = committed;
@@ -311,14 +308,8 @@ export class ResultWriter implements AsyncDisposable {
   private ackTo(rows: number): void {
     if (rows > this.acked) {
       this.acked = rows;
-      const kept = this.unacked.findIndex(({ endRow }) => endRow > rows);
-      const done = this.unacked.splice(0, kept < 0 ? this.unacked.length : kept);
-      for (const { byteLength, message } of done) {
-        this.unackedBytes -= byteLength;
-        // The daemon has it: it was copied into its frame.
-        this.channel.memory.give(message.bytes);
-      }
-      this.sentCount = Math.max(this.sentCount - done.length, 0);
+      // The daemon has it: it was copied into its frame.
+      for (const message of this.unacked.ackTo(rows)) this.channel.memory.give(message.bytes);
       this.events.onAck?.(rows);
     }
     this.notify();
@@ -361,10 +352,10 @@ export class ResultWriter implements AsyncDisposable {
   private commitSent = false;
 
   private nextRows(): EncodedMessage | undefined {
-    if (this.sentCount >= this.unacked.length) this.closeWaiting();
-    const next = this.unacked[this.sentCount];
-    if (next !== undefined) this.sentCount++;
-    return next?.message;
+    if (!this.unacked.hasUnsent) this.closeWaiting();
+    const next = this.unacked.next();
+    if (this.changed.length > 0 && this.hasRoom) this.notify();
+    return next;
   }
 }
 

@@ -3,23 +3,49 @@ import { bitmapBytes, valueWidth } from './batch.js';
 import { offsetsView } from './slice.js';
 import { copyBits, isAllSet, setBits } from './validity.js';
 
-/** Joins batches that follow each other into one, with buffers of its own. One batch is returned as it is. */
-export function gatherBatches(schema: Schema, batches: readonly Batch[]): Batch {
-  const first = batches[0];
+/** A column whose values lie in pieces, in the order of its rows. */
+export interface PiecedColumn {
+  readonly pieces: readonly Pick<Column, 'values' | 'valuesCrc'>[];
+  readonly offsets: Uint8Array | undefined;
+  readonly validity: Uint8Array | undefined;
+}
+
+/** Consecutive rows that lie in several batches. */
+export interface PiecedBatch {
+  readonly firstRow: number;
+  readonly rowCount: number;
+  readonly columns: readonly PiecedColumn[];
+}
+
+/** Joins batches that follow each other without copying their values. */
+export function joinBatches(schema: Schema, batches: readonly Batch[]): PiecedBatch {
+  const [first] = batches;
   if (first === undefined) throw new RangeError('there is nothing to gather');
-  if (batches.length === 1) return first;
   let rowCount = 0;
   for (const batch of batches) {
     if (batch.firstRow !== first.firstRow + rowCount) throw new RangeError('gathered batches follow each other');
     rowCount += batch.rowCount;
   }
-  const columns = schema.map((type, index): Column => {
+  const columns = schema.map((type, index): PiecedColumn => {
     const parts = batches.map((batch) => partOf(batch, index));
-    const validity = gatherValidity(parts, rowCount);
-    if (valueWidth(type) === undefined) return { ...gatherStrings(parts, rowCount), validity };
-    return { values: gatherBytes(parts.map((part) => part.column.values)), offsets: undefined, validity };
+    const offsets = valueWidth(type) === undefined ? gatherOffsets(parts, rowCount) : undefined;
+    return { pieces: parts.map(({ column }) => column), offsets, validity: gatherValidity(parts, rowCount) };
   });
   return { firstRow: first.firstRow, rowCount, columns };
+}
+
+/** Joins batches that follow each other into one, with buffers of its own. One batch is returned as it is. */
+export function gatherBatches(schema: Schema, batches: readonly Batch[]): Batch {
+  const [first] = batches;
+  if (first !== undefined && batches.length === 1) return first;
+  const { firstRow, rowCount, columns } = joinBatches(schema, batches);
+  return {
+    firstRow,
+    rowCount,
+    columns: columns.map(({ pieces, offsets, validity }) => {
+      return { values: gatherBytes(pieces.map(({ values }) => values)), offsets, validity };
+    }),
+  };
 }
 
 interface Part {
@@ -45,7 +71,9 @@ function gatherBytes(pieces: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
-function gatherStrings(parts: readonly Part[], rowCount: number): { values: Uint8Array; offsets: Uint8Array } {
+function gatherOffsets(parts: readonly Part[], rowCount: number): Uint8Array {
+  const [only] = parts;
+  if (only?.column.offsets !== undefined && parts.length === 1) return only.column.offsets;
   const offsets = new Uint8Array((rowCount + 1) * 4);
   const view = new DataView(offsets.buffer);
   let row = 0;
@@ -56,7 +84,7 @@ function gatherStrings(parts: readonly Part[], rowCount: number): { values: Uint
     row += part.rowCount;
     start += part.column.values.byteLength;
   }
-  return { values: gatherBytes(parts.map((part) => part.column.values)), offsets };
+  return offsets;
 }
 
 function gatherValidity(parts: readonly Part[], rowCount: number): Uint8Array | undefined {

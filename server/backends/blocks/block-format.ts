@@ -1,7 +1,7 @@
 import { StorageError } from '../../errors.js';
-import { crc32 } from '../../rows/checksum.js';
+import { crc32, crc32Combine } from '../../rows/checksum.js';
 import type { Batch, Column } from '../../rows/batch.js';
-import { columnBuffers } from '../../rows/batch.js';
+import type { PiecedBatch, PiecedColumn } from '../../rows/gather.js';
 
 /**
  * A segment: a 64-byte head, blocks, and once committed the directory of its blocks. A block: a header
@@ -85,8 +85,15 @@ export function aligned(byteLength: number): number {
 
 /** Lays a batch out as a block; the columns' buffers are used as they are, not copied. `mark`: see BlockHeader. */
 export function encodeBlock(batch: Batch, mark = 0n): EncodedBlock {
-  const perColumn = batch.columns.map(columnBuffers);
-  const bufferCount = perColumn.reduce((count, buffers) => count + buffers.length, 0);
+  const columns = batch.columns.map((column) => ({ ...column, pieces: [column] }));
+  return encodePieces({ firstRow: batch.firstRow, rowCount: batch.rowCount, columns }, mark);
+}
+
+/** The same of rows that lie in several batches. */
+export function encodePieces(batch: PiecedBatch, mark = 0n): EncodedBlock {
+  let bufferCount = 0;
+  for (const { offsets, validity } of batch.columns)
+    bufferCount += 1 + (offsets === undefined ? 0 : 1) + (validity === undefined ? 0 : 1);
   const tableAt = FIXED_HEADER_BYTES + Math.ceil(batch.columns.length / 4) * 4;
   const headerBytes = aligned(tableAt + bufferCount * 8);
   const header = Buffer.alloc(headerBytes);
@@ -94,21 +101,28 @@ export function encodeBlock(batch: Batch, mark = 0n): EncodedBlock {
   const valuesCrcs: number[] = [];
   let at = headerBytes;
   let entryAt = tableAt;
-  for (const [i, column] of batch.columns.entries()) {
-    header[FIXED_HEADER_BYTES + i] =
-      (column.offsets === undefined ? 0 : HAS_OFFSETS) | (column.validity === undefined ? 0 : HAS_VALIDITY);
-    for (const buffer of perColumn[i] ?? []) {
-      const isValues = buffer === column.values;
-      const crc = (isValues ? column.valuesCrc : undefined) ?? crc32(buffer);
-      if (isValues) valuesCrcs.push(crc);
-      header.writeUInt32LE(buffer.byteLength, entryAt);
-      header.writeUInt32LE(crc, entryAt + 4);
-      entryAt += 8;
-      buffers.push(buffer);
-      const end = aligned(buffer.byteLength);
-      if (end > buffer.byteLength) buffers.push(PADDING.subarray(0, end - buffer.byteLength));
-      at += end;
+  const put = (pieces: PiecedColumn['pieces']): number => {
+    let byteLength = 0;
+    let crc = 0;
+    for (const { values, valuesCrc } of pieces) {
+      crc = crc32Combine(crc, valuesCrc ?? crc32(values), values.byteLength);
+      byteLength += values.byteLength;
+      buffers.push(values);
     }
+    header.writeUInt32LE(byteLength, entryAt);
+    header.writeUInt32LE(crc, entryAt + 4);
+    entryAt += 8;
+    const end = aligned(byteLength);
+    if (end > byteLength) buffers.push(PADDING.subarray(0, end - byteLength));
+    at += end;
+    return crc;
+  };
+  for (const [i, { offsets, pieces, validity }] of batch.columns.entries()) {
+    header[FIXED_HEADER_BYTES + i] =
+      (offsets === undefined ? 0 : HAS_OFFSETS) | (validity === undefined ? 0 : HAS_VALIDITY);
+    if (offsets !== undefined) put([{ values: offsets }]);
+    valuesCrcs.push(put(pieces));
+    if (validity !== undefined) put([{ values: validity }]);
   }
   header.writeUInt32LE(BLOCK_MAGIC, 0);
   header.writeUInt32LE(headerBytes, 4);

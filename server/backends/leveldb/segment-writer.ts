@@ -11,6 +11,9 @@ import type { FolderSync } from '../folder-sync.js';
 /** Pieces in which bytes of a file are written anew. */
 const PIECE_BYTES = 4 * 1024 * 1024;
 
+/** Which rows, wherever they lie. */
+export type RowRange = Pick<Batch, 'firstRow' | 'rowCount'>;
+
 /** Appends blocks to a segment file. Calls are not made concurrently, but for `sync` and `read`. */
 export class SegmentWriter implements AsyncDisposable {
   /** Whether a sync has failed: what the file holds nobody knows, and a later sync would prove nothing. */
@@ -69,14 +72,14 @@ export class SegmentWriter implements AsyncDisposable {
     return this.end;
   }
 
-  /** Writes a batch as a block. Not durable before `sync`. */
-  async append(batch: Batch, block: EncodedBlock): Promise<void> {
-    const entry = this.nextEntry(batch, block);
+  /** Writes a block of these rows. Not durable before `sync`. */
+  async append(rows: RowRange, block: EncodedBlock): Promise<void> {
+    const entry = this.nextEntry(rows, block);
     await this.write(block.buffers);
     this.wrote(entry);
   }
 
-  private nextEntry({ firstRow, rowCount }: Batch, { headerBytes, blockBytes }: EncodedBlock): BlockEntry {
+  private nextEntry({ firstRow, rowCount }: RowRange, { headerBytes, blockBytes }: EncodedBlock): BlockEntry {
     return { offset: Math.max(this.end, SEGMENT_HEAD_BYTES), headerBytes, blockBytes, firstRow, rowCount };
   }
 
@@ -114,8 +117,8 @@ export class SegmentWriter implements AsyncDisposable {
    * Writes the last rows, where there are some, and the directory, and makes all durable. More blocks may be appended later:
    * they overwrite it.
    */
-  async finish(last?: { readonly batch: Batch; readonly block: EncodedBlock }): Promise<Segment> {
-    const entry = last && this.nextEntry(last.batch, last.block);
+  async finish(last?: { readonly rows: RowRange; readonly block: EncodedBlock }): Promise<Segment> {
+    const entry = last && this.nextEntry(last.rows, last.block);
     const directory = encodeDirectory(entry === undefined ? this.blocks : [...this.blocks, entry]);
     await this.write([...(last?.block.buffers ?? []), directory]);
     if (entry !== undefined) this.wrote(entry);

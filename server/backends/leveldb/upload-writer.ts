@@ -7,6 +7,7 @@ import type { ColumnSummary } from '../../../proto/gen/optistore/v1/result_pb.js
 import { StorageError, toStorageError } from '../../errors.js';
 import {
   blockBytesFor,
+  BUSY_BLOCK_BYTES_MIN,
   CHECKPOINT_BYTES,
   GATHER_BYTES_MAX,
   INLINE_BYTES_MAX,
@@ -15,19 +16,19 @@ import {
 import type { Batch, Schema } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
 import { batchBytes, schemaOf } from '../../rows/batch.js';
-import { gatherBatches } from '../../rows/gather.js';
+import { gatherBatches, joinBatches } from '../../rows/gather.js';
 import { RunSummary } from '../../rows/summary.js';
 import type { ReadableRows } from '../uploads/upload-store.js';
 import { InFlightRows } from './in-flight-rows.js';
 import { ReceivedRows } from '../uploads/received-rows.js';
 import { rowsLost } from '../uploads/upload-errors.js';
-import { encodeBlock, type EncodedBlock } from '../blocks/block-format.js';
+import { encodePieces, type EncodedBlock } from '../blocks/block-format.js';
 import type { FolderSync } from '../folder-sync.js';
 import type { IndexStore } from './index-store.js';
 import type { IngestBudget } from '../uploads/ingest-budget.js';
 import { isLost, type Frame, type Journal } from './journal.js';
 import type { SegmentBounds } from './recovery.js';
-import { inlineSegment, SegmentWriter } from './segment-writer.js';
+import { inlineSegment, SegmentWriter, type RowRange } from './segment-writer.js';
 import { readWritten } from './upload-reader.js';
 import { Serial } from '../serial.js';
 
@@ -52,10 +53,13 @@ export interface Recovered {
   readonly isPersisted: boolean;
 }
 
+/** Batches that have less for each column are copied together: more buffers to be written would cost more than the copy. */
+const PIECE_BYTES_PER_COLUMN_MIN = 4096;
+
 /** Rows that lie in the journal, in memory, or both ways on their way into the segment. */
 type Group = { readonly batches: Batch[]; readonly byteLength: number };
 
-const appended = (segment: SegmentWriter, batch: Batch, block: EncodedBlock) => segment.append(batch, block);
+const appended = (segment: SegmentWriter, rows: RowRange, block: EncodedBlock) => segment.append(rows, block);
 
 /**
  * The rows of one upload on their way to disk. Small batches become one journal frame a sync; when the frames
@@ -214,7 +218,8 @@ export class UploadWriter implements ReadableRows {
     const rest = await this.writeBlocks(this.received.take());
     if (rest.batches.length === 0) return;
     if (!all) return this.received.putBack(rest.batches);
-    if (rest.byteLength >= GATHER_BYTES_MAX) await this.writeBlock(rest, appended);
+    const bytesMin = this.places.budget.isBusy ? BUSY_BLOCK_BYTES_MIN : GATHER_BYTES_MAX;
+    if (rest.byteLength >= bytesMin) await this.writeBlock(rest, appended);
     else await this.writeFrame(rest);
   }
 
@@ -244,15 +249,16 @@ export class UploadWriter implements ReadableRows {
   /** Writes the journal's rows and these as one block. `write`: how, and what comes of it. */
   private async writeBlock<T>(
     group: Group,
-    write: (segment: SegmentWriter, batch: Batch, block: EncodedBlock) => Promise<T>,
+    write: (segment: SegmentWriter, rows: RowRange, block: EncodedBlock) => Promise<T>,
   ): Promise<T> {
     const waiting = this.frames.length > 0 ? await this.places.journal.read(this.frames, this.schema) : [];
-    const batch = gatherBatches(this.schema, [...waiting, ...group.batches]);
+    const batches = this.withoutSmall([...waiting, ...group.batches]);
+    const batch = joinBatches(this.schema, batches);
     const { segments, segmentNames } = this.places;
     this.segment ??= await SegmentWriter.create(join(segments, this.segmentName), this.segmentName, segmentNames);
-    const block = encodeBlock(batch);
+    const block = encodePieces(batch);
     const written = await write(this.segment, batch, block);
-    this.summary.add(batch, block.valuesCrcs);
+    for (const part of batches) this.summary.add(part, batches.length === 1 ? block.valuesCrcs : undefined);
     this.releasable.push(...this.frames);
     this.frames = [];
     this.frameBytes = 0;
@@ -260,7 +266,13 @@ export class UploadWriter implements ReadableRows {
     return written;
   }
 
-  private wrote(batch: Batch): void {
+  /** Small batches gathered: large ones are written from where they lie. */
+  private withoutSmall(batches: Batch[]): Batch[] {
+    const bytesMin = PIECE_BYTES_PER_COLUMN_MIN * this.schema.length;
+    return batches.some((batch) => batchBytes(batch) < bytesMin) ? [gatherBatches(this.schema, batches)] : batches;
+  }
+
+  private wrote(batch: RowRange): void {
     this.written = batch.firstRow + batch.rowCount;
     this.places.budget.give(this.inFlight.written(this.written));
     for (const makeRoom of this.roomMakers.splice(0)) makeRoom();
@@ -291,7 +303,7 @@ export class UploadWriter implements ReadableRows {
         const rest = await this.writeBlocks(taken);
         const isMore = rest.batches.length + this.frames.length > 0;
         const segment = isMore
-          ? await this.writeBlock(rest, (file, batch, block) => file.finish({ batch, block }))
+          ? await this.writeBlock(rest, (file, rows, block) => file.finish({ rows, block }))
           : await this.segment?.finish();
         this.durableRowCount = this.durableInSegment = this.written;
         return { segment, image: undefined, columns: this.summary.summaries() };

@@ -14,6 +14,11 @@ export class IngestBudget {
     if (this.hasRoom()) for (const resume of this.waiting.splice(0)) resume();
   }
 
+  /** Whether uploads hold so much that what is written in vain is missed. */
+  get isBusy(): boolean {
+    return this.usedBytes > INGEST_BYTES_MAX / 4;
+  }
+
   hasRoom(): boolean {
     return this.usedBytes <= INGEST_BYTES_MAX;
   }

@@ -5,7 +5,8 @@ import { MessageMemory } from '../../rows/message-memory.js';
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
 
 /** grpc-js copies an answer into its frame before it serializes the next one: there is never more than one. */
-const ANSWER = new MessageMemory(LOAD_BATCH_BYTES_MAX + LOAD_BATCH_BYTES_MAX / 4, 1);
+const ANSWER_BYTES_MAX = LOAD_BATCH_BYTES_MAX + LOAD_BATCH_BYTES_MAX / 4;
+const ANSWER = new MessageMemory(ANSWER_BYTES_MAX, ANSWER_BYTES_MAX);
 
 function encodeAnswer(method: DescMethod, message: unknown): Buffer {
   let taken: Buffer | undefined;

@@ -120,7 +120,7 @@ export class ReceiveRoom {
 
   /** Whether there is so little that it need not be looked at closely: what pieces of it keep of 64 KiB each is some 128 MiB at most. */
   get isCalm(): boolean {
-    return this.heldBytes <= this.limits.easyBytes / 8;
+    return this.heldBytes <= this.limits.easyBytes / 4;
   }
 
   mayRead(room: StreamRoom): boolean {
