@@ -1,11 +1,11 @@
 import { mkdir, mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { beforeEach, expect, onTestFinished, test, vi, type MockInstance } from 'vitest';
 import { FolderSync } from '../../server/backends/folder-sync.js';
 
 let folder: string;
-let sync: ReturnType<typeof vi.spyOn<FileHandle, 'sync'>>;
+let sync: MockInstance<FileHandle['sync']>;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'optistore-folder-'));
