@@ -1,7 +1,7 @@
 import { StorageError } from '../errors.js';
 
 /** Requests of a stream, which can be interrupted from outside while the next one is awaited, and by silence. */
-export class InterruptibleRequests<T> {
+export class InterruptibleRequests<T> implements Disposable {
   private readonly iterator: AsyncIterator<T>;
   private interruption: StorageError | undefined;
   private rejectNext: ((error: StorageError) => void) | undefined;
@@ -38,6 +38,11 @@ export class InterruptibleRequests<T> {
     this.interruption ??= error;
     clearTimeout(this.idleTimer);
     this.rejectNext?.(this.interruption);
+  }
+
+  /** No more are asked for: nothing of them is held any longer. */
+  [Symbol.dispose](): void {
+    clearTimeout(this.idleTimer);
   }
 
   throwIfInterrupted(): void {

@@ -39,11 +39,13 @@ export async function* saveStream(
 ): AsyncGenerator<SaveResultResponse> {
   const stream = new SaveStream(manager, new InterruptibleRequests(requests, options.streamIdleTimeoutMs), context);
   const served = stream.serve();
+  let isTold = false;
   try {
     yield* stream.responses;
+    isTold = true;
   } finally {
-    // The client may have gone while the queue was being read.
-    stream.stop(new StorageError('CANCELLED', 'The client went away.'));
+    // The client may have gone while the queue was being read. Of one that was told all, an error would be made for nobody.
+    if (!isTold) stream.stop(new StorageError('CANCELLED', 'The client went away.'));
     await served;
   }
 }
@@ -78,6 +80,7 @@ class SaveStream {
       stopDrain();
       stopGone();
       clearTimeout(this.ackTimer);
+      this.requests[Symbol.dispose]();
       await this.syncing;
       // What was received is synced by the upload as it is let go.
       await Promise.resolve(this.upload?.[Symbol.asyncDispose]()).catch(() => undefined);

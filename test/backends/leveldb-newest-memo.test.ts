@@ -33,6 +33,19 @@ test('what was read is given again without a read', async () => {
   expect(store.readCount).toBe(1);
 });
 
+test('a key that has none is not looked for again until it is written', async () => {
+  const memo = new NewestMemo();
+  let readCount = 0;
+  const absent = () => {
+    readCount++;
+    return Promise.resolve({ manifest: undefined, byteLength: 0 });
+  };
+  expect([await memo.get('k', absent), await memo.get('k', absent)]).toEqual([undefined, undefined]);
+  expect(readCount).toBe(1);
+  await memo.whileWritten(['k'], () => Promise.resolve());
+  expect((await memo.get('k', () => Promise.resolve(entry(1))))?.revision).toBe(1n);
+});
+
 test('a read that a write has overtaken is not kept', async () => {
   const { memo, store, newest } = stored();
   let end: (read: ReturnType<typeof entry>) => void = () => undefined;

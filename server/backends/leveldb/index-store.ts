@@ -89,8 +89,7 @@ export class IndexStore implements AsyncDisposable {
   newest(key: string): Promise<Manifest | undefined> {
     return this.memo.get(key, async () => {
       const value = await this.level.get(currentKey(key));
-      const manifest = decodeCurrent(key, value);
-      return value && manifest && { manifest, byteLength: value.byteLength };
+      return { manifest: decodeCurrent(key, value), byteLength: value?.byteLength ?? 0 };
     });
   }
 

@@ -358,6 +358,7 @@ export class LeveldbBackend implements StorageBackend {
       facts[`rows ${record.number}`] = durableRowCount;
     });
     await places.journal[Symbol.asyncDispose]();
+    await places.segmentNames[Symbol.asyncDispose]();
     await index[Symbol.asyncDispose]();
     if (index.hasFailed) return;
     await sealStore(path, { state: 'closed', files: await indexFiles(path), facts });

@@ -4,7 +4,8 @@ import { NEWEST_MEMO_BYTES_MAX } from '../../limits.js';
 
 /** An entry as it was read. */
 export interface ReadEntry {
-  readonly manifest: Manifest;
+  /** Undefined: there is none. */
+  readonly manifest: Manifest | undefined;
   /** Of the stored value. */
   readonly byteLength: number;
 }
@@ -15,8 +16,8 @@ const BYTES_PER_STORED_BYTE = 16;
 const ENTRY_BYTES = 1024;
 
 /**
- * Newest manifests that were read last, so that most lookups need neither LevelDB nor a decoder: this process is the only one that
- * writes the index. What it gives is shared, and is never changed. It never has what a write has replaced, nor what came of one that
+ * Newest manifests that were read last, and keys that had none, so that most lookups need neither LevelDB nor a decoder, and a save
+ * of a new key asks for it once: this process is the only one that writes the index. What it gives is shared, and is never changed. It never has what a write has replaced, nor what came of one that
  * failed: of a key that is being written nothing is kept, and from a failed write to the next that succeeds nothing at all, as
  * what LevelDB has of the failed one is taken back only then.
  */
@@ -32,7 +33,7 @@ export class NewestMemo {
   private hasFailed = false;
 
   /** What a key's entry says: from memory, or as `read` gives it. */
-  async get(key: string, read: () => Promise<ReadEntry | undefined>): Promise<Manifest | undefined> {
+  async get(key: string, read: () => Promise<ReadEntry>): Promise<Manifest | undefined> {
     const known = this.manifests.get(key);
     if (known !== undefined) return known.manifest;
     const turn = {};
@@ -40,8 +41,8 @@ export class NewestMemo {
     try {
       const entry = await read();
       const isCurrent = this.reading.get(key) === turn && !this.writing.has(key) && !this.hasFailed;
-      if (entry !== undefined && isCurrent) this.manifests.set(key, entry);
-      return entry?.manifest;
+      if (isCurrent) this.manifests.set(key, entry);
+      return entry.manifest;
     } finally {
       if (this.reading.get(key) === turn) this.reading.delete(key);
     }

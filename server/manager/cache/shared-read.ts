@@ -77,7 +77,9 @@ export class SharedRead {
       }
     } finally {
       signal.removeEventListener('abort', wakeNow);
-      if (--this.followerCount === 0) this.abandoned.abort(new StorageError('CANCELLED', 'Nobody reads any more.'));
+      const isRead = this.isDone || this.failure !== undefined;
+      if (--this.followerCount === 0 && !isRead)
+        this.abandoned.abort(new StorageError('CANCELLED', 'Nobody reads any more.'));
     }
   }
 }

@@ -1,18 +1,19 @@
-import { fromBinary, toBinary, type DescMethod, type DescService, type Message } from '@bufbuild/protobuf';
+import { fromBinary, toBinary, type DescService, type Message } from '@bufbuild/protobuf';
 import { LOAD_BATCH_BYTES_MAX } from '../../limits.js';
 import { encodeMessage } from '../../rows/message-codec.js';
-import { MessageMemory } from '../../rows/message-memory.js';
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
 
-/** grpc-js copies an answer into its frame before it serializes the next one: there is never more than one. */
 const ANSWER_BYTES_MAX = LOAD_BATCH_BYTES_MAX + LOAD_BATCH_BYTES_MAX / 4;
-const ANSWER = new MessageMemory(ANSWER_BYTES_MAX, ANSWER_BYTES_MAX);
+let answer: Buffer | undefined;
 
-function encodeAnswer(method: DescMethod, message: unknown): Buffer {
-  let taken: Buffer | undefined;
-  const bytes = encodeMessage(method.output, message as Message, (byteLength) => (taken = ANSWER.take(byteLength)));
-  if (taken !== undefined) ANSWER.give(taken);
-  return bytes;
+/**
+ * Memory of an answer's rows: grpc-js copies them into its frame before it serializes the next one, so there is never more than one.
+ * See MessageMemory for what memory of their own would cost.
+ */
+function memoryOf(byteLength: number): Buffer {
+  if (byteLength > ANSWER_BYTES_MAX) return Buffer.allocUnsafe(byteLength);
+  answer ??= Buffer.allocUnsafeSlow(ANSWER_BYTES_MAX);
+  return answer.subarray(0, byteLength);
 }
 
 /** A service as grpc-js wants it. Requests stay bytes: the door decodes them, so that it can say what is wrong with them. */
@@ -25,7 +26,7 @@ export function serviceDefinition(service: DescService): ServiceDefinition {
       responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
       requestSerialize: (message) => Buffer.from(toBinary(method.input, message as never)),
       requestDeserialize: (bytes) => bytes,
-      responseSerialize: (message) => encodeAnswer(method, message),
+      responseSerialize: (message) => encodeMessage(method.output, message as Message, memoryOf),
       responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     },
   ]);

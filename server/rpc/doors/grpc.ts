@@ -205,7 +205,8 @@ async function serveCall(
     } else {
       const stream = call as ServerWritableStream<Received, Message>;
       const answers = answer as AsyncIterable<Message>;
-      if (await writeAtPace(stream, answers, gone.signal, door.streamIdleTimeoutMs)) stream.end();
+      isAnswered = await writeAtPace(stream, answers, gone.signal, door.streamIdleTimeoutMs);
+      if (isAnswered) stream.end();
     }
   } catch (error) {
     const failure = served.fail(error);
