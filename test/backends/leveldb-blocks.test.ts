@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openLeveldbBackend } from '../../server/backends/leveldb/leveldb-backend.js';
 import { BUSY_BLOCK_BYTES_MIN, INGEST_BYTES_MAX } from '../../server/limits.js';
-import { asText, commit, lineRows, load, RUNNING, uploadSpec } from './runs.js';
+import { asText, commit, lineRows, load, uploadSpec } from './runs.js';
 
 const ROW_BYTES = 16;
 const ENOUGH_ROWS = BUSY_BLOCK_BYTES_MIN / ROW_BYTES;
@@ -31,10 +31,10 @@ test.each([
 ])('$rowCount rows that have to be durable beside $others uploads $what', async ({ rowCount, others, isJournaled }) => {
   await using backend = await openLeveldbBackend({ path: folder });
   for (let i = 0; i < others; i++) {
-    const other = await backend.openUpload(uploadSpec(`other-${i}`, `other-${i}`), RUNNING);
+    const other = await backend.openUpload(uploadSpec(`other-${i}`, `other-${i}`));
     for (let batch = 0; batch < 4; batch++) await other.append(lineRows(batch * ENOUGH_ROWS, ENOUGH_ROWS));
   }
-  await using upload = await backend.openUpload(uploadSpec('a', 'run'), RUNNING);
+  await using upload = await backend.openUpload(uploadSpec('a', 'run'));
   await upload.append(lineRows(0, rowCount));
   expect(await upload.sync()).toBe(rowCount);
   const bytes = { journal: await bytesOf('journal'), segments: await bytesOf('segments') };
@@ -45,7 +45,7 @@ test.each([
 
 test('a block of rows that came in large and small batches, some of which waited in the journal, has them in order', async () => {
   await using backend = await openLeveldbBackend({ path: folder });
-  await using upload = await backend.openUpload(uploadSpec('a', 'run'), RUNNING);
+  await using upload = await backend.openUpload(uploadSpec('a', 'run'));
   const counts = [8000, 1, 6000, 8000, 20, 12_000, 9000, 9000, 9000, 30_000, 7];
   let nextRow = 0;
   for (const [i, rowCount] of counts.entries()) {
