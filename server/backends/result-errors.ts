@@ -2,10 +2,18 @@ import { damageOf, StorageError } from '../errors.js';
 
 /** The error for a key that nothing is stored under. */
 export function resultNotFound(key: string): StorageError {
-  return new StorageError(
-    'RESULT_NOT_FOUND',
-    `Nothing is stored under "${key}". Check the key; \`optistore list\` shows what there is.`,
-  );
+  const { stackTraceLimit } = Error;
+  // One store after the other is asked for a key, the cache at each GetResult: this is an everyday answer, which takes ten times as long
+  // with its stack (6.5 µs by itself).
+  Error.stackTraceLimit = 0;
+  try {
+    return new StorageError(
+      'RESULT_NOT_FOUND',
+      `Nothing is stored under "${key}". Check the key; \`optistore list\` shows what there is.`,
+    );
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 /** The error for a revision that a key never had, or has no longer. */
