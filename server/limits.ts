@@ -32,7 +32,7 @@ export const INGEST_BYTES_MAX = 16 * MIB;
 /** Manifests that a LevelDB store keeps as objects, so that who asks often for the same results is answered from memory: some 1,000 of 40 columns. */
 export const NEWEST_MEMO_BYTES_MAX = 32 * MIB;
 /** Lines of the log are written together once there are so many bytes of them … */
-export const LOG_CHUNK_BYTES = 32 * KIB;
+export const LOG_CHUNK_BYTES = 8 * KIB;
 /** … or so long after the first: what a SIGKILL may take with it. */
 export const LOG_DELAY_MS = 100;
 /** Lines of the log that wait for a slow reader; beyond, new ones are left out. */
