@@ -1,7 +1,13 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '../../../clients/cli/daemon-process.js';
-import { ValueType, VariableRole, type OptistoreClient, type ResultWriter } from '../../../clients/typescript/index.js';
+import {
+  ValueType,
+  VariableRole,
+  type LoadOptions,
+  type OptistoreClient,
+  type ResultWriter,
+} from '../../../clients/typescript/index.js';
 import { COLUMNS, noise, VARIABLES, type Bench } from '../bench.js';
 import { peakMemory } from '../cost.js';
 import { median, seconds } from '../figures.js';
@@ -14,6 +20,8 @@ const WIDE_ROWS = 2500;
 const WIDE_BATCH_ROWS = 25;
 const LONG_ROWS = 100_000_000;
 const LONG_BATCH_ROWS = 65_536;
+const SPREAD_ROWS = [100, 1000, 100_000];
+const SET_LOADS = 3;
 /** Just under 1 MiB. */
 const LARGE_BATCH_ROWS = 3276;
 const LARGE_BATCH_BYTES = COLUMNS * LARGE_BATCH_ROWS * 8;
@@ -29,9 +37,9 @@ const noiseOf = (columns: number, rows: number) =>
   Object.fromEntries(variablesOf(columns).map(({ name }) => [name, Float64Array.from({ length: rows }, Math.random)]));
 
 /** Counts the rows that a load gives. */
-async function load(client: OptistoreClient, key: string, rows?: readonly [number, number]): Promise<number> {
+async function load(client: OptistoreClient, key: string, what: LoadOptions = {}): Promise<number> {
   let count = 0;
-  for await (const batch of client.load(key, rows === undefined ? {} : { rows })) count += batch.rowCount;
+  for await (const batch of client.load(key, what)) count += batch.rowCount;
   return count;
 }
 
@@ -74,8 +82,17 @@ async function long(bench: Bench): Promise<void> {
   const add = (id: string, what: string, taken: number[]) =>
     figures.add({ id: `growth_long_${id}`, what: `100 million rows: ${what}`, unit: 'ms' }, median(taken));
   const from = (i: number, count: number) => [LONG_ROWS / 2 + i * count, LONG_ROWS / 2 + (i + 1) * count] as const;
-  add('rows', '100 rows in the middle', await times(LOADS, (i) => load(client, 'long', from(i, 100))));
-  add('million', 'a million rows in the middle', await times(LOADS, (i) => load(client, 'long', from(i, 1_000_000))));
+  add('rows', '100 rows in the middle', await times(LOADS, (i) => load(client, 'long', { rows: from(i, 100) })));
+  const million = (i: number) => load(client, 'long', { rows: from(i, 1_000_000) });
+  add('million', 'a million rows in the middle', await times(LOADS, million));
+  for (const count of SPREAD_ROWS) {
+    const resultSet = `spread-${count}`;
+    await client.putResultSet('long', resultSet, {
+      rows: Array.from({ length: count }, (_, i) => i * (LONG_ROWS / count)),
+    });
+    const taken = await times(SET_LOADS, () => load(client, 'long', { resultSet }));
+    add(`set_${count}`, `a set of ${count.toLocaleString('en')} rows spread over it`, taken);
+  }
   add('get', 'GetResult', await times(LOADS, () => client.getResult('long')));
   figures.add({ id: 'growth_long_memory', what: '100 million rows: most memory', unit: 'MiB' }, peakMemory(daemon.pid));
 }
@@ -112,7 +129,7 @@ async function large(bench: Bench): Promise<void> {
   add('commit', 'commit', 'ms', committed * 1000);
   const { rowCount } = await second.client.getResult('large');
   const end = Number(rowCount);
-  const last = await times(LOADS, () => load(second.client, 'large', [end - LARGE_BATCH_ROWS, end]));
+  const last = await times(LOADS, () => load(second.client, 'large', { rows: [end - LARGE_BATCH_ROWS, end] }));
   add('load_last', 'load of the last MB', 'ms', median(last));
   add('memory', 'most memory', 'MiB', peakMemory(second.daemon.pid));
   first.client.close();
