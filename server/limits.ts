@@ -55,6 +55,8 @@ export const VARIABLE_NAME_BYTES_MAX = 256;
 export const STRING_BYTES_MAX = 64 * KIB;
 /** All strings of one row, in bytes: several rows must fit a message. */
 export const ROW_STRING_BYTES_MAX = MIB;
+/** Bytes before a column's values that have no meaning: nothing counts the memory that they hold. */
+export const COLUMN_PADDING_BYTES_MAX = 63;
 /** Tags of a result. */
 export const TAG_COUNT_MAX = 256;
 /** A tag's name and its value, in bytes. */

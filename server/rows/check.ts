@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Column as WireColumn, RowBatch } from '../../proto/gen/optistore/v1/rows_pb.js';
 import { StorageError } from '../errors.js';
-import { ROW_STRING_BYTES_MAX, STRING_BYTES_MAX } from '../limits.js';
+import { COLUMN_PADDING_BYTES_MAX, ROW_STRING_BYTES_MAX, STRING_BYTES_MAX } from '../limits.js';
 import type { Batch, Column, Schema } from './batch.js';
 import { bitmapBytes } from './batch.js';
 import { batchCrc32, crc32 } from './checksum.js';
@@ -11,9 +11,6 @@ import { isAllSet } from './validity.js';
 
 /** From here on a column's checksum is kept for its block; of a few values it is sooner computed again. */
 const SHARED_CRC_BYTES_MIN = 4096;
-
-/** Of a column: see Column.padding. */
-const PADDING_BYTES_MAX = 63;
 
 const CASE_OF_TYPE: Record<ValueType, WireColumn['values']['case']> = {
   [ValueType.UNSPECIFIED]: undefined,
@@ -69,9 +66,9 @@ function takeColumn(type: ValueType, wire: WireColumn, rowCount: number, i: numb
     throw mismatch(`column ${i} has ${values.case ?? 'no values'}; its variable is ${ValueType[type]}`);
   }
   // It would be memory that is held and not counted.
-  if (wire.padding.byteLength > PADDING_BYTES_MAX) {
+  if (wire.padding.byteLength > COLUMN_PADDING_BYTES_MAX) {
     throw mismatch(
-      `column ${i} has ${wire.padding.byteLength} bytes of padding; at most ${PADDING_BYTES_MAX} are possible`,
+      `column ${i} has ${wire.padding.byteLength} bytes of padding; at most ${COLUMN_PADDING_BYTES_MAX} are possible`,
     );
   }
   const validity = wire.validity.byteLength === 0 ? undefined : wire.validity;

@@ -32,8 +32,8 @@ const FRAME_HEAD_BYTES = 5;
 /** Of fewer bytes the copy costs less than their padding. */
 export const ALIGNED_BYTES_MIN = 1024;
 /** A field of one byte cannot be: it has a tag and a length. */
-const PADDING_BYTES_MAX = ALIGNMENT_BYTES + 1;
-const NOUGHTS = new Uint8Array(PADDING_BYTES_MAX);
+const PADDING_FIELD_BYTES_MAX = ALIGNMENT_BYTES + 1;
+const NOUGHTS = new Uint8Array(PADDING_FIELD_BYTES_MAX);
 
 /** Thrown to decline: protobuf-es reads it, or says what is wrong with it. */
 const DECLINED = new Error('not a plain batch');
@@ -237,9 +237,9 @@ function paddingAt(at: number, { values }: Column, size: number): number {
   const { byteLength } = values.value;
   if (byteLength < ALIGNED_BYTES_MIN) return 0;
   // Where padding makes the length of its column a byte longer, the numbers are a byte off; that is seldom, and no harm.
-  const start = FRAME_HEAD_BYTES + at + 1 + varintBytes(size + PADDING_BYTES_MAX) + 1 + varintBytes(byteLength);
+  const start = FRAME_HEAD_BYTES + at + 1 + varintBytes(size + PADDING_FIELD_BYTES_MAX) + 1 + varintBytes(byteLength);
   const gap = -start & (ALIGNMENT_BYTES - 1);
-  return gap === 1 ? PADDING_BYTES_MAX : gap;
+  return gap === 1 ? PADDING_FIELD_BYTES_MAX : gap;
 }
 
 /** Gives memory of just this size, whatever it holds. */
