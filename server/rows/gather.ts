@@ -17,10 +17,16 @@ export interface PiecedBatch {
   readonly columns: readonly PiecedColumn[];
 }
 
+/** A batch as one whose columns lie in pieces: each in one. */
+export function inOnePiece({ firstRow, rowCount, columns }: Batch): PiecedBatch {
+  return { firstRow, rowCount, columns: columns.map((column) => ({ ...column, pieces: [column] })) };
+}
+
 /** Joins batches that follow each other without copying their values. */
 export function joinBatches(schema: Schema, batches: readonly Batch[]): PiecedBatch {
   const [first] = batches;
   if (first === undefined) throw new RangeError('there is nothing to gather');
+  if (batches.length === 1) return inOnePiece(first);
   let rowCount = 0;
   for (const batch of batches) {
     if (batch.firstRow !== first.firstRow + rowCount) throw new RangeError('gathered batches follow each other');
@@ -72,8 +78,6 @@ function gatherBytes(pieces: readonly Uint8Array[]): Uint8Array {
 }
 
 function gatherOffsets(parts: readonly Part[], rowCount: number): Uint8Array {
-  const [only] = parts;
-  if (only?.column.offsets !== undefined && parts.length === 1) return only.column.offsets;
   const offsets = new Uint8Array((rowCount + 1) * 4);
   const view = new DataView(offsets.buffer);
   let row = 0;

@@ -24,12 +24,12 @@ export class RunSummary {
     this.best = new BestValues(variables, from);
   }
 
-  /** Adds the rows that come next. `valuesCrcs`: CRC-32 of each column's `values`, where known already. */
-  add(batch: Batch, valuesCrcs?: readonly number[]): void {
+  /** Adds the rows that come next. */
+  add(batch: Batch): void {
     const onesCrc = crc32(onesOf(batch.rowCount));
     for (let i = 0; i < this.columns.length; i++) {
       const column = batch.columns[i];
-      if (column !== undefined) this.columns[i]?.add(column, batch.rowCount, onesCrc, valuesCrcs?.[i]);
+      if (column !== undefined) this.columns[i]?.add(column, batch.rowCount, onesCrc);
     }
     this.best.add(batch);
   }
@@ -70,7 +70,8 @@ class ColumnState {
     this.lengthsCrc = from.lengthsCrc32;
   }
 
-  add(column: Column, rowCount: number, onesCrc: number, valuesCrc = column.valuesCrc ?? crc32(column.values)): void {
+  add(column: Column, rowCount: number, onesCrc: number): void {
+    const valuesCrc = column.valuesCrc ?? crc32(column.values);
     this.valuesCrc = crc32Combine(this.valuesCrc, valuesCrc, column.values.byteLength);
     const present = column.validity === undefined ? undefined : bitsAsBytes(column.validity, rowCount);
     this.validityCrc =

@@ -1,7 +1,7 @@
 import { StorageError } from '../../errors.js';
 import { crc32, crc32Combine } from '../../rows/checksum.js';
 import type { Batch, Column } from '../../rows/batch.js';
-import type { PiecedBatch, PiecedColumn } from '../../rows/gather.js';
+import { inOnePiece, type PiecedBatch, type PiecedColumn } from '../../rows/gather.js';
 
 /**
  * A segment: a 64-byte head, blocks, and once committed the directory of its blocks. A block: a header
@@ -72,8 +72,6 @@ export interface EncodedBlock {
   readonly buffers: readonly Uint8Array[];
   readonly headerBytes: number;
   readonly blockBytes: number;
-  /** CRC-32 of each column's values. */
-  readonly valuesCrcs: readonly number[];
 }
 
 const PADDING = new Uint8Array(ALIGNMENT_BYTES);
@@ -85,8 +83,7 @@ export function aligned(byteLength: number): number {
 
 /** Lays a batch out as a block; the columns' buffers are used as they are, not copied. `mark`: see BlockHeader. */
 export function encodeBlock(batch: Batch, mark = 0n): EncodedBlock {
-  const columns = batch.columns.map((column) => ({ ...column, pieces: [column] }));
-  return encodePieces({ firstRow: batch.firstRow, rowCount: batch.rowCount, columns }, mark);
+  return encodePieces(inOnePiece(batch), mark);
 }
 
 /** The same of rows that lie in several batches. */
@@ -98,10 +95,9 @@ export function encodePieces(batch: PiecedBatch, mark = 0n): EncodedBlock {
   const headerBytes = aligned(tableAt + bufferCount * 8);
   const header = Buffer.alloc(headerBytes);
   const buffers: Uint8Array[] = [header];
-  const valuesCrcs: number[] = [];
   let at = headerBytes;
   let entryAt = tableAt;
-  const put = (pieces: PiecedColumn['pieces']): number => {
+  const put = (pieces: PiecedColumn['pieces']): void => {
     let byteLength = 0;
     let crc = 0;
     for (const { values, valuesCrc } of pieces) {
@@ -115,13 +111,12 @@ export function encodePieces(batch: PiecedBatch, mark = 0n): EncodedBlock {
     const end = aligned(byteLength);
     if (end > byteLength) buffers.push(PADDING.subarray(0, end - byteLength));
     at += end;
-    return crc;
   };
   for (const [i, { offsets, pieces, validity }] of batch.columns.entries()) {
     header[FIXED_HEADER_BYTES + i] =
       (offsets === undefined ? 0 : HAS_OFFSETS) | (validity === undefined ? 0 : HAS_VALIDITY);
     if (offsets !== undefined) put([{ values: offsets }]);
-    valuesCrcs.push(put(pieces));
+    put(pieces);
     if (validity !== undefined) put([{ values: validity }]);
   }
   header.writeUInt32LE(BLOCK_MAGIC, 0);
@@ -133,7 +128,7 @@ export function encodePieces(batch: PiecedBatch, mark = 0n): EncodedBlock {
   header.writeUInt32LE(bufferCount, 36);
   header.writeBigUInt64LE(mark, 40);
   header.writeUInt32LE(crc32(header), 8);
-  return { buffers, headerBytes, blockBytes: at, valuesCrcs };
+  return { buffers, headerBytes, blockBytes: at };
 }
 
 /** The header's length, read from the first 64 bytes of a block; undefined where no block begins. */

@@ -29,21 +29,21 @@ interface BlockRow {
 
 const BLOCK_COLUMNS = ['first_row', 'row_count', 'header_bytes', 'block_bytes', 'is_loose'] as const;
 
-/** Writes a block; gives it, and the CRC-32 of each column's values. */
+/** Writes a block. */
 export async function writeBlock(
   connection: Connection,
   segmentId: number,
   batch: Batch,
   isLoose: boolean,
-): Promise<{ block: StoredBlock; valuesCrcs: readonly number[] }> {
-  const { buffers, headerBytes, blockBytes, valuesCrcs } = encodeBlock(batch, markOf(segmentId, isLoose));
+): Promise<StoredBlock> {
+  const { buffers, headerBytes, blockBytes } = encodeBlock(batch, markOf(segmentId, isLoose));
   const { firstRow, rowCount } = batch;
   await connection('blocks').insert({
     ...{ segment_id: segmentId, first_row: firstRow, row_count: rowCount },
     ...{ header_bytes: headerBytes, block_bytes: blockBytes, is_loose: isLoose },
     bytes: Buffer.concat(buffers, blockBytes),
   });
-  return { block: { firstRow, rowCount, headerBytes, blockBytes, isLoose }, valuesCrcs };
+  return { firstRow, rowCount, headerBytes, blockBytes, isLoose };
 }
 
 /** Says in a block's header whose it is: rows of the table that were swapped are seen. */

@@ -8,6 +8,7 @@ import { isCorrupt, StorageError, toStorageError } from '../../errors.js';
 import { blockBytesFor, CHECKPOINT_BYTES, GATHER_BYTES_MAX } from '../../limits.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { batchBytes, schemaOf } from '../../rows/batch.js';
+import { checksummed } from '../../rows/checksum.js';
 import { gatherBatches } from '../../rows/gather.js';
 import { RunSummary } from '../../rows/summary.js';
 import type { IngestBudget } from '../uploads/ingest-budget.js';
@@ -189,7 +190,7 @@ export class DatabaseRows implements UploadRows {
     if (isLast && group.length + this.loose.length > 0) return this.gather(connection, group, false);
     if (group.length === 0) return;
     if (this.loose.length >= LOOSE_BLOCKS_MAX) return this.gather(connection, group, true);
-    const { block } = await writeBlock(connection, this.segmentId, gatherBatches(this.schema, group), true);
+    const block = await writeBlock(connection, this.segmentId, gatherBatches(this.schema, group), true);
     this.sizeBytes += block.blockBytes;
     this.loose.push(block);
   }
@@ -203,7 +204,7 @@ export class DatabaseRows implements UploadRows {
     const waiting: Batch[] = [];
     for (const block of this.loose)
       waiting.push(await readWholeBlock(connection, this.segmentId, block, this.schema.length));
-    const batch = gatherBatches(this.schema, [...waiting, ...group]);
+    const batch = checksummed(gatherBatches(this.schema, [...waiting, ...group]));
     if (this.loose.length > 0) {
       await connection('blocks')
         .where({ segment_id: this.segmentId, is_loose: true })
@@ -211,10 +212,10 @@ export class DatabaseRows implements UploadRows {
         .delete();
       this.sizeBytes -= this.looseBytes;
     }
-    const { block, valuesCrcs } = await writeBlock(connection, this.segmentId, batch, isLoose);
+    const block = await writeBlock(connection, this.segmentId, batch, isLoose);
     this.sizeBytes += block.blockBytes;
     this.loose = isLoose ? [block] : [];
-    if (!isLoose) this.summary.add(batch, valuesCrcs);
+    if (!isLoose) this.summary.add(batch);
   }
 
   /** Fills in the manifest's columns, segments and bytes, behind those that it has of its base. Finished before. */

@@ -33,8 +33,6 @@ export interface EncodedBatch {
   readonly blockBytes: number;
   /** Of each column: validity, offsets of strings, values. */
   readonly checks: readonly BufferCheck[];
-  /** CRC-32 of each column's values as they are in the batch. */
-  readonly valuesCrcs: readonly number[];
 }
 
 /** The schema of a result's rows, with roles and units as metadata of its fields. */
@@ -99,7 +97,6 @@ export function encodeBatch(schema: Schema, batch: Batch): EncodedBatch {
   const body: Uint8Array[] = [];
   const regions: BufferRegion[] = [];
   const checks: BufferCheck[] = [];
-  const valuesCrcs: number[] = [];
   let bodyBytes = 0;
   const add = (buffer: Uint8Array, crc = crc32(buffer)): void => {
     const { byteLength } = buffer;
@@ -113,17 +110,15 @@ export function encodeBatch(schema: Schema, batch: Batch): EncodedBatch {
   const nodes = batch.columns.map((column, i) => {
     add(column.validity ?? new Uint8Array(0));
     if (column.offsets !== undefined) add(column.offsets);
-    const valuesCrc = column.valuesCrc ?? crc32(column.values);
-    valuesCrcs.push(valuesCrc);
     if (schema[i] === ValueType.BOOL) add(packBits(column.values));
-    else add(column.values, valuesCrc);
+    else add(column.values, column.valuesCrc);
     return new FieldNode(batch.rowCount, missingCount(column.validity, batch.rowCount));
   });
   const record = new RecordBatch(batch.rowCount, nodes, regions, null);
   const header = messageBytes(Message.encode(Message.from(record, bodyBytes)));
   const { byteLength: headerBytes } = header;
   const blockBytes = headerBytes + bodyBytes;
-  return { buffers: [header, ...body], headerBytes, headerCrc: crc32(header), blockBytes, checks, valuesCrcs };
+  return { buffers: [header, ...body], headerBytes, headerCrc: crc32(header), blockBytes, checks };
 }
 
 function packBits(values: Uint8Array): Uint8Array {

@@ -38,14 +38,13 @@ export class ArrowWriter implements AsyncDisposable {
     return new ArrowWriter(path, file, arrow, schemaOf(variables), head);
   }
 
-  /** Writes a batch behind those before; gives the CRC-32 of each column's values. Not durable before `finish`. */
-  async append(batch: Batch): Promise<readonly number[]> {
-    const { buffers, headerBytes, headerCrc, blockBytes, checks, valuesCrcs } = encodeBatch(this.schema, batch);
+  /** Writes a batch behind those before. Not durable before `finish`. */
+  async append(batch: Batch): Promise<void> {
+    const { buffers, headerBytes, headerCrc, blockBytes, checks } = encodeBatch(this.schema, batch);
     const { firstRow, rowCount } = batch;
     await writeFully(this.file, buffers, this.end);
     this.blocks.push({ offset: this.end, firstRow, rowCount, headerBytes, headerCrc, blockBytes, checks });
     this.end += blockBytes;
-    return valuesCrcs;
   }
 
   /**

@@ -7,6 +7,7 @@ import { StorageError, toStorageError } from '../../errors.js';
 import { blockBytesFor, GATHER_BYTES_MAX } from '../../limits.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { batchBytes, schemaOf } from '../../rows/batch.js';
+import { checksummed } from '../../rows/checksum.js';
 import { gatherBatches } from '../../rows/gather.js';
 import { RunSummary } from '../../rows/summary.js';
 import type { IngestBudget } from '../uploads/ingest-budget.js';
@@ -208,7 +209,9 @@ export class FilesystemRows implements UploadRows {
       this.record.problem?.variables ?? [],
       aboutOf(this.record),
     );
-    this.summary.add(batch, await this.arrow.append(batch));
+    const known = checksummed(batch);
+    await this.arrow.append(known);
+    this.summary.add(known);
   }
 
   /**

@@ -17,9 +17,9 @@ const ENTRY_BYTES = 1024;
 
 /**
  * Newest manifests that were read last, and keys that had none, so that most lookups need neither LevelDB nor a decoder, and a save
- * of a new key asks for it once: this process is the only one that writes the index. What it gives is shared, and is never changed. It never has what a write has replaced, nor what came of one that
- * failed: of a key that is being written nothing is kept, and from a failed write to the next that succeeds nothing at all, as
- * what LevelDB has of the failed one is taken back only then.
+ * of a new key asks for it once: this process is the only one that writes the index. What it gives is shared, and is never changed. It
+ * never has what a write has replaced, nor what came of one that failed: of a key that is being written nothing is kept, and from a
+ * failed write to the next that succeeds nothing at all, as what LevelDB has of the failed one is taken back only then.
  */
 export class NewestMemo {
   private readonly manifests = new LRUCache<string, ReadEntry>({

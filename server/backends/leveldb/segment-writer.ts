@@ -171,13 +171,10 @@ async function begun<T>(path: string, flags: string, act: (file: FileHandle) => 
 }
 
 /** A segment small enough to be a value of the index: the same bytes as a file would have. */
-export function inlineSegment(
-  name: string,
-  batch: Batch,
-): { segment: Segment; image: Buffer; valuesCrcs: readonly number[] } {
+export function inlineSegment(name: string, batch: Batch): { segment: Segment; image: Buffer } {
   const block = encodeBlock(batch);
   const offset = SEGMENT_HEAD_BYTES;
-  const { headerBytes, blockBytes, valuesCrcs } = block;
+  const { headerBytes, blockBytes } = block;
   const entry = { offset, headerBytes, blockBytes, firstRow: batch.firstRow, rowCount: batch.rowCount };
   const image = Buffer.concat([segmentHead(name), ...block.buffers, encodeDirectory([entry])]);
   const segment = create(SegmentSchema, {
@@ -188,5 +185,5 @@ export function inlineSegment(
     sizeBytes: BigInt(image.byteLength),
     directoryOffset: BigInt(offset + blockBytes),
   });
-  return { segment, image, valuesCrcs };
+  return { segment, image };
 }

@@ -16,6 +16,7 @@ import {
 import type { Batch, Schema } from '../../rows/batch.js';
 import type { Selection } from '../../rows/select.js';
 import { batchBytes, schemaOf } from '../../rows/batch.js';
+import { checksummed } from '../../rows/checksum.js';
 import { gatherBatches, joinBatches } from '../../rows/gather.js';
 import { RunSummary } from '../../rows/summary.js';
 import type { ReadableRows } from '../uploads/upload-store.js';
@@ -252,13 +253,14 @@ export class UploadWriter implements ReadableRows {
     write: (segment: SegmentWriter, rows: RowRange, block: EncodedBlock) => Promise<T>,
   ): Promise<T> {
     const waiting = this.frames.length > 0 ? await this.places.journal.read(this.frames, this.schema) : [];
-    const batches = this.withoutSmall([...waiting, ...group.batches]);
+    // Their block and their summary need them.
+    const batches = this.withoutSmall([...waiting, ...group.batches]).map(checksummed);
     const batch = joinBatches(this.schema, batches);
     const { segments, segmentNames } = this.places;
     this.segment ??= await SegmentWriter.create(join(segments, this.segmentName), this.segmentName, segmentNames);
     const block = encodePieces(batch);
     const written = await write(this.segment, batch, block);
-    for (const part of batches) this.summary.add(part, batches.length === 1 ? block.valuesCrcs : undefined);
+    for (const part of batches) this.summary.add(part);
     this.releasable.push(...this.frames);
     this.frames = [];
     this.frameBytes = 0;
@@ -318,9 +320,9 @@ export class UploadWriter implements ReadableRows {
     const batches = [...waiting, ...taken];
     const summary = new RunSummary(this.record.problem?.variables ?? [], this.record.base?.columns);
     if (batches.length === 0) return { segment: undefined, image: undefined, columns: summary.summaries() };
-    const batch = gatherBatches(this.schema, batches);
-    const { segment, image, valuesCrcs } = inlineSegment(this.segmentName, batch);
-    summary.add(batch, valuesCrcs);
+    const batch = checksummed(gatherBatches(this.schema, batches));
+    const { segment, image } = inlineSegment(this.segmentName, batch);
+    summary.add(batch);
     return { segment, image, columns: summary.summaries() };
   }
 
