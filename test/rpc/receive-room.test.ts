@@ -76,6 +76,10 @@ describe.each(PORTS)('at the %s port', (_, connect) => {
     await using door = await openOwnDoor({ room: { ...ROOM, turnMsMax: 300 }, certificates });
     using slow = connect(door);
     const answer = answerOf(begun(slow, 1.25 * MIB));
+    // It is there before the other: else the other would have the turn, and nobody would wait for this one.
+    const behind = slow.call(pathOf({ name: 'GetStatus' }));
+    behind.end(framed(Buffer.alloc(0)));
+    await answerOf(behind);
     using other = connect(door);
     begun(other, MIB / 2);
     expect(await answer).toMatchObject({ grpcStatus: GrpcCode.RESOURCE_EXHAUSTED });
