@@ -4,7 +4,7 @@ BUILT := dist/.built
 SOURCES := $(shell find proto server clients -type f \( -name '*.ts' -o -name '*.proto' \) -not -path 'proto/gen/*') \
 	buf.gen.yaml tsconfig.json tsconfig.build.json package.json
 
-.PHONY: help install build demo run test check format faults bench bench-peers bench-growth profile clean
+.PHONY: help install build demo run test conformance check format faults bench bench-peers bench-growth profile clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -29,6 +29,9 @@ run: build ## serve until Ctrl-C
 
 test: build ## all tests, against real daemons
 	npx vitest run
+
+conformance: build ## every client through every scenario, and the table of it
+	npx vitest run test/conformance; result=$$?; cat dist/conformance.md; exit $$result
 
 faults: build ## the long campaigns of faults (many minutes; FAULTS_SEED=n FAULTS_ROUND=n replays a round)
 	FAULTS=long npx vitest run test/faults

@@ -12,6 +12,6 @@ export default defineConfig({
     maxWorkers: '100%',
     hookTimeout: 300_000,
     ...(process.env['FAULTS'] === 'long' ? faults : {}),
-    reporters: ['default', ['json', { outputFile: 'dist/test-report.json' }]],
+    reporters: ['default', ['json', { outputFile: 'dist/test-report.json' }], './test/conformance/table-reporter.ts'],
   },
 });
