@@ -1,0 +1,180 @@
+"""A load as its client knows it: what came, and what a broken one goes on with. Waits for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+
+from ._columns import DTYPES
+from ._local_files import LocalFiles
+from ._wire import WireBatch, WireError, batch_in, check_batch, decode_batch
+from .errors import OptistoreError
+from .rows import Rows
+from .v1.problem_pb2 import VALUE_TYPE_STRING
+from .v1.result_pb2 import Result
+from .v1.storage_service_pb2 import LoadHeader, LoadResultRequest, LoadResultResponse
+
+
+class Download:
+    """Takes the messages of a load, over all calls that it needs."""
+
+    def __init__(self, request: LoadResultRequest) -> None:
+        self._request = request
+        self.header: LoadHeader | None = None
+        self.committed: Result | None = None
+        self._next_row = 0
+        self._end = 0
+        self._is_whole = False
+        self._files = LocalFiles()
+
+    @property
+    def is_follow(self) -> bool:
+        """Whether it tails a save."""
+        return self._request.follow
+
+    def next_request(self) -> LoadResultRequest:
+        """The request of the first call, or of one that goes on."""
+        self._is_whole = False
+        if self.header is None:
+            return self._request
+        request = LoadResultRequest()
+        request.CopyFrom(self._request)
+        request.first_row = self._next_row
+        if self.is_follow:
+            request.upload_id = self.header.result.upload_id or self._request.upload_id
+        else:
+            request.row_count = self._end - self._next_row
+            request.revision = self.header.result.revision
+        return request
+
+    def take(self, message: bytes) -> Iterator[WireBatch]:
+        """Takes a message in; gives the rows that it has, checked.
+
+        OptistoreError where they do not fit, LocalFilesUnusable where they can't be read from the daemon's files.
+        """
+        view = batch_in(message)
+        if view is not None:
+            batch = self._batch(view)
+            if batch is not None:
+                yield batch
+            return
+        response = LoadResultResponse.FromString(message)
+        kind = response.WhichOneof("message")
+        if kind == "header" and self.header is None:
+            self.header = response.header
+            self._next_row = response.header.first_row
+            self._end = response.header.first_row + response.header.row_count
+        elif kind == "trailer":
+            self._is_whole = True
+            if response.trailer.HasField("result"):
+                self.committed = response.trailer.result
+        elif kind == "local_blocks" and self.header is not None:
+            for batch in self._files.read(response.local_blocks, self.header.variables, self._next_row, self._end):
+                self._next_row += batch.row_count
+                yield batch
+
+    def without_files(self) -> None:
+        """The daemon's files can't be read: its own stream tells what is damaged, or gives another copy's rows."""
+        self._request.local_files = False
+
+    def _batch(self, view: memoryview) -> WireBatch | None:
+        assert self.header is not None, "a batch came before the header"
+        try:
+            batch = decode_batch(view)
+            # Of a save that is followed, a batch without rows is a sign of life.
+            if batch.row_count == 0 and self.is_follow:
+                return None
+            if batch.first_row != self._next_row:
+                raise WireError(f"row {batch.first_row} came where row {self._next_row} is next")
+            check_batch(batch, self.header.variables)
+            numbers = None if batch.row_numbers is None else len(batch.row_numbers)
+            if numbers != (batch.row_count * 8 if self._request.result_set else None):
+                raise WireError(f"the batch at row {batch.first_row} has {numbers} bytes of row numbers")
+        except WireError as error:
+            message = f"The load of {self._request.key!r} can't be used: {error}."
+            raise OptistoreError(message, grpc.StatusCode.DATA_LOSS) from error
+        self._next_row += batch.row_count
+        return batch
+
+    def ended(self) -> None:
+        """The call ended well. OptistoreError where rows are lacking."""
+        if not self._is_whole or (not self.is_follow and self._next_row != self._end):
+            raise OptistoreError("The load ended before its last row.", grpc.StatusCode.UNAVAILABLE)
+
+    def may_go_on(self, error: OptistoreError) -> bool:
+        """Whether another call goes on where this one broke."""
+        # Before the header nothing is under way: the caller is told at once.
+        if self.header is None:
+            return False
+        # An upload without a durable row is forgotten with its daemon; its writer opens it again.
+        had_no_rows = self.header.result.row_count == 0 and self._next_row == self.header.first_row
+        is_forgotten = self.is_follow and error.reason == "UPLOAD_NOT_FOUND" and had_no_rows
+        return error.is_retryable or is_forgotten
+
+    def rows_of(self, batch: WireBatch) -> Rows:
+        """A batch as the caller gets it."""
+        assert self.header is not None
+        values = [
+            _own(column.numbers()) if column.value_type != VALUE_TYPE_STRING and column.value_type else None
+            for column in batch.columns
+        ]
+        columns = []
+        for variable, column, numbers in zip(self.header.variables, batch.columns, values, strict=True):
+            if variable.value_type == VALUE_TYPE_STRING:
+                columns.append(_objects(column.strings(batch.row_count)))
+            else:
+                columns.append(np.empty(0, DTYPES[variable.value_type]) if numbers is None else numbers)
+        valid = [column.valid(batch.row_count) for column in batch.columns]
+        numbers_of = None if batch.row_numbers is None else np.frombuffer(batch.row_numbers, "<u8")
+        return Rows(self.header, batch.first_row, batch.row_count, columns, valid, numbers_of)
+
+
+class Table:
+    """All rows of a load, which its batches are copied into one by one."""
+
+    def __init__(self, header: LoadHeader, has_row_numbers: bool) -> None:
+        self._header = header
+        self._values: list[Any] = [
+            np.empty(header.row_count, object if v.value_type == VALUE_TYPE_STRING else DTYPES[v.value_type])
+            for v in header.variables
+        ]
+        self._valid: list[Any] = [None] * len(self._values)
+        self._row_numbers = np.empty(header.row_count, np.uint64) if has_row_numbers else None
+        self._at = 0
+
+    def add(self, batch: WireBatch) -> None:
+        """The next rows."""
+        n = batch.row_count
+        here = slice(self._at, self._at + n)
+        for i, column in enumerate(batch.columns):
+            values = self._values[i]
+            if values.dtype == object:
+                values[here] = column.strings(n)
+            elif n > 0:
+                values[here] = column.numbers()
+            there = column.valid(n)
+            if there is not None:
+                if self._valid[i] is None:
+                    self._valid[i] = np.ones(self._header.row_count, np.bool_)
+                self._valid[i][here] = there
+        if self._row_numbers is not None and batch.row_numbers is not None:
+            self._row_numbers[here] = np.frombuffer(batch.row_numbers, "<u8")
+        self._at += n
+
+    def rows(self) -> Rows:
+        """All of them."""
+        return Rows(self._header, self._header.first_row, self._header.row_count, self._values, self._valid, self._row_numbers)
+
+
+def _own(numbers: Any) -> Any:
+    """A column that is aligned: others may only be read by numpy itself."""
+    return numbers if numbers.flags.aligned else numbers.copy()
+
+
+def _objects(strings: list[str]) -> Any:
+    values = np.empty(len(strings), object)
+    values[:] = strings
+    return values

@@ -1,0 +1,262 @@
+"""A save as its client knows it: what was appended, sent and acknowledged. Does nothing by itself and waits for nothing."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from ._columns import Appended, Chunk, Column, RowGatherer, Valid, chunk_of, cut, is_row, joined
+from ._wire import encode_batch
+from .errors import OptistoreError
+from .v1.result_pb2 import Outcome, Result, ResultSet
+from .v1.storage_service_pb2 import SaveCommit, SaveFlush, SaveOpen, SaveOpened, SaveResultRequest, SaveResultResponse
+
+MESSAGE_BYTES = 1024 * 1024
+#: Bytes of rows that may wait for their ack; ``append`` waits beyond.
+UNACKED_BYTES_MAX = 32 * 1024 * 1024
+#: Bytes of rows that may wait for a stream that takes them.
+UNSENT_BYTES_MAX = 4 * MESSAGE_BYTES
+#: Rows that have at least so many bytes are a message by themselves.
+GATHER_BYTES_MAX = MESSAGE_BYTES // 8
+#: How long few rows wait for company before they are sent.
+LINGER_S = 0.01
+
+
+@dataclass
+class _Message:
+    end_row: int
+    content: bytes
+
+
+class Upload:
+    """Which message comes next, and what each answer means."""
+
+    def __init__(self, request: SaveOpen, on_ack: Callable[[int], object] | None = None) -> None:
+        self._open = request
+        self._variables = list(request.problem.variables)
+        self._on_ack = on_ack
+        self._messages: deque[_Message] = deque()
+        #: The row behind those that are in messages, or were.
+        self._encoded_to = 0
+        self._sent = 0
+        self._sent_bytes = 0
+        self._unacked_bytes = 0
+        self._rows = RowGatherer(self._variables)
+        self._chunks: list[Chunk] = []
+        self._chunk_bytes = 0
+        self._waiting_since = 0.0
+        self._wants_flush = False
+        self._commit: SaveCommit | None = None
+        self._commit_sent = False
+        #: A stream runs, and has answered.
+        self.is_open = False
+        #: A stream has answered at some time.
+        self.was_opened = False
+        self.is_volatile = False
+        self.appended = 0
+        self.acked = 0
+        self.committed: Result | None = None
+
+    @property
+    def upload_id(self) -> str:
+        """With it the run is resumed."""
+        return self._open.upload_id
+
+    @property
+    def open_request(self) -> bytes:
+        """The first message of each stream."""
+        return _encoded(SaveResultRequest(open=self._open))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is anything to send."""
+        return self._wants_flush or self._commit is not None or self._has_waiting or self._sent < len(self._messages)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits for its ack."""
+        return not self._messages and not self._has_waiting
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be appended."""
+        waiting = self._chunk_bytes + self._rows.byte_length
+        if self._unacked_bytes + waiting > UNACKED_BYTES_MAX:
+            return False
+        # While no stream takes them, rows are kept as far as they may.
+        return not self.is_open or self._unacked_bytes - self._sent_bytes <= UNSENT_BYTES_MAX
+
+    @property
+    def _has_waiting(self) -> bool:
+        return bool(self._chunks) or self._rows.row_count > 0
+
+    def append(self, data: Appended) -> None:
+        """Adds rows. TypeError or ValueError that names what does not fit; nothing is added then."""
+        if self.committed is not None:
+            raise OptistoreError(
+                f"Upload {self.upload_id} is committed and takes no more rows.",
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "UPLOAD_COMMITTED",
+            )
+        had_waiting = self._has_waiting
+        if isinstance(data, Mapping) and is_row(data):
+            self._rows.add(data)
+            self.appended += 1
+        else:
+            chunk = chunk_of(self._variables, data)
+            if chunk.row_count == 0:
+                return
+            self._take(chunk)
+            self.appended += chunk.row_count
+        if not had_waiting:
+            self._waiting_since = time.monotonic()
+        if self._rows.byte_length + self._chunk_bytes >= MESSAGE_BYTES:
+            self._close_waiting()
+
+    def _take(self, chunk: Chunk) -> None:
+        byte_length = chunk.byte_length
+        if byte_length >= GATHER_BYTES_MAX:
+            self._close_waiting()
+            self._encode(chunk)
+            return
+        self._close_rows()
+        # The caller may use its arrays again.
+        self._add(Chunk(chunk.row_count, [Column(c.values.copy(), c.utf8, _copied(c.valid)) for c in chunk.columns]))
+
+    def _add(self, chunk: Chunk) -> None:
+        self._chunks.append(chunk)
+        self._chunk_bytes += chunk.byte_length
+
+    def _close_rows(self) -> None:
+        if self._rows.row_count > 0:
+            self._add(self._rows.take())
+
+    def _close_waiting(self) -> None:
+        self._close_rows()
+        if not self._chunks:
+            return
+        chunk = joined(self._chunks)
+        self._chunks, self._chunk_bytes = [], 0
+        self._encode(chunk)
+
+    def _encode(self, chunk: Chunk) -> None:
+        for part in cut(chunk, MESSAGE_BYTES):
+            content = encode_batch(self._variables, self._encoded_to, part)
+            self._encoded_to += part.row_count
+            self._messages.append(_Message(self._encoded_to, content))
+            self._unacked_bytes += len(content)
+
+    def linger_s(self) -> float | None:
+        """Seconds until what waits is to be sent; None where nothing waits."""
+        if not self._has_waiting:
+            return None
+        if self._wants_flush or self._commit is not None:
+            return 0.0
+        return max(self._waiting_since + LINGER_S - time.monotonic(), 0.0)
+
+    def next_message(self) -> bytes | None:
+        """What is to be sent next; it counts as sent."""
+        if not self.is_open:
+            return None
+        if self._sent == len(self._messages) and self._has_waiting and self.linger_s() == 0:
+            self._close_waiting()
+        if self._sent < len(self._messages):
+            message = self._messages[self._sent].content
+            self._sent += 1
+            self._sent_bytes += len(message)
+            return message
+        if self._has_waiting:
+            return None
+        if self._wants_flush:
+            self._wants_flush = False
+            return _encoded(SaveResultRequest(flush=SaveFlush()))
+        if self._commit is not None and not self._commit_sent:
+            self._commit_sent = True
+            self._commit.row_count = self.appended
+            return _encoded(SaveResultRequest(commit=self._commit))
+        return None
+
+    def flush(self) -> int:
+        """Asks for an ack; the number of rows that it has to reach."""
+        if self.acked < self.appended:
+            self._wants_flush = True
+        return self.appended
+
+    def commit(self, outcome: Outcome, result_sets: Sequence[ResultSet]) -> None:
+        """Asks for the commit."""
+        if self.committed is None:
+            self._commit = SaveCommit(outcome=outcome, result_sets=result_sets)
+            self._commit_sent = False
+
+    def received(self, response: SaveResultResponse) -> None:
+        """Takes an answer in."""
+        kind = response.WhichOneof("message")
+        if kind == "opened":
+            self._resume(response.opened)
+        elif kind == "ack":
+            self._ack(response.ack.durable_row_count)
+        elif kind == "committed":
+            self.committed = response.committed.result
+            self._commit = None
+            self._ack(self.appended)
+
+    def _resume(self, opened: SaveOpened) -> None:
+        if opened.next_row < self.acked:
+            raise OptistoreError(
+                f"The daemon has {opened.next_row} rows of upload {self.upload_id}, but had acknowledged {self.acked}: "
+                "its data was lost or replaced.",
+                grpc.StatusCode.DATA_LOSS,
+            )
+        if not self.was_opened:
+            self._open.upload_id = opened.upload_id
+            self._encoded_to = opened.next_row
+        self.appended = max(self.appended, opened.next_row)
+        self._ack(opened.next_row)
+        self._send_again()
+        self.is_volatile = opened.volatile
+        self.is_open = self.was_opened = True
+        if opened.HasField("committed") and self._commit is None:
+            self.committed = opened.committed
+
+    def _ack(self, rows: int) -> None:
+        if rows <= self.acked:
+            return
+        self.acked = rows
+        while self._messages and self._messages[0].end_row <= rows:
+            length = len(self._messages.popleft().content)
+            self._unacked_bytes -= length
+            # What another stream had sent may be acked before this one was given it.
+            if self._sent > 0:
+                self._sent -= 1
+                self._sent_bytes -= length
+        if self._on_ack is not None:
+            self._on_ack(rows)
+
+    def stream_ended(self) -> None:
+        """What is not acked goes into the next stream."""
+        self.is_open = False
+        self._send_again()
+
+    def _send_again(self) -> None:
+        self._sent = self._sent_bytes = 0
+        self._commit_sent = False
+
+    def with_hint(self, error: OptistoreError) -> OptistoreError:
+        """The error, and how to go on."""
+        message = f"{error.message} {self.acked} rows are safe; resume with upload id {self.upload_id}."
+        hinted = OptistoreError(message, error.code, error.reason, error.metadata)
+        hinted.__cause__ = error
+        return hinted
+
+
+def _encoded(request: SaveResultRequest) -> bytes:
+    content: bytes = request.SerializeToString()
+    return content
+
+
+def _copied(valid: Valid | None) -> Valid | None:
+    return None if valid is None else valid.copy()
