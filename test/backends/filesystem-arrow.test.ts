@@ -25,7 +25,7 @@ let backend: FilesystemBackend;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'optistore-arrow-'));
   backend = await openFilesystemBackend({ base_path: folder });
-  python = await virtualenv(resolve('test/python/arrow-requirements.txt'));
+  python = await virtualenv(resolve('test/python/requirements.txt'));
 });
 afterAll(async () => {
   await backend[Symbol.asyncDispose]();

@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import numpy as np
-from google.protobuf.json_format import MessageToDict, ParseDict
-
 import optistore
 import optistore.aio
+from google.protobuf.json_format import MessageToDict, ParseDict
 from optistore.v1 import problem_pb2, result_pb2
 
 CONNECT = {"sync": optistore.connect, "asyncio": optistore.aio.connect}[sys.argv[1]]
@@ -318,8 +317,7 @@ def inputs(columns: dict[str, Any]) -> dict[str, Any]:
     dtypes = {"float64": "<f8", "int64": "<i8", "bool": "?", "string": object}
     values = {name: column_values(column) for name, column in columns.items()}
     return {
-        name: listed if None in listed else np.array(listed, dtypes[columns[name]["type"]])
-        for name, listed in values.items()
+        name: listed if None in listed else np.array(listed, dtypes[columns[name]["type"]]) for name, listed in values.items()
     }
 
 

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator
 
 import grpc
 import numpy as np
-
 from google.protobuf import struct_pb2
 from optistore.v1 import errors_pb2, problem_pb2, result_pb2, rows_pb2, storage_service_pb2, storage_service_pb2_grpc
-from local_files import load_local
 from optistore_client import DEADLINE_S, Save, Values, batch_of, details_of, load, pack
 
 ROWS = 5000
@@ -36,12 +34,8 @@ PROBLEM = problem_pb2.Problem(
             value_type=problem_pb2.VALUE_TYPE_FLOAT64,
             direction=problem_pb2.DIRECTION_MINIMIZE,
         ),
-        problem_pb2.Variable(
-            name="n", role=problem_pb2.VARIABLE_ROLE_OBSERVABLE, value_type=problem_pb2.VALUE_TYPE_INT64
-        ),
-        problem_pb2.Variable(
-            name="ok", role=problem_pb2.VARIABLE_ROLE_OBSERVABLE, value_type=problem_pb2.VALUE_TYPE_BOOL
-        ),
+        problem_pb2.Variable(name="n", role=problem_pb2.VARIABLE_ROLE_OBSERVABLE, value_type=problem_pb2.VALUE_TYPE_INT64),
+        problem_pb2.Variable(name="ok", role=problem_pb2.VARIABLE_ROLE_OBSERVABLE, value_type=problem_pb2.VALUE_TYPE_BOOL),
         problem_pb2.Variable(
             name="größe ✓", role=problem_pb2.VARIABLE_ROLE_OBSERVABLE, value_type=problem_pb2.VALUE_TYPE_STRING
         ),
@@ -111,7 +105,7 @@ def batches(first_row: int, end: int) -> Iterator[rows_pb2.RowBatch]:
 def bits_of(values: Values) -> tuple[bytes, ...]:
     """A column as bytes that are equal only where every bit is; missing values are zero or empty."""
     if isinstance(values.data, list):
-        texts = [text if there else "" for text, there in zip(values.data, values.valid)]
+        texts = [text if there else "" for text, there in zip(values.data, values.valid, strict=False)]
         encoded = [text.encode() for text in texts]
         return (b"".join(encoded), struct.pack(f"<{len(texts)}I", *map(len, encoded)), values.valid.tobytes())
     data = values.data.copy()
@@ -193,22 +187,6 @@ class Contract(unittest.TestCase):
         self.assertGreater(len(loaded.batches), 2)
         self.assertLessEqual(max(batch.ByteSize() for batch in loaded.batches), 65536)
         self.assert_rows(loaded.columns)
-
-    def test_rows_are_mapped_from_the_files_of_the_daemon_without_a_copy(self) -> None:
-        self.save_run()
-        channel = grpc.insecure_channel(f"unix:{os.environ['OPTISTORE_SOCKET']}")
-        self.addCleanup(channel.close)
-        stub = storage_service_pb2_grpc.StorageServiceStub(channel)
-        for names, first_row, row_count in ((NAMES, 0, ROWS), (["größe ✓", "n"], 13, 1250), (["ok", "x"], 4000, 1000)):
-            with self.subTest(columns=names, first_row=first_row):
-                next_row = first_row
-                for first, columns in load_local(stub, self.key, columns=names, first_row=first_row, row_count=row_count):
-                    self.assertEqual(first, next_row)
-                    next_row += len(columns[names[0]])
-                    self.assert_rows(columns, names, slice(first, next_row))
-                    numbers = columns[names[-1]].data if names != NAMES else columns["x"].data
-                    self.assertFalse(numbers.flags.owndata or numbers.flags.writeable)
-                self.assertEqual(next_row, first_row + row_count)
 
     def test_only_the_chosen_columns_come_in_the_order_wanted(self) -> None:
         self.save_run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +10,6 @@ from dataclasses import dataclass, field
 
 import grpc
 import numpy as np
-
 from google.rpc import error_details_pb2, status_pb2
 from optistore.v1 import problem_pb2, rows_pb2, storage_service_pb2, storage_service_pb2_grpc
 
@@ -56,7 +56,7 @@ def unpack(column: rows_pb2.Column, row_count: int) -> Values:
         offsets = np.frombuffer(column.string_values.offsets, "<u4")
         assert len(offsets) == row_count + 1 and offsets[0] == 0 and offsets[-1] == len(column.string_values.utf8)
         utf8 = column.string_values.utf8
-        data = [utf8[start:end].decode() for start, end in zip(offsets[:-1], offsets[1:])]
+        data = [utf8[start:end].decode() for start, end in itertools.pairwise(offsets)]
     else:
         data = np.frombuffer(getattr(column, kind), DTYPES[kind])
         assert len(data) == row_count
@@ -154,11 +154,11 @@ def load(stub: storage_service_pb2_grpc.StorageServiceStub, key: str, **request)
         batch = message.batch
         assert batch.first_row == next_row and len(batch.columns) == len(header.variables)
         assert batch.HasField("crc32") and batch.crc32 == crc32(batch.columns)
-        for part, column in zip(parts, batch.columns):
+        for part, column in zip(parts, batch.columns, strict=False):
             part.append(unpack(column, batch.row_count))
         next_row += batch.row_count
     assert next_row - header.first_row == header.row_count == last.trailer.row_count
-    columns = {variable.name: joined(part, variable) for part, variable in zip(parts, header.variables)}
+    columns = {variable.name: joined(part, variable) for part, variable in zip(parts, header.variables, strict=False)}
     return Loaded(header, columns, [message.batch for message in batches])
 
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestDaemon } from '../rpc/wire.js';
 import { generateStubs } from './stubs.js';
+import { REQUIREMENTS } from './package.js';
 import { run, virtualenv } from './virtualenv.js';
 
 const HERE = import.meta.dirname;
@@ -14,9 +15,9 @@ let python: string;
 let generated: string;
 
 beforeAll(async () => {
-  python = await virtualenv(join(HERE, 'requirements.txt'));
+  python = await virtualenv(REQUIREMENTS);
   generated = await generateStubs(python);
-  daemon = await TestDaemon.startIn((folder) => ({ socket: join(folder, 'socket') }));
+  daemon = await TestDaemon.start();
 });
 
 afterAll(async () => {
@@ -32,7 +33,6 @@ describe('a Python client made from the .proto files alone', () => {
     const env = {
       ...process.env,
       OPTISTORE_SERVER: daemon.address,
-      OPTISTORE_SOCKET: join(daemon.folder, 'socket'),
       PYTHONPATH: generated,
       // Nothing is written into the repository.
       PYTHONDONTWRITEBYTECODE: '1',

@@ -57,7 +57,8 @@ def connection_to(address: str | None, token: str | None, tls: bool | Tls | None
         # A proxy of the environment would read the token and the rows, also of a daemon on this machine.
         ("grpc.enable_http_proxy", 1 if tls else 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        # How long a daemon that is busy has to answer when a connection is made.
+        ("grpc.min_reconnect_backoff_ms", 20_000),
         ("grpc.max_reconnect_backoff_ms", 2000),
         # A daemon that is gone without a word would be waited for, for ever.
         ("grpc.keepalive_time_ms", 20_000),

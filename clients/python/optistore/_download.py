@@ -55,12 +55,17 @@ class Download:
 
         OptistoreError where they do not fit, LocalFilesUnusable where they can't be read from the daemon's files.
         """
-        view = batch_in(message)
-        if view is not None:
-            batch = self._batch(view)
-            if batch is not None:
-                yield batch
-            return
+        try:
+            view = batch_in(message)
+            if view is not None:
+                batch = self._batch(view)
+                if batch is not None:
+                    yield batch
+                return
+        except WireError as error:
+            raise OptistoreError(
+                f"The load of {self._request.key!r} can't be used: {error}.", grpc.StatusCode.DATA_LOSS
+            ) from error
         response = LoadResultResponse.FromString(message)
         kind = response.WhichOneof("message")
         if kind == "header" and self.header is None:
@@ -81,21 +86,18 @@ class Download:
         self._request.local_files = False
 
     def _batch(self, view: memoryview) -> WireBatch | None:
+        """A batch, checked; None where it is a sign of life. WireError."""
         assert self.header is not None, "a batch came before the header"
-        try:
-            batch = decode_batch(view)
-            # Of a save that is followed, a batch without rows is a sign of life.
-            if batch.row_count == 0 and self.is_follow:
-                return None
-            if batch.first_row != self._next_row:
-                raise WireError(f"row {batch.first_row} came where row {self._next_row} is next")
-            check_batch(batch, self.header.variables)
-            numbers = None if batch.row_numbers is None else len(batch.row_numbers)
-            if numbers != (batch.row_count * 8 if self._request.result_set else None):
-                raise WireError(f"the batch at row {batch.first_row} has {numbers} bytes of row numbers")
-        except WireError as error:
-            message = f"The load of {self._request.key!r} can't be used: {error}."
-            raise OptistoreError(message, grpc.StatusCode.DATA_LOSS) from error
+        batch = decode_batch(view)
+        # Of a save that is followed, a batch without rows is a sign of life.
+        if batch.row_count == 0 and self.is_follow:
+            return None
+        if batch.first_row != self._next_row:
+            raise WireError(f"row {batch.first_row} came where row {self._next_row} is next")
+        check_batch(batch, self.header.variables)
+        numbers = None if batch.row_numbers is None else len(batch.row_numbers)
+        if numbers != (batch.row_count * 8 if self._request.result_set else None):
+            raise WireError(f"the batch at row {batch.first_row} has {numbers} bytes of row numbers")
         self._next_row += batch.row_count
         return batch
 
