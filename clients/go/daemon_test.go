@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 		}
 		defer daemon.kill()
 		os.Setenv("OPTISTORE_SERVER", daemon.address)
-		os.Setenv("OPTISTORE_SOCKET", socket)
+		os.Setenv("OPTISTORE_TEST_SOCKET", socket)
 		return m.Run()
 	}())
 }
@@ -46,22 +47,28 @@ type daemon struct {
 	kill    func()
 }
 
-func startDaemon(flags ...string) (*daemon, error) {
-	line := os.Getenv("OPTISTORE_COMMAND")
-	if line == "" {
-		line = "node ../../dist/bin/optistore.js"
+// command is that of optistore.
+func command() string {
+	if line := os.Getenv("OPTISTORE_COMMAND"); line != "" {
+		return line
 	}
+	return "node ../../dist/bin/optistore.js"
+}
+
+func startDaemon(flags ...string) (*daemon, error) {
+	line := command()
 	words := append(strings.Fields(line), append([]string{"serve"}, flags...)...)
-	command := exec.Command(words[0], words[1:]...)
-	log, err := command.StderrPipe()
+	process := exec.Command(words[0], words[1:]...)
+	log, err := process.StderrPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := command.Start(); err != nil {
+	if err := process.Start(); err != nil {
 		return nil, err
 	}
-	lines := bufio.NewScanner(log)
+	lines, said := bufio.NewScanner(log), ""
 	for lines.Scan() {
+		said += lines.Text() + "\n"
 		var entry struct{ Msg, Grpc string }
 		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "serving" {
 			read := make(chan struct{})
@@ -71,13 +78,13 @@ func startDaemon(flags ...string) (*daemon, error) {
 				}
 			}()
 			return &daemon{entry.Grpc, sync.OnceFunc(func() {
-				_ = command.Process.Kill()
+				_ = process.Process.Kill()
 				<-read
-				_ = command.Wait()
+				_ = process.Wait()
 			})}, nil
 		}
 	}
-	return nil, fmt.Errorf("%s ended with %v", line, command.Wait())
+	return nil, fmt.Errorf("%s ended with %v: %s", line, process.Wait(), said)
 }
 
 // killable starts a daemon for one test; restart starts it again on the same data and address.
@@ -133,7 +140,7 @@ func save(t testing.TB, client *optistore.Client, rows int) string {
 func numbered(first, rows int) optistore.Columns {
 	x, labels := make([]float64, rows), make([]string, rows)
 	for row := range rows {
-		x[row], labels[row] = float64(first+row), fmt.Sprint(first+row)
+		x[row], labels[row] = float64(first+row), itoa(first+row)
 	}
 	return optistore.Columns{"x": x, "label": labels}
 }
@@ -146,7 +153,7 @@ func expectNumbered(t testing.TB, batch *optistore.Batch, first, rows int) {
 		t.Fatalf("%d rows came where %d were due", batch.RowCount, rows)
 	}
 	for row := range rows {
-		if x.Values[row] != float64(first+row) || labels.Values[row] != fmt.Sprint(first+row) {
+		if x.Values[row] != float64(first+row) || labels.Values[row] != itoa(first+row) {
 			t.Fatalf("row %d is %v, %s", first+row, x.Values[row], labels.Values[row])
 		}
 	}
@@ -170,3 +177,15 @@ func expectReason(t testing.TB, err error, reason string) {
 		t.Fatalf("%v came where %s was due", err, reason)
 	}
 }
+
+// write makes a file, and gives its path.
+func write(t testing.TB, folder, name, text string) string {
+	t.Helper()
+	path := filepath.Join(folder, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

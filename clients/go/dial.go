@@ -78,7 +78,8 @@ func WithInsecure() Option { return func(d *dialing) { d.insecure = true } }
 func WithRetryFor(d time.Duration) Option { return func(to *dialing) { to.retryFor = d } }
 
 // Dial makes a client of the daemon at `host:port` or `unix:PATH`; empty: OPTISTORE_SERVER, else 127.0.0.1:50051. It connects
-// when it is first used. [*UsageError] where a TLS file can't be used, or a token would go over the network unencrypted.
+// when it is first used. Where no daemon answers it tries again at most every 2 s, and calls that are made meanwhile fail at once.
+// [*UsageError] where a TLS file can't be used, or a token would go over the network unencrypted.
 func Dial(address string, options ...Option) (*Client, error) {
 	if address == "" {
 		address = os.Getenv("OPTISTORE_SERVER")

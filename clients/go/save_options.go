@@ -72,7 +72,7 @@ func (o ReconnectOption) toLoad(l *loading) { l.onReconnect = o }
 func OnReconnect(told func(err error)) ReconnectOption { return told }
 
 // Save opens an upload, or resumes the one of [WithUploadID], and gives a writer of its rows. What is wrong with it, and a daemon
-// that is away, are told at once. The context is that of the opening alone; its values go with the stream. KEY_INVALID,
+// that is away, are told at once. Without a problem an upload that exists can be committed, but takes no rows. The context is that of the opening alone; its values go with the stream. KEY_INVALID,
 // PROBLEM_INVALID, UPLOAD_CONFLICT, REVISION_MISMATCH, TOO_MANY_UPLOADS.
 func (c *Client) Save(ctx context.Context, key string, problem *Problem, options ...SaveOption) (*Writer, error) {
 	return c.openUpload(ctx, &pb.SaveOpen{Key: key, Problem: problem}, options)

@@ -17,7 +17,7 @@ func everyType() *optistore.Problem {
 }
 
 func TestEveryTypeComesBackBitForBit(t *testing.T) {
-	for door, address := range map[string]string{"tcp": "", "socket": "unix:" + os.Getenv("OPTISTORE_SOCKET")} {
+	for door, address := range map[string]string{"tcp": "", "socket": "unix:" + os.Getenv("OPTISTORE_TEST_SOCKET")} {
 		t.Run(door, func(t *testing.T) {
 			client := dial(t, address)
 			valid := []bool{true, false, true}
