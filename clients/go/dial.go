@@ -24,7 +24,7 @@ const (
 	receivedBytesMax    = 16 << 20
 	streamWindow        = 4 << 20
 	connectionWindow    = 8 << 20
-	connectionBuffer    = 128 << 10
+	connectionBuffer    = 512 << 10
 	keepaliveEvery      = 20 * time.Second
 	keepaliveAnswer     = 40 * time.Second
 	reconnectAfterFirst = 100 * time.Millisecond
