@@ -172,7 +172,7 @@ func (c *wireColumn) fits(valueType pb.ValueType, rows int) bool {
 }
 
 func (c *wireColumn) hasOffsets(rows int) bool {
-	if len(c.offsets) != (rows+1)*4 || len(c.raw) > math.MaxUint32 {
+	if len(c.offsets) != (rows+1)*4 || uint64(len(c.raw)) > math.MaxUint32 {
 		return false
 	}
 	before := uint32(0)
@@ -183,5 +183,5 @@ func (c *wireColumn) hasOffsets(rows int) bool {
 		}
 		before = offset
 	}
-	return int(before) == len(c.raw)
+	return uint64(before) == uint64(len(c.raw))
 }

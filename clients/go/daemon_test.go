@@ -87,9 +87,10 @@ func startDaemon(flags ...string) (*daemon, error) {
 	return nil, fmt.Errorf("%s ended with %v: %s", line, process.Wait(), said)
 }
 
-// killable starts a daemon for one test; restart starts it again on the same data and address.
+// killable starts a daemon for one test, which runs beside others; restart starts it again on the same data and address.
 func killable(t *testing.T) (running *daemon, restart func()) {
 	t.Helper()
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "data")
 	running = &daemon{}
 	start := func(address string) {

@@ -173,17 +173,15 @@ func TestWhoCannotReconnectIsToldHowToResume(t *testing.T) {
 }
 
 func TestDataThatWasLostIsTold(t *testing.T) {
-	running, restart := killable(t)
-	other, restartOther := killable(t)
-	other.kill()
+	running, _ := killable(t)
 	client := dial(t, running.address)
 	writer := ok(client.Save(t.Context(), "k", xAndLabel()))(t)
 	must(t, writer.Append(t.Context(), numbered(0, 10)))
 	ok(writer.Flush(t.Context()))(t)
 	running.kill()
 	// Another daemon takes its place, which knows nothing of it.
-	other.address = running.address
-	restartOther()
+	other := ok(startDaemon("--path", t.TempDir(), "--listen", running.address))(t)
+	t.Cleanup(other.kill)
 	for {
 		if _, err := writer.Flush(t.Context()); err != nil {
 			expectEqual(t, status.Code(err), codes.DataLoss)
@@ -191,11 +189,11 @@ func TestDataThatWasLostIsTold(t *testing.T) {
 		}
 		must(t, writer.AppendRow(t.Context(), 1.0, ""))
 	}
-	_ = restart
 	writer.Abandon()
 }
 
 func TestAnIdleStreamIsOpenedAgainByTheNextAppend(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	daemon, err := startDaemon("--config", write(t, folder, "c.yaml", `{"primary": {"type": "leveldb", "path": "`+folder+`/data"}, "listen": "127.0.0.1:0", "stream_idle_timeout": "1s"}`))
 	must(t, err)

@@ -202,8 +202,9 @@ func (w *Writer) resumeAt(nextRow uint64, committed *pb.Result) error {
 	w.ackTo(nextRow)
 	w.unacked.sendAgain()
 	w.opened, w.wasOpened = true, true
-	// Who wants to commit asks once more, and is answered with the result.
-	if w.commit == nil {
+	// Who wants to commit asks once more, and is answered with the result. Who has more rows sends them, and is told that they
+	// come too late.
+	if w.commit == nil && len(w.unacked.messages) == 0 && w.gathered.rows == 0 {
 		w.committed = committed
 	}
 	return nil
