@@ -78,7 +78,7 @@ func TestConnectionsMayBreakAnywhere(t *testing.T) {
 
 func TestManyGoroutinesAppendToOneWriter(t *testing.T) {
 	client := dial(t, "")
-	writer := ok(client.Save(t.Context(), t.Name(), xAndLabel()))(t)
+	writer := ok(client.Save(t.Context(), nameOf(t), xAndLabel()))(t)
 	defer writer.Close()
 	var appending sync.WaitGroup
 	for range 8 {
@@ -100,7 +100,7 @@ func TestManyGoroutinesAppendToOneWriter(t *testing.T) {
 	}
 	appending.Wait()
 	expectEqual(t, ok(writer.Commit(t.Context()))(t).GetRowCount(), uint64(8*(100*49*50/2+50)))
-	x := ok(ok(ok(client.Load(t.Context(), t.Name()))(t).ReadAll())(t).Float64("x"))(t)
+	x := ok(ok(ok(client.Load(t.Context(), nameOf(t)))(t).ReadAll())(t).Float64("x"))(t)
 	// The rows of an Append stay together: each is one more than the row before, or begins a run.
 	for row := 1; row < x.Len(); row++ {
 		if before, now := x.Values[row-1], x.Values[row]; now > 0 && now != before+1 {

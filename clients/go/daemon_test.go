@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,13 +129,13 @@ func xAndLabel() *optistore.Problem {
 // save commits a result of numbers under the test's name, which it gives.
 func save(t testing.TB, client *optistore.Client, rows int) string {
 	t.Helper()
-	writer := ok(client.Save(t.Context(), t.Name(), xAndLabel()))(t)
+	writer := ok(client.Save(t.Context(), nameOf(t), xAndLabel()))(t)
 	defer writer.Close()
 	if err := writer.Append(t.Context(), numbered(0, rows)); err != nil {
 		t.Fatal(err)
 	}
 	ok(writer.Commit(t.Context()))(t)
-	return t.Name()
+	return nameOf(t)
 }
 
 // numbered are rows whose values are their numbers.
@@ -190,3 +191,11 @@ func write(t testing.TB, folder, name, text string) string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+var names sync.Map
+
+// nameOf is a key and an upload id for a test, which no earlier run has used: its own for as long as it runs.
+func nameOf(t testing.TB) string {
+	name, _ := names.LoadOrStore(t, fmt.Sprintf("%s-%x", t.Name(), rand.Uint64()))
+	return name.(string)
+}

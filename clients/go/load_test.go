@@ -55,7 +55,7 @@ func TestPartsOfAResult(t *testing.T) {
 
 func TestRowsOfResultSets(t *testing.T) {
 	client := dial(t, "")
-	writer := ok(client.Save(t.Context(), t.Name(), xAndLabel()))(t)
+	writer := ok(client.Save(t.Context(), nameOf(t), xAndLabel()))(t)
 	defer writer.Close()
 	must(t, writer.Append(t.Context(), numbered(0, 10_000)))
 	even := make([]uint64, 0, 5000)
@@ -67,32 +67,32 @@ func TestRowsOfResultSets(t *testing.T) {
 		optistore.WithSet(optistore.Set{Name: "even", Rows: optistore.RowList(even...)}),
 		optistore.WithSet(optistore.Set{Name: "sparse", Rows: optistore.RowList(sparse...), CreatedBy: "me"}),
 		optistore.WithSet(optistore.Set{Name: "none"})))(t)
-	ok(client.PutResultSet(t.Context(), t.Name(), optistore.Set{Name: "run", Rows: []optistore.RowRange{{First: 10, End: 20}}}))(t)
-	ok(client.PutResultSet(t.Context(), t.Name(), optistore.Set{Name: "both", Operation: optistore.Intersection, Parents: []string{"even", "run"}}))(t)
+	ok(client.PutResultSet(t.Context(), nameOf(t), optistore.Set{Name: "run", Rows: []optistore.RowRange{{First: 10, End: 20}}}))(t)
+	ok(client.PutResultSet(t.Context(), nameOf(t), optistore.Set{Name: "both", Operation: optistore.Intersection, Parents: []string{"even", "run"}}))(t)
 
 	for name, rows := range map[string][]uint64{"even": even, "sparse": sparse, "none": nil, "both": {10, 12, 14, 16, 18}} {
-		all := ok(ok(client.Load(t.Context(), t.Name(), optistore.WithResultSet(name)))(t).ReadAll())(t)
+		all := ok(ok(client.Load(t.Context(), nameOf(t), optistore.WithResultSet(name)))(t).ReadAll())(t)
 		expectEqual(t, all.RowNumbers, rows)
 		x := ok(all.Float64("x"))(t)
 		for i, row := range rows {
 			expectEqual(t, x.Values[i], float64(row))
 		}
 	}
-	result := ok(client.DeleteResultSet(t.Context(), t.Name(), "even", nil))(t)
+	result := ok(client.DeleteResultSet(t.Context(), nameOf(t), "even", nil))(t)
 	expectEqual(t, len(result.GetResultSets()), 4)
-	_, err := client.Load(t.Context(), t.Name(), optistore.WithResultSet("even"))
+	_, err := client.Load(t.Context(), nameOf(t), optistore.WithResultSet("even"))
 	expectReason(t, err, "RESULT_SET_NOT_FOUND")
-	_, err = client.PutResultSet(t.Context(), t.Name(), optistore.Set{Name: "odd", Rows: optistore.RowList(5, 5)})
+	_, err = client.PutResultSet(t.Context(), nameOf(t), optistore.Set{Name: "odd", Rows: optistore.RowList(5, 5)})
 	expectUsage(t, err, "ascending")
 }
 
 func TestFollowerReadsAlong(t *testing.T) {
 	client := dial(t, "")
-	writer := ok(client.Save(t.Context(), t.Name(), xAndLabel(), optistore.WithUploadID(t.Name())))(t)
+	writer := ok(client.Save(t.Context(), nameOf(t), xAndLabel(), optistore.WithUploadID(nameOf(t))))(t)
 	defer writer.Close()
 	must(t, writer.Append(t.Context(), numbered(0, 1000)))
 	ok(writer.Flush(t.Context()))(t)
-	reader := ok(client.Load(t.Context(), t.Name(), optistore.WithFollow("")))(t)
+	reader := ok(client.Load(t.Context(), nameOf(t), optistore.WithFollow("")))(t)
 	expectEqual(t, reader.Header().GetResult().GetState(), pb.ResultState_RESULT_STATE_UPLOADING)
 	next := 0
 	for next < 2000 {
@@ -107,7 +107,7 @@ func TestFollowerReadsAlong(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectEqual(t, reader.Committed().GetRevision(), result.GetRevision())
-	again := ok(client.Load(t.Context(), t.Name(), optistore.WithFollow(t.Name()), optistore.WithFirstRow(500)))(t)
+	again := ok(client.Load(t.Context(), nameOf(t), optistore.WithFollow(nameOf(t)), optistore.WithFirstRow(500)))(t)
 	all := ok(again.ReadAll())(t)
 	expectNumbered(t, all, 500, 1500)
 	expectEqual(t, again.Committed().GetRowCount(), uint64(2000))

@@ -42,31 +42,31 @@ func TestMetadataIsChangedAndFound(t *testing.T) {
 func TestListsGoThroughTheirPages(t *testing.T) {
 	client, ctx := dial(t, ""), t.Context()
 	for n := range 7 {
-		writer := ok(client.Save(ctx, t.Name()+"/"+itoa(n), xAndLabel(), optistore.WithTags(map[string]string{"odd": itoa(n % 2)})))(t)
+		writer := ok(client.Save(ctx, nameOf(t)+"/"+itoa(n), xAndLabel(), optistore.WithTags(map[string]string{"odd": itoa(n % 2)})))(t)
 		ok(writer.Commit(ctx))(t)
 		must(t, writer.Close())
 	}
 	var keys string
-	for result, err := range client.List(ctx, optistore.ListOptions{Prefix: t.Name() + "/", PageSize: 2, OrderBy: "key desc"}) {
+	for result, err := range client.List(ctx, optistore.ListOptions{Prefix: nameOf(t) + "/", PageSize: 2, OrderBy: "key desc"}) {
 		must(t, err)
-		keys += result.GetKey()[len(t.Name())+1:]
+		keys += result.GetKey()[len(nameOf(t))+1:]
 	}
 	expectEqual(t, keys, "6543210")
-	for result, err := range client.List(ctx, optistore.ListOptions{Prefix: t.Name() + "/", Tags: map[string]string{"odd": "1"}}) {
+	for result, err := range client.List(ctx, optistore.ListOptions{Prefix: nameOf(t) + "/", Tags: map[string]string{"odd": "1"}}) {
 		must(t, err)
-		expectEqual(t, result.GetKey(), t.Name()+"/1")
+		expectEqual(t, result.GetKey(), nameOf(t)+"/1")
 		break
 	}
 }
 
 func TestUploadsAreListedAndGivenUp(t *testing.T) {
 	client, ctx := dial(t, ""), t.Context()
-	writer := ok(client.Save(ctx, t.Name(), xAndLabel()))(t)
+	writer := ok(client.Save(ctx, nameOf(t), xAndLabel()))(t)
 	defer writer.Close()
 	must(t, writer.Append(ctx, numbered(0, 3)))
 	ok(writer.Flush(ctx))(t)
 	found := 0
-	for upload, err := range client.ListUploads(ctx, t.Name()) {
+	for upload, err := range client.ListUploads(ctx, nameOf(t)) {
 		must(t, err)
 		expectEqual(t, []any{upload.GetUploadId(), upload.GetDurableRowCount()}, []any{writer.UploadID(), uint64(3)})
 		found++
@@ -213,7 +213,7 @@ func TestATokenIsNotSentUnencryptedOverTheNetwork(t *testing.T) {
 
 func TestAfterItsCloseAClientSaysSo(t *testing.T) {
 	client := ok(optistore.Dial("unix:" + os.Getenv("OPTISTORE_TEST_SOCKET")))(t)
-	writer := ok(client.Save(t.Context(), t.Name(), xAndLabel()))(t)
+	writer := ok(client.Save(t.Context(), nameOf(t), xAndLabel()))(t)
 	must(t, client.Close())
 	must(t, client.Close())
 	if _, err := writer.Commit(t.Context()); !contains(err, "client was closed") {

@@ -15,25 +15,25 @@ import (
 
 func TestANewClientResumesByTheUploadID(t *testing.T) {
 	first := dial(t, "")
-	writer := ok(first.Save(t.Context(), t.Name(), xAndLabel(), optistore.WithUploadID(t.Name())))(t)
+	writer := ok(first.Save(t.Context(), nameOf(t), xAndLabel(), optistore.WithUploadID(nameOf(t))))(t)
 	must(t, writer.Append(t.Context(), numbered(0, 1000)))
 	must(t, writer.Close())
 	expectUsage(t, writer.AppendRow(t.Context(), 1.0, "1"), "closed")
 
 	second := dial(t, "")
-	writer = ok(second.Save(t.Context(), t.Name(), xAndLabel(), optistore.WithUploadID(t.Name())))(t)
+	writer = ok(second.Save(t.Context(), nameOf(t), xAndLabel(), optistore.WithUploadID(nameOf(t))))(t)
 	defer writer.Close()
 	expectEqual(t, writer.NextRow(), uint64(1000))
 	expectEqual(t, writer.DurableRows(), uint64(1000))
 	must(t, writer.Append(t.Context(), numbered(1000, 500)))
 	expectEqual(t, ok(writer.Flush(t.Context()))(t), uint64(1500))
 	expectEqual(t, ok(writer.Commit(t.Context()))(t).GetRowCount(), uint64(1500))
-	expectNumbered(t, ok(ok(second.Load(t.Context(), t.Name()))(t).ReadAll())(t), 0, 1500)
+	expectNumbered(t, ok(ok(second.Load(t.Context(), nameOf(t)))(t).ReadAll())(t), 0, 1500)
 }
 
 func TestACommitIsRepeated(t *testing.T) {
 	client := dial(t, "")
-	writer := ok(client.Save(t.Context(), t.Name(), xAndLabel(), optistore.WithUploadID(t.Name())))(t)
+	writer := ok(client.Save(t.Context(), nameOf(t), xAndLabel(), optistore.WithUploadID(nameOf(t))))(t)
 	must(t, writer.Append(t.Context(), numbered(0, 10)))
 	result := ok(writer.Commit(t.Context(), optistore.WithOutcome(optistore.Stopped)))(t)
 	expectEqual(t, result.GetOutcome(), optistore.Stopped)
@@ -43,7 +43,7 @@ func TestACommitIsRepeated(t *testing.T) {
 	expectReason(t, writer.Append(t.Context(), numbered(10, 1)), "UPLOAD_COMMITTED")
 	must(t, writer.Close())
 
-	again := ok(client.Save(t.Context(), t.Name(), xAndLabel(), optistore.WithUploadID(t.Name())))(t)
+	again := ok(client.Save(t.Context(), nameOf(t), xAndLabel(), optistore.WithUploadID(nameOf(t))))(t)
 	expectEqual(t, again.Committed().GetRevision(), result.GetRevision())
 	expectEqual(t, ok(again.Commit(t.Context()))(t).GetRevision(), result.GetRevision())
 	expectReason(t, again.AppendRow(t.Context(), 1.0, ""), "UPLOAD_COMMITTED")
@@ -52,10 +52,10 @@ func TestACommitIsRepeated(t *testing.T) {
 
 func TestWhoIsTakenOverEnds(t *testing.T) {
 	client := dial(t, "")
-	first := ok(client.Save(t.Context(), t.Name(), xAndLabel(), optistore.WithUploadID(t.Name())))(t)
+	first := ok(client.Save(t.Context(), nameOf(t), xAndLabel(), optistore.WithUploadID(nameOf(t))))(t)
 	must(t, first.Append(t.Context(), numbered(0, 10)))
 	ok(first.Flush(t.Context()))(t)
-	second := ok(client.Save(t.Context(), t.Name(), xAndLabel(), optistore.WithUploadID(t.Name())))(t)
+	second := ok(client.Save(t.Context(), nameOf(t), xAndLabel(), optistore.WithUploadID(nameOf(t))))(t)
 	defer second.Close()
 	expectEqual(t, second.NextRow(), uint64(10))
 	for deadline := time.Now().Add(20 * time.Second); ; {

@@ -29,7 +29,7 @@ func TestEveryTypeComesBackBitForBit(t *testing.T) {
 				"s": optistore.Optional[string]{Values: []string{"", "gone", "Zürich 🎈 日本\x00"}, Valid: valid},
 			}
 			whole := optistore.Columns{"f": []float64{1}, "i": []int{2}, "b": []bool{true}, "s": []string{"end"}}
-			writer := ok(client.Save(t.Context(), t.Name(), everyType()))(t)
+			writer := ok(client.Save(t.Context(), nameOf(t), everyType()))(t)
 			defer writer.Close()
 			// Many rows before and behind, so that numbers are aligned and bitmaps begin within a byte.
 			for range 300 {
@@ -42,7 +42,7 @@ func TestEveryTypeComesBackBitForBit(t *testing.T) {
 				t.Fatal(result)
 			}
 			for _, option := range []optistore.LoadOption{optistore.WithMaxBatchBytes(0), optistore.WithRows(5, 1500)} {
-				all := ok(ok(client.Load(t.Context(), t.Name(), option))(t).ReadAll())(t)
+				all := ok(ok(client.Load(t.Context(), nameOf(t), option))(t).ReadAll())(t)
 				f, i := ok(all.Float64("f"))(t), ok(all.Int64("i"))(t)
 				b, s := ok(all.Bool("b"))(t), ok(all.String("s"))(t)
 				for row := 0; row < all.RowCount; row += 5 {
@@ -81,7 +81,7 @@ func TestRowsOfABatchAreSavedAsTheyAre(t *testing.T) {
 
 func TestWhatDoesNotFitIsRefusedAndNothingIsSent(t *testing.T) {
 	client := dial(t, "")
-	writer := ok(client.Save(t.Context(), t.Name(), xAndLabel()))(t)
+	writer := ok(client.Save(t.Context(), nameOf(t), xAndLabel()))(t)
 	defer writer.Close()
 	for wrong, given := range map[string]optistore.Columns{
 		"missing":   {"x": []float64{1}},
@@ -114,14 +114,14 @@ func TestLargeAndWideRows(t *testing.T) {
 		problem.Variables = append(problem.Variables, variable(name, optistore.String))
 		row, columns[name] = append(row, text), []string{text, "", text, text, text, text}
 	}
-	writer := ok(client.Save(t.Context(), t.Name(), problem))(t)
+	writer := ok(client.Save(t.Context(), nameOf(t), problem))(t)
 	defer writer.Close()
 	must(t, writer.AppendRow(t.Context(), row...))
 	must(t, writer.Append(t.Context(), columns))
 	must(t, writer.AppendRow(t.Context(), row...))
 	result := ok(writer.Commit(t.Context()))(t)
 	expectEqual(t, result.GetRowCount(), uint64(8))
-	all := ok(ok(client.Load(t.Context(), t.Name()))(t).ReadAll())(t)
+	all := ok(ok(client.Load(t.Context(), nameOf(t)))(t).ReadAll())(t)
 	s := ok(all.String("sp"))(t)
 	expectEqual(t, s.Values, []string{text, text, "", text, text, text, text, text})
 }
@@ -129,7 +129,7 @@ func TestLargeAndWideRows(t *testing.T) {
 func TestAMillionRowsOneByOne(t *testing.T) {
 	client := dial(t, "")
 	problem := &optistore.Problem{Variables: []*optistore.Variable{variable("x", optistore.Float64), variable("n", optistore.Int64)}}
-	writer := ok(client.Save(t.Context(), t.Name(), problem))(t)
+	writer := ok(client.Save(t.Context(), nameOf(t), problem))(t)
 	defer writer.Close()
 	const rows = 1_000_000
 	for n := range rows {
@@ -138,7 +138,7 @@ func TestAMillionRowsOneByOne(t *testing.T) {
 		}
 	}
 	expectEqual(t, ok(writer.Commit(t.Context()))(t).GetRowCount(), uint64(rows))
-	all := ok(ok(client.Load(t.Context(), t.Name()))(t).ReadAll())(t)
+	all := ok(ok(client.Load(t.Context(), nameOf(t)))(t).ReadAll())(t)
 	x, n := ok(all.Float64("x"))(t), ok(all.Int64("n"))(t)
 	for row := range rows {
 		if x.Values[row] != float64(row)/2 || n.Values[row] != int64(row) {
