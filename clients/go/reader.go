@@ -35,6 +35,9 @@ type Reader struct {
 // Header tells what is loaded: the result, its columns and how many rows come.
 func (r *Reader) Header() *Header { return r.header }
 
+// NextRow is the number of the row that the next batch begins with; of a result set, its position in the set.
+func (r *Reader) NextRow() uint64 { return r.nextRow }
+
 // Committed gives, of a save that is followed, the result that it was committed as; nil before all rows were read.
 func (r *Reader) Committed() *Result { return r.committed }
 

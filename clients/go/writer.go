@@ -81,6 +81,9 @@ func (w *Writer) begin(ctx context.Context) error {
 // UploadID is the upload's id: with it the run is resumed after a restart of the solver.
 func (w *Writer) UploadID() string { return w.saving.open.GetUploadId() }
 
+// Problem is what is saved: its variables, in their order, are the values of AppendRow. It is not to be changed.
+func (w *Writer) Problem() *Problem { return w.saving.open.GetProblem() }
+
 // NextRow is the number of the row that the next Append begins with; after a resume, the number of durable rows.
 func (w *Writer) NextRow() uint64 {
 	w.mu.Lock()
