@@ -304,12 +304,32 @@ def test_a_writer_that_was_idle_goes_on_with_its_next_row(daemon: Daemon) -> Non
         with client.save("runs/idle", XF) as run:
             run.append({"x": 1.0, "f": 1.0})
             run.flush()
-            until = time.monotonic() + 20
-            while any(upload.has_stream for upload in client.list_uploads()):
-                assert time.monotonic() < until, "the daemon let the stream go on"
-                time.sleep(0.1)
+            wait_until_no_stream(client)
             run.append({"x": 2.0, "f": 2.0})
         assert client.load("runs/idle")["x"].tolist() == [1, 2]
+
+
+def test_a_writer_whose_upload_was_committed_elsewhere_is_told_so(daemon: Daemon) -> None:
+    daemon.kill()
+    daemon.start(stream_idle_timeout="1s")
+    with optistore.connect(daemon.address) as client, optistore.connect(daemon.address) as other:
+        run = client.save("runs/elsewhere", XF, upload_id="mine")
+        run.append({"x": 1.0, "f": 1.0})
+        run.flush()
+        wait_until_no_stream(client)
+        other.save("runs/elsewhere", XF, upload_id="mine").commit()
+        run.append({"x": 2.0, "f": 2.0})
+        with pytest.raises(optistore.OptistoreError, match="committed elsewhere with 1 rows") as told:
+            run.flush()
+        assert told.value.reason == "UPLOAD_COMMITTED"
+        run.close()
+
+
+def wait_until_no_stream(client: optistore.Client) -> None:
+    until = time.monotonic() + 20
+    while any(upload.has_stream for upload in client.list_uploads()):
+        assert time.monotonic() < until, "the daemon let the stream go on"
+        time.sleep(0.1)
 
 
 def test_rows_beyond_what_may_wait_make_append_wait_for_the_daemon(daemon: Daemon) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 from google.protobuf.message import Message
 
+from .row_numbers import RowsOfSet, to_message
 from .v1 import storage_service_pb2 as pb
 from .v1.problem_pb2 import Problem
 from .v1.result_pb2 import (
@@ -33,7 +32,6 @@ from .v1.result_pb2 import (
     Result,
     ResultSet,
 )
-from .v1.rows_pb2 import RowNumbers
 
 SERVICE = "/optistore.v1.StorageService/"
 
@@ -41,8 +39,6 @@ SERVICE = "/optistore.v1.StorageService/"
 StoreRole: TypeAlias = Literal["primary", "secondary", "cache"]
 #: How a run ended.
 OutcomeName: TypeAlias = Literal["finished", "failed", "stopped"]
-#: Rows of a set: numbers in ascending order, each once; or a mask of all rows.
-RowsOfSet: TypeAlias = Iterable[int] | npt.NDArray[Any]
 #: Which rows of a load: a slice, a range or a pair, the end of which is not among them; the end may be None.
 RowRange: TypeAlias = slice | range | tuple[int, int | None]
 
@@ -142,7 +138,7 @@ def put_result_set(
     request = pb.PutResultSetRequest(
         key=key,
         name=name,
-        rows=None if rows is None else row_numbers(rows),
+        rows=None if rows is None else to_message(rows),
         operation=None if operation is None else _OPERATIONS[operation],
         parents=parents,
         description=description,
@@ -302,22 +298,8 @@ def result_sets_of(sets: Mapping[str, RowsOfSet] | Iterable[ResultSet] | None) -
     if sets is None:
         return []
     if isinstance(sets, Mapping):
-        return [ResultSet(name=name, rows=row_numbers(rows)) for name, rows in sets.items()]
+        return [ResultSet(name=name, rows=to_message(rows)) for name, rows in sets.items()]
     return list(sets)
-
-
-def row_numbers(rows: RowsOfSet) -> RowNumbers:
-    """The message that names these rows. ValueError where they are out of order, negative or no numbers."""
-    numbers: npt.NDArray[Any] = rows if isinstance(rows, np.ndarray) else np.array(list(rows), dtype=np.int64)
-    if numbers.dtype == np.bool_:
-        # What is missing is in no set.
-        numbers = np.ma.filled(numbers, False)
-        return RowNumbers(bitmap=np.packbits(numbers, bitorder="little").tobytes())
-    if numbers.dtype.kind not in "iu" and numbers.size > 0:
-        raise TypeError(f"rows are numbers from 0 on, or a mask; not {numbers.dtype}")
-    if numbers.size > 0 and (int(numbers.min()) < 0 or (numbers[1:] <= numbers[:-1]).any()):
-        raise ValueError("rows are numbers from 0 on, in ascending order, each once")
-    return RowNumbers(list=numbers.astype("<u8").tobytes())
 
 
 def names_of(columns: Sequence[str] | None) -> Sequence[str]:

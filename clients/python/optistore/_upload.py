@@ -220,6 +220,13 @@ class Upload:
         self.is_volatile = opened.volatile
         self.is_open = self.was_opened = True
         if opened.HasField("committed") and self._commit is None:
+            if self.appended > opened.next_row:
+                raise OptistoreError(
+                    f"Upload {self.upload_id} was committed elsewhere with {opened.next_row} rows: "
+                    f"{self.appended - opened.next_row} that were appended here are not in it.",
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    "UPLOAD_COMMITTED",
+                )
             self.committed = opened.committed
 
     def _ack(self, rows: int) -> None:

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import grpc
 
 from . import _calls as calls
-from ._calls import Call, OutcomeName, RowsOfSet, StoreRole
+from ._calls import Call, OutcomeName, StoreRole
 from ._retry import Backoff
 from ._transport import Transport
 from .errors import OptistoreError
+from .row_numbers import RowsOfSet
 from .v1.result_pb2 import Result
 from .v1.storage_service_pb2 import (
     GetStatusResponse,

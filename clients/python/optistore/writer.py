@@ -11,11 +11,12 @@ from typing import Any
 
 import grpc
 
-from ._calls import OutcomeName, RowsOfSet, outcome_of, result_sets_of
+from ._calls import OutcomeName, outcome_of, result_sets_of
 from ._columns import Appended
 from ._retry import Backoff
 from ._upload import Upload
 from .errors import OptistoreError, from_rpc
+from .row_numbers import RowsOfSet
 from .v1.result_pb2 import Result, ResultSet
 from .v1.storage_service_pb2 import SaveOpen, SaveResultResponse
 
@@ -128,9 +129,10 @@ class Writer:
             # What went wrong is told to who appends or commits.
             with contextlib.suppress(OptistoreError):
                 self.flush()
-        self._abandon()
+        self.abandon()
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Lets go of the upload at once: what was not acknowledged may be lost; the rest can be resumed."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

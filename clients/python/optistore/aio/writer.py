@@ -9,11 +9,12 @@ from typing import Any
 
 import grpc
 
-from .._calls import OutcomeName, RowsOfSet, outcome_of, result_sets_of
+from .._calls import OutcomeName, outcome_of, result_sets_of
 from .._columns import Appended
 from .._retry import Backoff
 from .._upload import Upload
 from ..errors import OptistoreError, from_rpc
+from ..row_numbers import RowsOfSet
 from ..v1.result_pb2 import Result, ResultSet
 from ..v1.storage_service_pb2 import SaveOpen, SaveResultResponse
 
@@ -115,11 +116,15 @@ class Writer:
             # It is told to who appends or commits; closing gives up.
             pass
         finally:
-            self._closed = True
-            self._notify()
-            if self._runner is not None:
-                self._runner.cancel()
-                await asyncio.gather(self._runner, return_exceptions=True)
+            await self.abandon()
+
+    async def abandon(self) -> None:
+        """Lets go of the upload at once: what was not acknowledged may be lost; the rest can be resumed."""
+        self._closed = True
+        self._notify()
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
 
     async def __aenter__(self) -> Writer:
         return self
