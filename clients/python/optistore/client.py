@@ -227,7 +227,7 @@ class Client(Catalogue):
         max_batch_bytes: int | None = None,
         local_files: bool | None = None,
         on_reconnect: Callable[[OptistoreError], object] | None = None,
-    ) -> Iterator[Rows]:
+    ) -> Generator[Rows, None, None]:
         """Loads rows batch by batch, as they are iterated: of a result of any size only a few MiB are in memory.
 
         ``max_batch_bytes`` is about the size of a batch: 64 KiB to 3 MiB; None: 1 MiB. All else is as in ``load``.

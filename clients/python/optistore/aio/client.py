@@ -199,7 +199,7 @@ class Client(Catalogue):
         max_batch_bytes: int | None = None,
         local_files: bool | None = None,
         on_reconnect: Callable[[OptistoreError], object] | None = None,
-    ) -> AsyncIterator[Rows]:
+    ) -> AsyncGenerator[Rows, None]:
         """Loads rows batch by batch, as they are iterated: of a result of any size only a few MiB are in memory."""
         request = self._load_request(key, columns, rows, revision, result_set, backend, max_batch_bytes, local_files)
         download = Download(request)
