@@ -133,9 +133,10 @@ function infosOf({ type, value }: { readonly type: string; readonly value: Uint8
 }
 
 /**
- * Whether it is the connection that failed. Connect calls a reset ABORTED, and all that it has no name for, such as a certificate
- * that is not trusted, INTERNAL; Node's own error lies below, with a code in letters.
+ * Whether it is the connection that failed. Connect calls a reset ABORTED, a session that ends under a call CANCELLED, and all that it
+ * has no name for, such as a certificate that is not trusted, INTERNAL; Node's own error lies below, with a code in letters.
  */
 function isBroken(code: number, cause: unknown): boolean {
-  return code === GrpcCode.ABORTED || (cause instanceof Error && 'code' in cause && typeof cause.code === 'string');
+  if (code === GrpcCode.ABORTED || code === GrpcCode.CANCELLED) return true;
+  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string';
 }

@@ -1,6 +1,6 @@
 import { connect as connectSocket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { ClientHttp2Session, ClientHttp2Stream, SecureClientSessionOptions } from 'node:http2';
+import type { ClientHttp2Stream, Http2Session, SecureClientSessionOptions } from 'node:http2';
 import type { Interceptor, Transport } from '@connectrpc/connect';
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import {
@@ -28,6 +28,8 @@ export interface DaemonTransport extends Transport, Disposable {
 }
 
 const UNIX = 'unix:';
+/** Whose certificate is asked for at a Unix socket, as grpc-js does. */
+const UNIX_HOST = 'localhost';
 /** No user, path or query, which a URL would read as such. */
 const HOST_AND_PORT = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+):\d+$/i;
 
@@ -47,7 +49,7 @@ export function connectTransport(options: ConnectTransportOptions = {}): DaemonT
     pingIntervalMs: everyMs ?? CLIENT_KEEPALIVE_MS,
     pingTimeoutMs: answerMs ?? CLIENT_KEEPALIVE_ANSWER_MS,
   };
-  const sessionManager = new WideSessions(baseUrl, keepalive, sessionOptions(address, connection));
+  const sessionManager = new RowSessions(baseUrl, keepalive, sessionOptions(address, connection));
   const transport = createGrpcTransport({
     ...{ baseUrl, sessionManager },
     // Rows are numbers: they cost more time to compress than to send.
@@ -60,16 +62,19 @@ export function connectTransport(options: ConnectTransportOptions = {}): DaemonT
   return { ...transport, address, close, [Symbol.dispose]: close };
 }
 
-/** Node's own window of 64 KiB caps a load at a quarter of its speed. */
-class WideSessions extends Http2SessionManager {
-  private readonly widened = new WeakSet<ClientHttp2Session>();
+/** Sessions as rows need them. */
+class RowSessions extends Http2SessionManager {
+  private readonly prepared = new WeakSet<Http2Session>();
 
   override async request(...call: Parameters<Http2SessionManager['request']>): Promise<ClientHttp2Stream> {
     const stream = await super.request(...call);
     const { session } = stream;
-    if (session !== undefined && !this.widened.has(session as ClientHttp2Session)) {
-      this.widened.add(session as ClientHttp2Session);
+    if (session !== undefined && !this.prepared.has(session)) {
+      this.prepared.add(session);
+      // Node's own window of 64 KiB caps a load at a quarter of its speed.
       session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+      // Connect listens no more once it has a new session; what the old one then says would end the process.
+      session.on('error', () => undefined);
     }
     return stream;
   }
@@ -77,7 +82,7 @@ class WideSessions extends Http2SessionManager {
 
 function urlOf(address: string, { tls }: Connection): string {
   const scheme = tls === undefined ? 'http' : 'https';
-  if (address.startsWith(UNIX)) return `${scheme}://localhost`;
+  if (address.startsWith(UNIX)) return `${scheme}://${UNIX_HOST}`;
   if (HOST_AND_PORT.test(address)) return `${scheme}://${address}`;
   const message = `${address} is no address: it has the form host:port or unix:PATH.`;
   throw new OptistoreError(message, GrpcCode.FAILED_PRECONDITION, undefined, {});
@@ -97,7 +102,7 @@ function sessionOptions(address: string, { tls }: Connection): SecureClientSessi
     createConnection: () =>
       tls === undefined
         ? connectSocket(path)
-        : connectTls({ ...tls, path, ALPNProtocols: ['h2'], servername: 'localhost' }),
+        : connectTls({ ...tls, path, ALPNProtocols: ['h2'], servername: UNIX_HOST }),
   };
 }
 
