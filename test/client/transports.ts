@@ -5,7 +5,7 @@ import { connectTransport } from '../../clients/typescript/connect-transport.js'
 export type MakeClient = (options: DaemonClientOptions) => OptistoreClient;
 
 /** A client whose transport is closed with it. */
-function connectClient(options: DaemonClientOptions): OptistoreClient {
+export function connectClient(options: DaemonClientOptions): OptistoreClient {
   const { retryMs } = options;
   const transport = connectTransport(options);
   const client = createClient({ transport, ...(retryMs !== undefined && { retryMs }) });
