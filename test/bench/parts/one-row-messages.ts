@@ -22,8 +22,7 @@ export async function oneRowMessages(
     padding: new Uint8Array(0),
   }));
   const committed = (async () => {
-    for await (const { message } of stream)
-      if (message.case === 'committed') return message.value.result?.rowCount;
+    for await (const { message } of stream) if (message.case === 'committed') return message.value.result?.rowCount;
     return undefined;
   })();
   send({
