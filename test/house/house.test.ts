@@ -86,7 +86,7 @@ describe('the documentation', () => {
   });
 
   test('has no link that leads nowhere', () => {
-    const docs = readdirSync('docs').filter((name) => name.endsWith('.md'));
+    const docs = readdirSync('docs', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md'));
     for (const file of ['README.md', 'CHANGELOG.md', ...docs.map((name) => `docs/${name}`)]) {
       const links = [...readFileSync(file, 'utf8').matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(
         (match) => match[1] ?? '',
