@@ -97,7 +97,10 @@ class ConnectCall<Request extends DescMessage, Response extends DescMessage> imp
   }
 }
 
-/** A save. Connect encodes messages itself: of one that is encoded already it gets the message back, whose bytes fields are views. */
+/**
+ * A save. Connect encodes messages itself: of one that is encoded already it gets the message back, whose bytes fields are views. The
+ * bytes as an unknown field would take a third less processor time; but interceptors would see no rows, and a transport of JSON lose them.
+ */
 class ConnectSave
   extends ConnectCall<typeof SaveResultRequestSchema, typeof StorageService.method.saveResult.output>
   implements SaveStream

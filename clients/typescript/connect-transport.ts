@@ -16,7 +16,7 @@ export type { ConnectionOptions, DaemonOptions, TlsOptions } from './connection.
 
 /** Which daemon, how to connect to it, and what sees each call. */
 export interface ConnectTransportOptions extends DaemonOptions {
-  /** Connect's: they see each request with its token, and each answer. */
+  /** Connect's: they see each request with its token, and each answer. Rows that are sent lie in memory that is used again once they are acked. */
   readonly interceptors?: readonly Interceptor[] | undefined;
 }
 
