@@ -107,7 +107,7 @@ function tampering(channel: Channel, change: (told: LocalBlocks) => void): Chann
         yield response;
       }
     };
-    return Object.assign(changed(), { cancel: () => call.cancel() }) as never;
+    return Object.assign(changed(), { cancel: () => call.cancel() });
   };
   const explain: Channel['explain'] = (error) => channel.explain(error);
   return { address: channel.address, load, explain } as never;
