@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { status } from '@grpc/grpc-js';
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import {
@@ -36,8 +35,10 @@ import {
 } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { rowNumbersOf, type GivenRows } from '../../server/rows/row-numbers/given-rows.js';
 import { Channel } from './channel.js';
-import type { ConnectionOptions } from './connection.js';
-import { OptistoreError } from './errors.js';
+import { ConnectLink, type AddressedTransport } from './connect-link.js';
+import { addressOf, type DaemonOptions } from './connection.js';
+import { GrpcCode, OptistoreError } from './errors.js';
+import { GrpcJsLink } from './grpc-js-link.js';
 import { loadRequest, type LoadOptions } from './load-options.js';
 import { migrationRequest, type Migrated, type MigrationOptions } from './migration.js';
 import { backendOf, type StoreRole } from './store-roles.js';
@@ -45,15 +46,25 @@ import { watchEvents, type WatchOptions } from './watch.js';
 import { ResultReader } from './reader.js';
 import { ResultWriter, type WriterEvents } from './writer.js';
 
-/** Where and how to connect. */
-export interface ClientOptions extends ConnectionOptions {
-  /** `host:port` or `unix:PATH`. Default: OPTISTORE_SERVER, else 127.0.0.1:50051. */
-  readonly address?: string;
+/** How long a client tries. */
+interface Patience {
   /** A save or load gives up after failing to reconnect for this long. Default: 5 minutes. */
   readonly retryMs?: number;
-  /** While a call waits, the daemon is asked so often whether it is there, and has so long to answer. Default: 20 and 40 s. */
-  readonly keepalive?: { readonly everyMs: number; readonly answerMs: number };
 }
+
+/** Where and how to connect, by @grpc/grpc-js. */
+export interface DaemonClientOptions extends DaemonOptions, Patience {
+  readonly transport?: undefined;
+}
+
+/** By what to connect: all else about the connection is the transport's. */
+export interface TransportClientOptions extends Patience {
+  /** What `connectTransport` of `optistore/client/connect` makes, or any other Transport of @connectrpc/connect over HTTP/2. */
+  readonly transport: AddressedTransport;
+}
+
+/** Where and how to connect. */
+export type ClientOptions = DaemonClientOptions | TransportClientOptions;
 
 /** What a save may say besides its key and problem. */
 export interface SaveOptions extends WriterEvents {
@@ -157,11 +168,7 @@ export class OptistoreClient implements AsyncDisposable {
   private readonly retryMs: number;
 
   constructor(options: ClientOptions) {
-    this.channel = new Channel(
-      options.address ?? process.env['OPTISTORE_SERVER'] ?? '127.0.0.1:50051',
-      options.keepalive,
-      options,
-    );
+    this.channel = channelOf(options);
     this.retryMs = options.retryMs ?? 5 * 60_000;
   }
 
@@ -289,7 +296,7 @@ export class OptistoreClient implements AsyncDisposable {
       options.onProgress?.(Number(copiedRowCount), Number(rowCount));
       if (result !== undefined) return result;
     }
-    throw new OptistoreError('The copy ended without a result.', status.UNAVAILABLE, undefined, {});
+    throw new OptistoreError('The copy ended without a result.', GrpcCode.UNAVAILABLE, undefined, {});
   }
 
   /**
@@ -350,7 +357,7 @@ export class OptistoreClient implements AsyncDisposable {
     return this.channel.unary('getStatus', create(GetStatusRequestSchema));
   }
 
-  /** Closes the connection, and ends what is watched. Writers are closed before. */
+  /** Closes the connection, unless it is that of a transport, and ends what is watched. Writers are closed before. */
   close(): void {
     this.channel.close();
   }
@@ -359,6 +366,15 @@ export class OptistoreClient implements AsyncDisposable {
     this.close();
     return Promise.resolve();
   }
+}
+
+function channelOf(options: ClientOptions): Channel {
+  if (options.transport === undefined) {
+    const address = addressOf(options);
+    return new Channel(address, new GrpcJsLink(address, options));
+  }
+  const link = new ConnectLink(options.transport);
+  return new Channel(link.address, link);
 }
 
 function modeOf(replicate: SaveOptions['replicate']): ReplicationMode {

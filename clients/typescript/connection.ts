@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { credentials, Metadata, status, type ChannelCredentials } from '@grpc/grpc-js';
 import { isLoopback } from '../../server/loopback.js';
-import { OptistoreError } from './errors.js';
+import { GrpcCode, OptistoreError } from './errors.js';
 
 /** How a daemon is known, and how a client makes itself known: PEM files. */
 export interface TlsOptions {
@@ -20,15 +19,27 @@ export interface ConnectionOptions {
   readonly tls?: boolean | TlsOptions | undefined;
   /** A token may go over the network unencrypted. Default: OPTISTORE_INSECURE, else false. */
   readonly insecure?: boolean | undefined;
+  /** While a call waits, the daemon is asked so often whether it is there, and has so long to answer. Default: 20 and 40 s. */
+  readonly keepalive?: { readonly everyMs: number; readonly answerMs: number } | undefined;
 }
 
-/** What a channel is made with. */
+/** Which daemon, and how to connect to it. */
+export interface DaemonOptions extends ConnectionOptions {
+  /** `host:port` or `unix:PATH`. Default: OPTISTORE_SERVER, else 127.0.0.1:50051. */
+  readonly address?: string | undefined;
+}
+
+/** What a connection is made with, whatever transport makes it. */
 export interface Connection {
-  readonly credentials: ChannelCredentials;
-  /** Whether nobody on the way can read what is said. */
-  readonly isEncrypted: boolean;
-  /** Goes with each call. */
-  readonly metadata: Metadata;
+  /** What PEM files hold; undefined: no TLS, and anybody on the way can read what is said. */
+  readonly tls: { readonly [file in keyof TlsOptions]: Buffer | undefined } | undefined;
+  /** The header `authorization` of each call. */
+  readonly authorization: string | undefined;
+}
+
+/** The address that is named, or that of the environment, or the default one. */
+export function addressOf({ address }: DaemonOptions): string {
+  return address ?? process.env['OPTISTORE_SERVER'] ?? '127.0.0.1:50051';
 }
 
 /** The connection to an address. OptistoreError where a token would go over the network unencrypted, or a file can't be read. */
@@ -37,22 +48,17 @@ export function connectionTo(address: string, options: ConnectionOptions): Conne
   const token = options.token ?? env['OPTISTORE_TOKEN'];
   const tls = options.tls ?? tlsFrom(env);
   const isInsecure = options.insecure ?? env['OPTISTORE_INSECURE'] === 'true';
-  const metadata = new Metadata();
-  if (token !== undefined && token !== '') {
-    if (tls === false && !isInsecure && !isLocal(address))
-      throw new OptistoreError(
-        `The token would go to ${address} unencrypted, for anyone on the way to read. Use TLS (OPTISTORE_TLS_CA or OPTISTORE_TLS=true), or say OPTISTORE_INSECURE=true if that is meant.`,
-        status.FAILED_PRECONDITION,
-        undefined,
-        {},
-      );
-    metadata.set('authorization', `Bearer ${token}`);
-  }
-  const isEncrypted = tls !== false;
+  const hasToken = token !== undefined && token !== '';
+  if (hasToken && tls === false && !isInsecure && !isLocal(address))
+    throw new OptistoreError(
+      `The token would go to ${address} unencrypted, for anyone on the way to read. Use TLS (OPTISTORE_TLS_CA or OPTISTORE_TLS=true), or say OPTISTORE_INSECURE=true if that is meant.`,
+      GrpcCode.FAILED_PRECONDITION,
+      undefined,
+      {},
+    );
   return {
-    credentials: isEncrypted ? secure(tls === true ? {} : tls) : credentials.createInsecure(),
-    isEncrypted,
-    metadata,
+    tls: tls === false ? undefined : read(tls === true ? {} : tls),
+    authorization: hasToken ? `Bearer ${token}` : undefined,
   };
 }
 
@@ -66,19 +72,19 @@ function tlsFrom(env: NodeJS.ProcessEnv): boolean | TlsOptions {
   return { ca, cert, key };
 }
 
-function secure({ ca, cert, key }: TlsOptions): ChannelCredentials {
-  return credentials.createSsl(pem(ca), pem(key), pem(cert));
+function read({ ca, cert, key }: TlsOptions): Connection['tls'] {
+  return { ca: pem(ca), cert: pem(cert), key: pem(key) };
 }
 
-function pem(path: string | undefined): Buffer | null {
-  if (path === undefined) return null;
+function pem(path: string | undefined): Buffer | undefined {
+  if (path === undefined) return undefined;
   try {
     return readFileSync(path);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new OptistoreError(
       `The TLS file ${path} can't be read: ${why}.`,
-      status.FAILED_PRECONDITION,
+      GrpcCode.FAILED_PRECONDITION,
       undefined,
       {},
       { cause: error },

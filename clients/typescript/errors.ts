@@ -1,8 +1,15 @@
-import { fromBinary } from '@bufbuild/protobuf';
-import { anyUnpack } from '@bufbuild/protobuf/wkt';
-import { Metadata, status } from '@grpc/grpc-js';
-import { ErrorInfoSchema } from '../../proto/gen/google/rpc/error_details_pb.js';
-import { StatusSchema } from '../../proto/gen/google/rpc/status_pb.js';
+import type { ErrorInfo } from '../../proto/gen/google/rpc/error_details_pb.js';
+
+/** The gRPC codes that the client itself gives or asks for; all there are: https://grpc.io/docs/guides/status-codes/. */
+export const GrpcCode = {
+  CANCELLED: 1,
+  UNKNOWN: 2,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+} as const;
 
 /** A call that failed. */
 export class OptistoreError extends Error {
@@ -10,8 +17,8 @@ export class OptistoreError extends Error {
 
   constructor(
     message: string,
-    /** gRPC status code. */
-    readonly code: status,
+    /** gRPC status code: as `status` of @grpc/grpc-js and `Code` of @connectrpc/connect number them. */
+    readonly code: number,
     /** Name of an ErrorReason of the contract, such as `KEY_INVALID`; undefined when the daemon did not answer. */
     readonly reason: string | undefined,
     /** Facts of the error, such as `next_row`. */
@@ -23,36 +30,46 @@ export class OptistoreError extends Error {
 
   /** Whether the same call may succeed a little later: the daemon is away or going, or the connection broke. */
   get isRetryable(): boolean {
-    if (this.code === status.UNAVAILABLE) return true;
+    if (this.code === GrpcCode.UNAVAILABLE) return true;
     // What a broken connection gives depends on where it broke; the daemon itself always says a reason.
     return (
       this.reason === undefined &&
-      (this.code === status.INTERNAL || this.code === status.UNKNOWN || this.code === status.CANCELLED)
+      (this.code === GrpcCode.INTERNAL || this.code === GrpcCode.UNKNOWN || this.code === GrpcCode.CANCELLED)
     );
   }
 }
 
-/** Makes an OptistoreError of what grpc-js threw. */
-export function toOptistoreError(error: unknown, address: string): OptistoreError {
-  if (error instanceof OptistoreError) return error;
-  if (!(error instanceof Error)) return new OptistoreError(String(error), status.UNKNOWN, undefined, {});
-  const code = 'code' in error && typeof error.code === 'number' ? (error.code as status) : status.UNKNOWN;
-  const info = 'metadata' in error && error.metadata instanceof Metadata ? errorInfo(error.metadata) : undefined;
-  const details = 'details' in error && typeof error.details === 'string' ? error.details : error.message;
-  if (info !== undefined) return new OptistoreError(details, code, info.reason, info.metadata, { cause: error });
-  const isAway = code === status.UNAVAILABLE;
-  const message = isAway
-    ? `No daemon answers at ${address} (${details}). Start one with \`optistore serve\`, or name another with --server or OPTISTORE_SERVER.`
-    : details;
-  return new OptistoreError(message, code, undefined, {}, { cause: error });
+/** What a transport's own error says. */
+export interface Told {
+  readonly code: number;
+  readonly message: string;
+  /** The daemon's; undefined when it did not answer. */
+  readonly info: ErrorInfo | undefined;
 }
 
-function errorInfo(metadata: Metadata) {
-  const [bytes] = metadata.get('grpc-status-details-bin');
-  if (!Buffer.isBuffer(bytes)) return undefined;
-  for (const detail of fromBinary(StatusSchema, bytes).details) {
-    const info = anyUnpack(detail, ErrorInfoSchema);
-    if (info?.domain === 'optistore') return info;
-  }
-  return undefined;
+/** Makes an OptistoreError of whatever was thrown; `read` reads the errors of a transport, and gives undefined for all others. */
+export function toOptistoreError(
+  error: unknown,
+  address: string,
+  read: (error: Error) => Told | undefined,
+): OptistoreError {
+  if (error instanceof OptistoreError) return error;
+  if (!(error instanceof Error)) return new OptistoreError(String(error), GrpcCode.UNKNOWN, undefined, {});
+  const { code, message, info } = read(error) ?? { code: codeOf(error), message: error.message };
+  if (info !== undefined) return new OptistoreError(message, code, info.reason, info.metadata, { cause: error });
+  const told =
+    code === GrpcCode.UNAVAILABLE
+      ? `No daemon answers at ${address} (${message}). Start one with \`optistore serve\`, or name another with --server or OPTISTORE_SERVER.`
+      : message;
+  return new OptistoreError(told, code, undefined, {}, { cause: error });
+}
+
+/** Checks of rows that came have a code of their own. */
+function codeOf(error: Error): number {
+  return 'code' in error && typeof error.code === 'number' ? error.code : GrpcCode.UNKNOWN;
+}
+
+/** Whether an ErrorInfo is the daemon's, and not one of a proxy on the way. */
+export function isOurs({ domain }: ErrorInfo): boolean {
+  return domain === 'optistore';
 }

@@ -3,15 +3,18 @@ export { createClient, OptistoreClient } from './client.js';
 export type {
   ClientOptions,
   CopyOptions,
+  DaemonClientOptions,
   DeleteOptions,
   ListOptions,
   ResultChanges,
   SaveOptions,
   SetContent,
   SetOptions,
+  TransportClientOptions,
   VerifyOptions,
 } from './client.js';
-export type { ConnectionOptions, TlsOptions } from './connection.js';
+export type { AddressedTransport } from './connect-link.js';
+export type { ConnectionOptions, DaemonOptions, TlsOptions } from './connection.js';
 export type { LoadOptions } from './load-options.js';
 export { OptistoreError } from './errors.js';
 export type { Migrated, MigrationOptions } from './migration.js';

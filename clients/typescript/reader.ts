@@ -1,13 +1,7 @@
 import { create } from '@bufbuild/protobuf';
-import { status } from '@grpc/grpc-js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { RowBatch } from '../../proto/gen/optistore/v1/rows_pb.js';
-import type {
-  LoadHeader,
-  LoadResultRequest,
-  LoadResultResponse,
-  LocalBlocks,
-} from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { LoadHeader, LoadResultRequest, LocalBlocks } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { LoadResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { schemaOf, type Column } from '../../server/rows/batch.js';
 import { checkBatch } from '../../server/rows/check.js';
@@ -16,7 +10,7 @@ import { concatColumns, viewable, viewColumn, type LoadedColumn } from '../../se
 import { sliceRows } from '../../server/rows/select.js';
 import { cutBatch } from '../../server/rows/slice.js';
 import type { Channel } from './channel.js';
-import { OptistoreError, toOptistoreError } from './errors.js';
+import { GrpcCode, OptistoreError } from './errors.js';
 import { LocalFiles, LocalFilesUnusable } from './local-files.js';
 import { Backoff } from './retry.js';
 
@@ -128,7 +122,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
           this.events.onLocalFilesUnusable?.(thrown);
           continue;
         }
-        const error = toOptistoreError(thrown, this.channel.address);
+        const error = this.channel.explain(thrown);
         try {
           // Before the header nothing is under way: the caller is told at once.
           if (this.known === undefined || !(error.isRetryable || this.isForgotten(error))) throw error;
@@ -154,7 +148,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
     await using files = new LocalFiles();
     let isWhole = false;
     try {
-      for await (const { message } of call as AsyncIterable<LoadResultResponse>) {
+      for await (const { message } of call) {
         if (message.case === 'header') this.begin(message.value);
         else if (message.case === 'trailer') {
           isWhole = true;
@@ -172,7 +166,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
       call.cancel();
     }
     if (!isWhole || (!this.request.follow && this.nextRow !== this.end)) {
-      throw new OptistoreError('The load ended before its last row.', status.UNAVAILABLE, undefined, {});
+      throw new OptistoreError('The load ended before its last row.', GrpcCode.UNAVAILABLE, undefined, {});
     }
   }
 
@@ -220,7 +214,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
 
   private outOfOrder(row: bigint | number): OptistoreError {
     const message = `Row ${row} came where row ${this.nextRow} is next.`;
-    return new OptistoreError(message, status.DATA_LOSS, undefined, {});
+    return new OptistoreError(message, GrpcCode.DATA_LOSS, undefined, {});
   }
 
   private take(wire: RowBatch): RawBatch {
@@ -232,7 +226,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
     )
       throw new OptistoreError(
         `The batch at row ${wire.firstRow} has ${rowNumbers?.length ?? 'no'} bytes of row numbers, which does not fit its ${wire.rowCount} rows.`,
-        status.DATA_LOSS,
+        GrpcCode.DATA_LOSS,
         undefined,
         {},
       );

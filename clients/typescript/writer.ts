@@ -1,15 +1,8 @@
-import { once } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import type { ClientDuplexStream } from '@grpc/grpc-js';
-import { status } from '@grpc/grpc-js';
 import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { Outcome, type Result, type ResultSet } from '../../proto/gen/optistore/v1/result_pb.js';
-import type {
-  SaveOpen,
-  SaveResultRequest,
-  SaveResultResponse,
-} from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { SaveOpen, SaveResultRequest } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { Batch, Schema } from '../../server/rows/batch.js';
 import { BatchBuilder } from '../../server/rows/batch-builder.js';
@@ -21,7 +14,8 @@ import { resultSetsOf, type GivenSet } from '../../server/rows/row-numbers/given
 import { cutBatch } from '../../server/rows/slice.js';
 import { toRowBatch } from '../../server/rows/wire.js';
 import { MESSAGE_BYTES, type Channel } from './channel.js';
-import { OptistoreError, toOptistoreError } from './errors.js';
+import { GrpcCode, OptistoreError } from './errors.js';
+import type { SaveStream } from './link.js';
 import { Backoff } from './retry.js';
 import { UnackedRows } from './unacked-rows.js';
 
@@ -40,7 +34,6 @@ export interface WriterEvents {
   onReconnect?(error: OptistoreError): void;
 }
 
-type Stream = ClientDuplexStream<SaveResultRequest | EncodedMessage, SaveResultResponse>;
 type Wish = { kind: 'flush' } | { kind: 'commit'; outcome: Outcome; resultSets: readonly ResultSet[] };
 
 /**
@@ -105,7 +98,7 @@ export class ResultWriter implements AsyncDisposable {
     if (this.committed !== undefined)
       throw new OptistoreError(
         `Upload ${this.uploadId} is committed and takes no more rows.`,
-        status.FAILED_PRECONDITION,
+        GrpcCode.FAILED_PRECONDITION,
         'UPLOAD_COMMITTED',
         {},
       );
@@ -219,7 +212,7 @@ export class ResultWriter implements AsyncDisposable {
     this.wakeSender?.();
     this.running ??= this.runStreams()
       .catch((error: unknown) => {
-        this.failure = toOptistoreError(error, this.channel.address);
+        this.failure = this.channel.explain(error);
       })
       .finally(() => {
         this.running = undefined;
@@ -233,7 +226,7 @@ export class ResultWriter implements AsyncDisposable {
         await this.runStream();
         return;
       } catch (thrown) {
-        const error = toOptistoreError(thrown, this.channel.address);
+        const error = this.channel.explain(thrown);
         // Before the first answer nothing is under way: the caller is told at once.
         if (!error.isRetryable || this.closed || !this.wasOpened) throw error;
         this.unacked.sendAgain();
@@ -271,10 +264,10 @@ export class ResultWriter implements AsyncDisposable {
   private opened = false;
   private wasOpened = false;
 
-  private async receive(stream: Stream): Promise<void> {
+  private async receive(stream: SaveStream): Promise<void> {
     this.opened = false;
     try {
-      for await (const response of stream as AsyncIterable<SaveResultResponse>) {
+      for await (const response of stream) {
         const { message } = response;
         if (message.case === 'opened') this.resumeAt(Number(message.value.nextRow), message.value.committed);
         else if (message.case === 'ack') this.ackTo(Number(message.value.durableRowCount));
@@ -290,7 +283,7 @@ export class ResultWriter implements AsyncDisposable {
     if (nextRow < this.acked) {
       throw new OptistoreError(
         `The daemon has ${nextRow} rows of upload ${this.uploadId}, but had acknowledged ${this.acked}: its data was lost or replaced.`,
-        status.DATA_LOSS,
+        GrpcCode.DATA_LOSS,
         undefined,
         {},
       );
@@ -301,8 +294,21 @@ export class ResultWriter implements AsyncDisposable {
     this.unacked.sendAgain();
     this.opened = true;
     this.wasOpened = true;
-    if (committed !== undefined && this.wish?.kind !== 'commit') this.committed = committed;
+    if (committed !== undefined && this.wish?.kind !== 'commit') this.takeCommitted(nextRow, committed);
     this.notify();
+  }
+
+  /** It was committed before: by this run, or by another that took the upload over. */
+  private takeCommitted(rowCount: number, committed: Result): void {
+    if (this.appendedRows > rowCount) {
+      throw new OptistoreError(
+        `Upload ${this.uploadId} was committed elsewhere with ${rowCount} rows: ${this.appendedRows - rowCount} that were appended here are not in it.`,
+        GrpcCode.FAILED_PRECONDITION,
+        'UPLOAD_COMMITTED',
+        {},
+      );
+    }
+    this.committed = committed;
   }
 
   private ackTo(rows: number): void {
@@ -322,11 +328,11 @@ export class ResultWriter implements AsyncDisposable {
   }
 
   /** Sends what is there, at the pace of the daemon, until the run is committed or closed. */
-  private async send(stream: Stream): Promise<void> {
+  private async send(stream: SaveStream): Promise<void> {
     while (this.committed === undefined && !this.closed) {
       const next = this.opened ? this.nextRequest() : undefined;
       if (next === undefined) await new Promise<void>((resolve) => (this.wakeSender = resolve));
-      else if (!stream.write(next)) await once(stream, 'drain');
+      else if (!stream.write(next)) await stream.drained();
       // A turn of the event loop, in which rows that are appended one by one come together.
       else if (next instanceof EncodedMessage) await setImmediate();
       if (stream.destroyed) return;

@@ -16,6 +16,7 @@ import { oneRowAppends } from './parts/one-row-appends.js';
 import { peers } from './parts/peers.js';
 import { smallResults } from './parts/small-results.js';
 import { tls } from './parts/tls.js';
+import { transports } from './parts/transports.js';
 
 type Parts = Readonly<Record<string, (bench: Bench) => Promise<void>>>;
 /** What is measured of optistore. */
@@ -29,7 +30,7 @@ const OWN: Parts = {
   tls,
   lists,
 };
-const PARTS: Parts = { ...OWN, numpy: localNumpy, peers, growth };
+const PARTS: Parts = { ...OWN, numpy: localNumpy, peers, growth, transports };
 const RESULTS = resolve('test/bench/results/latest.json');
 const DOCUMENT = resolve('docs/performance.md');
 /** Between such lines of the document stands the table of a target of the Makefile. */

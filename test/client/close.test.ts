@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { createClient } from '../../clients/typescript/index.js';
 import { TestDaemon } from '../rpc/wire.js';
+import { TRANSPORTS } from './transports.js';
 
-describe('a client that is closed', () => {
+describe.each(TRANSPORTS)('a client that is closed, by %s', (_, clientOf) => {
   test('ends what it watches, without an error; the daemon lets go of it', async () => {
     await using daemon = await TestDaemon.start();
-    await using other = createClient({ address: daemon.address });
-    const client = createClient({ address: daemon.address });
+    await using other = clientOf({ address: daemon.address });
+    const client = clientOf({ address: daemon.address });
     const watching = client.watch();
     expect((await watching.next()).done).toBe(false);
     const next = watching.next();

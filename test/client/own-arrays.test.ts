@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { createClient, ValueType, VariableRole } from '../../clients/typescript/index.js';
+import { ValueType, VariableRole } from '../../clients/typescript/index.js';
 import { createStorageManager } from '../../server/index.js';
 import { TestDaemon } from '../rpc/wire.js';
+import { TRANSPORTS } from './transports.js';
 
 const VARIABLES = ['x', 'y'].map((name) => ({
   name,
@@ -23,11 +24,11 @@ const whole = (rowCount: number) => {
   return columns;
 };
 
-describe('a solver that fills the same arrays again and again', () => {
+describe.each(TRANSPORTS)('a solver that fills the same arrays again and again, by %s', (_, clientOf) => {
   // One row, gathered with others; a message of its own; cut into several.
   test.each([1, 100, 40_000, 150_000])('gets what each append had, of %i rows each', async (count) => {
     await using daemon = await TestDaemon.start();
-    await using client = createClient({ address: daemon.address });
+    await using client = clientOf({ address: daemon.address });
     const rowCount = Math.max(count * 4, 2000);
     const writer = await client.save('k', { variables: VARIABLES });
     const columns = { x: new Float64Array(count), y: new Float64Array(count) };
@@ -43,7 +44,7 @@ describe('a solver that fills the same arrays again and again', () => {
 
   test('gets it also where the daemon was killed in between and rows were sent again', async () => {
     await using daemon = await TestDaemon.start();
-    await using client = createClient({ address: daemon.address, retryMs: 30_000 });
+    await using client = clientOf({ address: daemon.address, retryMs: 30_000 });
     let reconnects = 0;
     const writer = await client.save('k', { variables: VARIABLES }, { onReconnect: () => reconnects++ });
     const columns = { x: new Float64Array(30_000), y: new Float64Array(30_000) };
@@ -70,10 +71,10 @@ describe('a solver that fills the same arrays again and again', () => {
   });
 });
 
-describe('many loads at once', () => {
+describe.each(TRANSPORTS)('many loads at once, by %s', (_, clientOf) => {
   test('that are read slowly each get their own rows', async () => {
     await using daemon = await TestDaemon.start();
-    await using client = createClient({ address: daemon.address });
+    await using client = clientOf({ address: daemon.address });
     for (const factor of [1, 2, 3, 4]) {
       const writer = await client.save(`k${factor}`, { variables: VARIABLES });
       const columns = whole(200_000);

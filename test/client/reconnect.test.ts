@@ -1,16 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { createClient } from '../../clients/typescript/index.js';
 import { PROBLEM, TestDaemon } from '../rpc/wire.js';
+import { TRANSPORTS } from './transports.js';
 
 const columnsOf = (first: number, count: number) => ({
   x: Float64Array.from({ length: count }, (_, i) => first + i),
   label: Array.from({ length: count }, (_, i) => `row ${first + i}`),
 });
 
-describe('SIGKILL of the daemon', () => {
+describe.each(TRANSPORTS)('SIGKILL of the daemon, by %s', (_, clientOf) => {
   test('in mid-stream loses no acknowledged row, and the client goes on by itself', async () => {
     await using daemon = await TestDaemon.start();
-    await using client = createClient({ address: daemon.address, retryMs: 30_000 });
+    await using client = clientOf({ address: daemon.address, retryMs: 30_000 });
     let reconnects = 0;
     const writer = await client.save('killed', PROBLEM, { onReconnect: () => reconnects++ });
     const rowCount = 60_000;
@@ -32,7 +32,7 @@ describe('SIGKILL of the daemon', () => {
 
   test('while a load runs: the client goes on with it, in the same revision', async () => {
     await using daemon = await TestDaemon.start();
-    await using client = createClient({ address: daemon.address, retryMs: 30_000 });
+    await using client = clientOf({ address: daemon.address, retryMs: 30_000 });
     const writer = await client.save('loaded', PROBLEM);
     for (let row = 0; row < 400_000; row += 20_000) await writer.append(columnsOf(row, 20_000));
     await writer.commit();
@@ -51,10 +51,10 @@ describe('SIGKILL of the daemon', () => {
   });
 });
 
-describe('a client that follows a save', () => {
+describe.each(TRANSPORTS)('a client that follows a save, by %s', (_, clientOf) => {
   test('goes on by itself over SIGKILLs of the daemon, row by row, to the commit', async () => {
     await using daemon = await TestDaemon.start();
-    await using client = createClient({ address: daemon.address, retryMs: 30_000 });
+    await using client = clientOf({ address: daemon.address, retryMs: 30_000 });
     const writer = await client.save('followed', PROBLEM, { uploadId: 'u' });
     const labels: unknown[] = [];
     let reconnects = 0;
@@ -82,7 +82,7 @@ describe('a client that follows a save', () => {
 
   test('is told at once when there is nothing to follow, and that a save was given up', async () => {
     await using daemon = await TestDaemon.start();
-    await using client = createClient({ address: daemon.address, retryMs: 30_000 });
+    await using client = clientOf({ address: daemon.address, retryMs: 30_000 });
     const nothing = client.load('nothing', { follow: true }).toColumns();
     await expect(nothing).rejects.toMatchObject({ reason: 'UPLOAD_NOT_FOUND' });
     const writer = await client.save('k', PROBLEM, { uploadId: 'u' });
@@ -99,10 +99,10 @@ describe('a client that follows a save', () => {
   });
 });
 
-describe('SIGTERM of the daemon', () => {
+describe.each(TRANSPORTS)('SIGTERM of the daemon, by %s', (_, clientOf) => {
   test('and a start anew go unnoticed by a client that saves', async () => {
     await using daemon = await TestDaemon.start();
-    await using client = createClient({ address: daemon.address, retryMs: 30_000 });
+    await using client = clientOf({ address: daemon.address, retryMs: 30_000 });
     const writer = await client.save('restarted', PROBLEM);
     for (let row = 0; row < 4000; row += 100) {
       await writer.append(columnsOf(row, 100));

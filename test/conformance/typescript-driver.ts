@@ -1,5 +1,10 @@
 import { create, fromJson, toJson, type DescMessage, type JsonObject, type MessageShape } from '@bufbuild/protobuf';
-import type { ClientOptions, LoadOptions, OptistoreClient, ResultReader } from '../../clients/typescript/index.js';
+import type {
+  DaemonClientOptions,
+  LoadOptions,
+  OptistoreClient,
+  ResultReader,
+} from '../../clients/typescript/index.js';
 import {
   Backend,
   OptistoreError,
@@ -86,7 +91,7 @@ export class TypeScriptDriver implements Driver {
   private readonly readers = new Map<string, Open>();
   private readonly watchers = new Map<string, AsyncGenerator<WatchResultsResponse, void>>();
 
-  constructor(private readonly connect: (options: ClientOptions) => OptistoreClient = createClient) {}
+  constructor(private readonly connect: (options: DaemonClientOptions) => OptistoreClient = createClient) {}
 
   async perform(command: JsonObject): Promise<Answer> {
     try {
@@ -98,7 +103,7 @@ export class TypeScriptDriver implements Driver {
       if (error instanceof RangeError || error instanceof TypeError) return { misuse: error.message };
       if (!(error instanceof OptistoreError)) throw error;
       const { message, metadata, reason = null } = error;
-      const [code = ''] = Object.entries(GrpcCode).find(([, number]) => number === (error.code as number)) ?? [];
+      const [code = ''] = Object.entries(GrpcCode).find(([, number]) => number === error.code) ?? [];
       return { error: { code, reason, message, metadata: { ...metadata } } };
     }
   }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject } from '@bufbuild/protobuf';
 import { expect } from 'vitest';
-import { createClient, type ClientOptions, type OptistoreClient } from '../../clients/typescript/index.js';
+import { createClient, type DaemonClientOptions, type OptistoreClient } from '../../clients/typescript/index.js';
 import { PROBLEM, TestDaemon } from '../rpc/wire.js';
 import { expectNothingLeft, openFiles } from './daemon-holdings.js';
 
@@ -9,13 +9,13 @@ import { expectNothingLeft, openFiles } from './daemon-holdings.js';
 export class Besieged implements AsyncDisposable {
   private constructor(
     readonly daemon: TestDaemon,
-    private readonly connection: ClientOptions,
+    private readonly connection: DaemonClientOptions,
     private readonly good: OptistoreClient,
     private readonly before: Awaited<ReturnType<typeof openFiles>>,
   ) {}
 
   /** `settings`: of the daemon's configuration file. `connection`: how it is reached then. */
-  static async start(settings: JsonObject = {}, connection: ClientOptions = {}): Promise<Besieged> {
+  static async start(settings: JsonObject = {}, connection: DaemonClientOptions = {}): Promise<Besieged> {
     const daemon = await TestDaemon.startWith(settings);
     const good = createClient({ address: daemon.address, ...connection });
     const writer = await good.save('good', PROBLEM);

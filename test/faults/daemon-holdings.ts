@@ -1,7 +1,7 @@
 import { readdir, readlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { createClient, type ClientOptions } from '../../clients/typescript/index.js';
+import { createClient, type DaemonClientOptions } from '../../clients/typescript/index.js';
 import { residentBytes } from '../rpc/processes.js';
 import type { TestDaemon } from '../rpc/wire.js';
 
@@ -37,7 +37,7 @@ export function memoryMib(pid: number, what?: 'VmRSS' | 'VmHWM'): number {
 export async function expectNothingLeft(
   daemon: Pick<TestDaemon, 'address' | 'process'>,
   before: Awaited<ReturnType<typeof openFiles>>,
-  connection: ClientOptions = {},
+  connection: DaemonClientOptions = {},
   memoryMibMax = MEMORY_MIB_MAX,
 ): Promise<void> {
   const left = async () => {

@@ -86,8 +86,8 @@ describe('the documentation', () => {
   });
 
   test('has no link that leads nowhere', () => {
-    const docs = ['docs', 'docs/clients'].flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)));
-    for (const file of ['README.md', 'CHANGELOG.md', ...docs.filter((name) => name.endsWith('.md'))]) {
+    const docs = readdirSync('docs', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md'));
+    for (const file of ['README.md', 'CHANGELOG.md', ...docs.map((name) => `docs/${name}`)]) {
       const links = [...readFileSync(file, 'utf8').matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(
         (match) => match[1] ?? '',
       );

@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SaveOpenSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { GetResultRequestSchema, SaveResultRequestSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { createClient } from '../../clients/typescript/index.js';
-import { toOptistoreError, type OptistoreError } from '../../clients/typescript/errors.js';
+import type { OptistoreError } from '../../clients/typescript/errors.js';
+import { explainGrpcJs } from '../../clients/typescript/grpc-js-link.js';
 import { DaemonProcess } from '../../clients/cli/daemon-process.js';
 import { all } from '../backends/runs.js';
 import { MAIN, PROBLEM, RawSave, rowsFrom, sharedDaemon, TestDaemon } from './wire.js';
@@ -25,7 +26,7 @@ async function callWith(method: string, bytes: Buffer, isStream = false): Promis
   const [path, same] = [`/optistore.v1.StorageService/${method}`, (buffer: Buffer) => buffer];
   try {
     return await new Promise((resolve, reject) => {
-      const fail = (error: unknown) => resolve(toOptistoreError(error, daemon.address));
+      const fail = (error: unknown) => resolve(explainGrpcJs(error, daemon.address));
       if (isStream) {
         const stream = raw.makeBidiStreamRequest(path, same, same);
         stream.on('error', fail).on('end', () => undefined);

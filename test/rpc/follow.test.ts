@@ -258,7 +258,6 @@ describe('a load that follows a save', () => {
   test('and never reads slows neither the save nor who reads', async () => {
     const save = await opened('k/slow', 'slow');
     const lazy = channel.load(create(LoadResultRequestSchema, { key: 'k/slow', uploadId: 'slow', follow: true }));
-    lazy.on('error', () => undefined);
     const load = await following('k/slow');
     const reading = load.toEnd();
     // 20 MB: more than all windows and buffers on the way to who does not read.

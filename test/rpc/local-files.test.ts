@@ -2,6 +2,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Channel } from '../../clients/typescript/channel.js';
+import { GrpcJsLink } from '../../clients/typescript/grpc-js-link.js';
 import {
   createClient,
   ResultReader,
@@ -11,7 +12,7 @@ import {
   type OptistoreClient,
 } from '../../clients/typescript/index.js';
 import { loadRequest } from '../../clients/typescript/load-options.js';
-import type { LoadResultResponse, LocalBlocks } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { LocalBlocks } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { createToken } from '../../server/rpc/access/token-file.js';
 import { flipBit } from '../backends/damage.js';
 import { rawLoad, saveRun } from './raw-load.js';
@@ -44,7 +45,7 @@ class SocketDaemon implements AsyncDisposable {
   }
 
   channel(address = this.socket, token = ''): Channel {
-    return this.keep(new Channel(address, undefined, { token }));
+    return this.keep(new Channel(address, new GrpcJsLink(address, { token })));
   }
 
   private keep<T extends { close(): void }>(one: T): T {
@@ -101,14 +102,15 @@ function tampering(channel: Channel, change: (told: LocalBlocks) => void): Chann
   const load: Channel['load'] = (request) => {
     const call = channel.load(request);
     const changed = async function* () {
-      for await (const response of call as AsyncIterable<LoadResultResponse>) {
+      for await (const response of call) {
         if (response.message.case === 'localBlocks') change(response.message.value);
         yield response;
       }
     };
-    return Object.assign(changed(), { cancel: () => call.cancel() }) as never;
+    return Object.assign(changed(), { cancel: () => call.cancel() });
   };
-  return { address: channel.address, load } as never;
+  const explain: Channel['explain'] = (error) => channel.explain(error);
+  return { address: channel.address, load, explain } as never;
 }
 
 /** Which messages a load has between its header and its trailer. */

@@ -1,13 +1,13 @@
 import { crc32 } from 'node:zlib';
 import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
-import type { ClientReadableStream } from '@grpc/grpc-js';
 import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { Result } from '../../proto/gen/optistore/v1/result_pb.js';
 import type { RowBatch } from '../../proto/gen/optistore/v1/rows_pb.js';
 import type { LoadHeader, LoadResultResponse, LoadTrailer } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { LoadResultRequestSchema, LoadResultResponseSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { Channel } from '../../clients/typescript/channel.js';
-import { toOptistoreError, type OptistoreError } from '../../clients/typescript/errors.js';
+import type { OptistoreError } from '../../clients/typescript/errors.js';
+import type { Answers } from '../../clients/typescript/link.js';
 import type { Batch } from '../../server/rows/batch.js';
 import { schemaOf } from '../../server/rows/batch.js';
 import { checkBatch } from '../../server/rows/check.js';
@@ -20,7 +20,7 @@ type LoadRequest = MessageInitShape<typeof LoadResultRequestSchema>;
 
 /** A LoadResult stream, read message by message. */
 export class RawLoad {
-  private readonly stream: ClientReadableStream<LoadResultResponse>;
+  private readonly stream: Answers<LoadResultResponse>;
   private readonly responses: AsyncIterator<LoadResultResponse>;
   /** Which kinds of message came, in order. */
   readonly cases: string[] = [];
@@ -35,8 +35,7 @@ export class RawLoad {
     request: LoadRequest,
   ) {
     this.stream = channel.load(create(LoadResultRequestSchema, request));
-    this.stream.on('error', () => undefined);
-    this.responses = (this.stream as AsyncIterable<LoadResultResponse>)[Symbol.asyncIterator]();
+    this.responses = this.stream[Symbol.asyncIterator]();
   }
 
   /** Takes one message; false at the end. */
@@ -45,7 +44,7 @@ export class RawLoad {
     try {
       next = await this.responses.next();
     } catch (error) {
-      throw toOptistoreError(error, this.channel.address);
+      throw this.channel.explain(error);
     }
     if (next.done === true) return false;
     const { message } = next.value;

@@ -4,15 +4,16 @@ import { join, resolve } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 import type { JsonObject, MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
-import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { afterAll } from 'vitest';
 import { ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
-import type { SaveResultRequest, SaveResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { SaveResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { SaveResultRequestSchema, StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import { Channel } from '../../clients/typescript/channel.js';
 import type { ConnectionOptions } from '../../clients/typescript/connection.js';
 import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
-import { toOptistoreError, type OptistoreError } from '../../clients/typescript/errors.js';
+import type { OptistoreError } from '../../clients/typescript/errors.js';
+import { GrpcJsLink } from '../../clients/typescript/grpc-js-link.js';
+import type { SaveStream } from '../../clients/typescript/link.js';
 import { DaemonProcess } from '../../clients/cli/daemon-process.js';
 
 export const MAIN = resolve('dist/bin/optistore.js');
@@ -101,18 +102,14 @@ type Message = MessageInitShape<typeof SaveResultRequestSchema>['message'];
 
 /** A raw SaveResult stream, to say what no client would. */
 export class RawSave {
-  private readonly stream: ClientDuplexStream<SaveResultRequest, SaveResultResponse>;
+  private readonly stream: SaveStream;
   private readonly answers: AsyncIterator<SaveResultResponse>;
   private readonly channel: Channel;
 
-  constructor(
-    private readonly address: string,
-    options: ConnectionOptions = {},
-  ) {
-    this.channel = new Channel(address, undefined, options);
+  constructor(address: string, options: ConnectionOptions = {}) {
+    this.channel = new Channel(address, new GrpcJsLink(address, options));
     this.stream = this.channel.save();
-    this.stream.on('error', () => undefined);
-    this.answers = (this.stream as AsyncIterable<SaveResultResponse>)[Symbol.asyncIterator]();
+    this.answers = this.stream[Symbol.asyncIterator]();
   }
 
   send(message: Message): this {
@@ -142,7 +139,7 @@ export class RawSave {
     try {
       for (;;) if ((await this.answers.next()).done === true) break;
     } catch (error) {
-      return toOptistoreError(error, this.address);
+      return this.channel.explain(error);
     } finally {
       this.channel.close();
     }
@@ -151,7 +148,7 @@ export class RawSave {
 
   /** What a rejected `answer` means. */
   explain(thrown: unknown): OptistoreError {
-    return toOptistoreError(thrown, this.address);
+    return this.channel.explain(thrown);
   }
 
   end(): void {

@@ -1,8 +1,6 @@
-import { once } from 'node:events';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Channel } from '../../../clients/typescript/channel.js';
 import { ProblemSchema, type VariableSchema } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import type { SaveResultResponse } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { SaveResultRequestSchema } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 
 /** Saves rows, a message each, as a client that gathers nothing does. */
@@ -24,8 +22,7 @@ export async function oneRowMessages(
     padding: new Uint8Array(0),
   }));
   const committed = (async () => {
-    for await (const { message } of stream as AsyncIterable<SaveResultResponse>)
-      if (message.case === 'committed') return message.value.result?.rowCount;
+    for await (const { message } of stream) if (message.case === 'committed') return message.value.result?.rowCount;
     return undefined;
   })();
   send({
@@ -35,7 +32,7 @@ export async function oneRowMessages(
   for (let row = 0; row < rowCount; row++) {
     const value = { $typeName: 'optistore.v1.RowBatch' as const, firstRow: BigInt(row), rowCount: 1, columns };
     const room = stream.write({ $typeName: 'optistore.v1.SaveResultRequest', message: { case: 'batch', value } });
-    if (!room) await once(stream, 'drain');
+    if (!room) await stream.drained();
   }
   send({ case: 'commit', value: { rowCount: BigInt(rowCount) } });
   stream.end();
