@@ -14,18 +14,20 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ._calls import OutcomeName, RowsOfSet
-from ._optuna_studies import StoredTrials, StudyOptions, made_study, unfinished_trials
-from ._optuna_trials import TrialColumns, constraints_in, problem_of
-from ._resume import upload_to_resume
-from .client import Client
-from .errors import OptistoreError
-from .v1.problem_pb2 import Problem
-from .v1.result_pb2 import Result, ResultSet
-from .writer import Writer
+from .._calls import OutcomeName, RowsOfSet
+from .._resume import upload_to_resume
+from ..client import Client
+from ..errors import OptistoreError
+from ..v1.problem_pb2 import Problem
+from ..v1.result_pb2 import Result, ResultSet
+from ..writer import Writer
+from .studies import StoredTrials, StudyOptions, made_study, unfinished_trials
+from .trials import TrialColumns, constraints_in, problem_of
 
 #: So many trials without a complete one are waited for until the columns are those of what there is.
 TRIALS_WAITED_FOR = 10
+#: The named subset that a commit comes with: the rows of the study's best trials.
+OPTIMUM = "optimum"
 
 log = logging.getLogger("optistore.optuna")
 
@@ -98,7 +100,9 @@ class OptistoreCallback:
         self._waited_for = 0
         self._columns: TrialColumns | None = None
         self._writer: Writer | None = None
-        self._stored: set[int] = set()
+        #: Rows of the trials that are stored, by number.
+        self._rows: dict[int, int] = {}
+        self._result: Result | None = None
         uploads = list(client.list_uploads(key))
         self._upload_id = upload_id or (upload_to_resume(key, uploads) if resume else None)
         self._is_told = upload_id is not None
@@ -111,7 +115,12 @@ class OptistoreCallback:
     @property
     def trial_count(self) -> int:
         """Trials that are stored; those of the last moment are durable by the next flush or commit."""
-        return len(self._stored)
+        return len(self._rows)
+
+    @property
+    def result(self) -> Result | None:
+        """What was committed last. None: nothing was."""
+        return self._result
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
         """Called by Optuna, when a trial has finished."""
@@ -142,7 +151,7 @@ class OptistoreCallback:
                 self._store_all(self._study)
             if self._writer is not None:
                 self._guarded(self._writer.flush)
-            return len(self._stored)
+            return len(self._rows)
 
     def commit(
         self,
@@ -150,6 +159,10 @@ class OptistoreCallback:
         result_sets: Mapping[str, RowsOfSet] | Iterable[ResultSet] | None = None,
     ) -> Result:
         """Stores what is lacking, and makes the study a result. Idempotent.
+
+        Args:
+            outcome: How the study ended.
+            result_sets: As in ``Writer.commit``. None: ``optimum``, the rows of the study's best trials.
 
         Raises:
             ValueError: No trial has finished.
@@ -160,14 +173,21 @@ class OptistoreCallback:
             writer = self._writer
             if writer is None:
                 raise ValueError(f"no trial has finished: there is nothing to commit at {self._key!r}")
-            result: Result = self._guarded(lambda: writer.commit(outcome, result_sets))
+            sets = self._optimum() if result_sets is None else result_sets
+            result: Result = self._guarded(lambda: writer.commit(outcome, sets))
+            self._result = result
             return result
+
+    def _optimum(self) -> dict[str, list[int]] | None:
+        best = [] if self._study is None else self._study.best_trials
+        rows = sorted(self._rows[trial.number] for trial in best if trial.number in self._rows)
+        return {OPTIMUM: rows} if rows else None
 
     def close(self) -> None:
         """Lets go of the save without committing it: what is stored is made durable, and it can be gone on with."""
         with self._lock:
             writer, self._writer = self._writer, None
-            self._stored = set()
+            self._rows = {}
             if writer is not None and writer.committed is not None:
                 self._upload_id, self._is_told = None, False
         if writer is not None:
@@ -222,12 +242,13 @@ class OptistoreCallback:
             self._store(trial)
 
     def _store(self, trial: FrozenTrial) -> None:
-        if trial.number in self._stored:
+        if trial.number in self._rows:
             return
         assert self._writer is not None and self._columns is not None
         rows = self._columns.rows_of(trial)
+        first_row = self._writer.next_row
         self._writer.append(rows[0] if len(rows) == 1 else rows)
-        self._stored.add(trial.number)
+        self._rows[trial.number] = first_row
 
     def _guarded(self, act: Callable[[], Any]) -> Any:
         """After a failure the save is opened again when the callback is used again: the daemon then says what it has."""
@@ -242,7 +263,7 @@ class OptistoreCallback:
         stored = self._stored_of(study, trials)
         if stored is None:
             columns = TrialColumns(self._problem(study, trials))
-            stored = StoredTrials(self._upload_id or str(uuid.uuid4()), columns, [], 0)
+            stored = StoredTrials(self._upload_id or str(uuid.uuid4()), columns, [], {}, 0)
         if not self._take(stored):
             self._open(study, trials)
 
@@ -259,7 +280,7 @@ class OptistoreCallback:
             writer.close()
             return False
         self._writer, self._columns = writer, stored.columns
-        self._stored = {trial.number for trial in stored.trials}
+        self._rows = dict(stored.rows)
         return True
 
     def _taken(self) -> StoredTrials | None:

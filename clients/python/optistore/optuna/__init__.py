@@ -20,9 +20,9 @@ except ImportError as error:
 
 from optuna.study import Study
 
-from ._optuna_callback import OptistoreCallback, resume_study
-from ._optuna_studies import StudyOptions, committed_trials, made_study, unfinished_trials
-from .client import Client
+from ..client import Client
+from .callback import OptistoreCallback, resume_study
+from .studies import StudyOptions, committed_trials, made_study, unfinished_trials
 
 __all__ = ["OptistoreCallback", "load_study", "resume_study"]
 

@@ -14,8 +14,18 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from ._columns import STRING_BYTES_MAX
-from ._optuna_parameters import (
+from .._columns import STRING_BYTES_MAX
+from ..problem import inequality_constraint, objective, observable
+from ..rows import Rows
+from ..v1.problem_pb2 import (
+    DIRECTION_MAXIMIZE,
+    VARIABLE_ROLE_DESIGN_VARIABLE,
+    VARIABLE_ROLE_INEQUALITY_CONSTRAINT,
+    VARIABLE_ROLE_OBJECTIVE,
+    Problem,
+    Variable,
+)
+from .parameters import (
     CHOICE_BYTES_MAX,
     Parameter,
     distribution_json,
@@ -24,16 +34,6 @@ from ._optuna_parameters import (
     json_text,
     value_json,
     value_of,
-)
-from .problem import inequality_constraint, objective, observable
-from .rows import Rows
-from .v1.problem_pb2 import (
-    DIRECTION_MAXIMIZE,
-    VARIABLE_ROLE_DESIGN_VARIABLE,
-    VARIABLE_ROLE_INEQUALITY_CONSTRAINT,
-    VARIABLE_ROLE_OBJECTIVE,
-    Problem,
-    Variable,
 )
 
 NUMBER, STATE, STARTED, COMPLETED, MORE = "number", "state", "datetime_start", "datetime_complete", "optuna"
@@ -269,16 +269,19 @@ class TrialReader:
         self._trials: dict[int, FrozenTrial] = {}
         self._row: dict[str, Any] | None = None
         self._pieces: list[str] = []
+        self._first_row = 0
+        #: Where each trial begins, by number.
+        self.rows: dict[int, int] = {}
         self.row_count = 0
 
     def add(self, rows: Rows) -> None:
         """Takes the next rows in."""
         names = rows.keys()
-        for cells in zip(*(rows[name].tolist() for name in names), strict=True):
+        for i, cells in enumerate(zip(*(rows[name].tolist() for name in names), strict=True)):
             row = dict(zip(names, cells, strict=True))
             if row[STATE] is not None:
                 self._end_record()
-                self._row, self._pieces = row, []
+                self._row, self._pieces, self._first_row = row, [], rows.first_row + i
             if row[MORE] is not None:
                 self._pieces.append(row[MORE])
         self.row_count += len(rows)
@@ -294,6 +297,7 @@ class TrialReader:
             return
         try:
             self._trials[row[NUMBER]] = self._columns.trial_of(row, "".join(self._pieces))
+            self.rows[row[NUMBER]] = self._first_row
         except json.JSONDecodeError:
             # The solver was killed between the rows of a long trial: it is stored again when the study goes on.
             return

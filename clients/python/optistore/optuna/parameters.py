@@ -17,9 +17,9 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from ._columns import INT64_MAX, INT64_MIN
-from .problem import design_variable
-from .v1.problem_pb2 import Variable
+from .._columns import INT64_MAX, INT64_MIN
+from ..problem import design_variable
+from ..v1.problem_pb2 import Variable
 
 #: A value as a column has it.
 Cell: TypeAlias = float | int | str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -11,10 +11,10 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ._optuna_trials import TrialColumns, TrialReader
-from .client import Client
-from .rows import Rows
-from .v1.problem_pb2 import Problem
+from ..client import Client
+from ..rows import Rows
+from ..v1.problem_pb2 import Problem
+from .trials import TrialColumns, TrialReader
 
 #: Marks a trial that ran when the study was broken off.
 LOST = "optistore:lost"
@@ -27,6 +27,8 @@ class StoredTrials:
     upload_id: str
     columns: TrialColumns
     trials: Sequence[FrozenTrial]
+    #: Where each of them begins, by number.
+    rows: Mapping[int, int]
     row_count: int
 
 
@@ -82,7 +84,7 @@ def _read(key: str, upload_id: str, problem: Problem, batches: Iterable[Rows]) -
     reader = TrialReader(columns)
     for rows in batches:
         reader.add(rows)
-    return StoredTrials(upload_id, columns, reader.trials(), reader.row_count)
+    return StoredTrials(upload_id, columns, reader.trials(), reader.rows, reader.row_count)
 
 
 def made_study(stored: StoredTrials, options: StudyOptions) -> Study:
