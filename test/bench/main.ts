@@ -13,6 +13,7 @@ import { lists } from './parts/lists.js';
 import { localFiles, localNumpy } from './parts/local-files.js';
 import { metadata } from './parts/metadata.js';
 import { oneRowAppends } from './parts/one-row-appends.js';
+import { optuna } from './parts/optuna.js';
 import { peers } from './parts/peers.js';
 import { smallResults } from './parts/small-results.js';
 import { tls } from './parts/tls.js';
@@ -29,6 +30,7 @@ const OWN: Parts = {
   fairness,
   tls,
   lists,
+  optuna,
 };
 const PARTS: Parts = { ...OWN, numpy: localNumpy, peers, growth, transports };
 const RESULTS = resolve('test/bench/results/latest.json');

@@ -6,12 +6,11 @@ import math
 import struct
 from typing import Any
 
+import optistore
 import optuna
+from optistore.optuna import OptistoreCallback, load_study
 from optuna.study import Study
 from optuna.trial import FrozenTrial
-
-import optistore
-from optistore.optuna import OptistoreCallback, load_study
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

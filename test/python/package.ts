@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { exists, PYTHON_CACHE, run, virtualenv } from './virtualenv.js';
 
 /** What all Python of the tests runs with. */
-export const REQUIREMENTS = join(import.meta.dirname, 'requirements.txt');
+export const REQUIREMENTS = resolve('test/python/requirements.txt');
 export const PACKAGE = resolve('clients/python');
 const PROTO = resolve('proto/optistore/v1');
 

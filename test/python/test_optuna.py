@@ -7,16 +7,15 @@ import math
 import warnings
 
 import numpy as np
+import optistore
 import optuna
 import pytest
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState
-from optuna_studies import assert_same, facts, new_study, square, stored
-
-import optistore
 from optistore.optuna import OptistoreCallback, load_study
 from optistore.v1.problem_pb2 import VARIABLE_ROLE_INEQUALITY_CONSTRAINT
 from optistore.v1.result_pb2 import OUTCOME_FINISHED
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+from optuna_studies import assert_same, facts, new_study, square, stored
 
 # Optuna calls its plots and names of metrics experimental.
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

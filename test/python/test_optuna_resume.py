@@ -9,15 +9,15 @@ import time
 import uuid
 from pathlib import Path
 
+import optistore
 import optuna
 import pytest
-from optuna.trial import TrialState
-from optuna_studies import assert_same, facts, new_study, square, stored
-
-import optistore
+from conftest import Daemon
 from optistore.optuna import OptistoreCallback, load_study, resume_study
 from optistore.v1.result_pb2 import OUTCOME_STOPPED
 from optistore.v1.storage_service_pb2 import Upload
+from optuna.trial import TrialState
+from optuna_studies import assert_same, facts, new_study, square, stored
 
 
 def test_a_trial_is_durable_when_its_flush_returned(client: optistore.Client, key: str) -> None:
@@ -263,6 +263,22 @@ def test_a_run_id_names_the_save(client: optistore.Client, key: str) -> None:
     assert client.get(key).row_count == 6
     with pytest.raises(ValueError, match="is committed"), OptistoreCallback(client, key, upload_id=run) as callback:
         study.optimize(square, n_trials=1, callbacks=[callback])
+
+
+def test_a_study_goes_on_while_the_daemon_is_killed_and_started_again(daemon: Daemon, key: str) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number == 20:
+            daemon.kill()
+        if trial.number == 30:
+            daemon.start()
+        return square(trial)
+
+    study = new_study()
+    with optistore.connect(daemon.address) as client:
+        with OptistoreCallback(client, key) as callback:
+            study.optimize(objective, n_trials=50, callbacks=[callback])
+        assert_same(study, load_study(client, key))
+        assert client.get(key).row_count == 50
 
 
 def test_a_save_that_fails_is_told_and_loses_no_trial(client: optistore.Client, key: str) -> None:

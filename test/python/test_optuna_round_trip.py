@@ -8,18 +8,17 @@ import uuid
 from typing import Any, Literal
 
 import numpy as np
+import optistore
 import optuna
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from optistore.optuna import OptistoreCallback, load_study
+from optistore.v1.problem_pb2 import VARIABLE_ROLE_DESIGN_VARIABLE
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from optuna_studies import assert_same, new_study, square, stored
-
-import optistore
-from optistore.optuna import OptistoreCallback, load_study
-from optistore.v1.problem_pb2 import VARIABLE_ROLE_DESIGN_VARIABLE
 
 # Optuna rounds the end of a range to its steps.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

@@ -36,7 +36,6 @@ const PEERS: readonly Peer[] = [
   { name: 'postgres-bytea', given: withPostgres },
   { name: 'postgres-copy', given: withPostgres },
   { name: 's3', given: withS3Server },
-  { name: 'optuna' },
   { name: 'mlflow', requirements: 'mlflow-requirements.txt' },
 ];
 

@@ -18,6 +18,8 @@ class Figure(NamedTuple):
     what: str
     unit: str
     value: float
+    # Names of the figures that it stands beside.
+    beside: tuple[str, ...] = ()
 
 
 class Peer:
@@ -34,12 +36,14 @@ class Peer:
     def figures(self) -> Iterator[Figure]:
         raise NotImplementedError
 
-    def figure(self, name: str, what: str, unit: str, amount: float, act: Callable[[], object]) -> Figure:
+    def figure(
+        self, name: str, what: str, unit: str, amount: float, act: Callable[[], object], beside: tuple[str, ...] = ()
+    ) -> Figure:
         """How much a second an act does of an amount."""
         started = time.perf_counter()
         act()
         value = amount / (time.perf_counter() - started)
-        return Figure(f"{self.name}_{name}", f"{self.title}: {what}", unit, value)
+        return Figure(f"{self.name}_{name}", f"{self.title}: {what}", unit, value, beside)
 
 
 class Store(Peer):

@@ -1,4 +1,4 @@
-"""What users would pick instead, one peer a run: prints a line of JSON for each figure. See ../parts/peers.ts.
+"""What users would pick instead, one peer a run: prints a line of JSON for each figure. See ../parts/peers.ts and ../parts/optuna.ts.
 
     python peers.py PEER FOLDER [GIVEN]
 """
@@ -19,11 +19,12 @@ PEERS = {
     "postgres-copy": ("postgresql", "CopyBinary"),
     "s3": ("s3", "S3"),
     "optuna": ("studies", "Studies"),
+    "optuna-streamed": ("studies_streamed", "StudiesStreamed"),
     "mlflow": ("runs", "Runs"),
 }
 
 if __name__ == "__main__":
     module, kind = PEERS[sys.argv[1]]
     peer = getattr(importlib.import_module(f"stores.{module}"), kind)
-    for name, what, unit, value in peer(Path(sys.argv[2]), *sys.argv[3:]).figures():
-        print(json.dumps({"id": name, "what": what, "unit": unit, "value": value}), flush=True)
+    for name, what, unit, value, beside in peer(Path(sys.argv[2]), *sys.argv[3:]).figures():
+        print(json.dumps({"id": name, "what": what, "unit": unit, "value": value, "ceilings": beside}), flush=True)

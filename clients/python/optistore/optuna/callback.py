@@ -106,6 +106,8 @@ class OptistoreCallback:
         uploads = list(client.list_uploads(key))
         self._upload_id = upload_id or (upload_to_resume(key, uploads) if resume else None)
         self._is_told = upload_id is not None
+        #: The save has columns already.
+        self._is_begun = any(u.upload_id == self._upload_id and u.durable_row_count > 0 for u in uploads)
 
     @property
     def upload_id(self) -> str | None:
@@ -189,7 +191,7 @@ class OptistoreCallback:
             writer, self._writer = self._writer, None
             self._rows = {}
             if writer is not None and writer.committed is not None:
-                self._upload_id, self._is_told = None, False
+                self._upload_id, self._is_told, self._is_begun, self._waited_for = None, False, False, 0
         if writer is not None:
             writer.close()
 
@@ -223,7 +225,7 @@ class OptistoreCallback:
 
     def _has_columns(self, trial: FrozenTrial) -> bool:
         """Whether the columns may be fixed: a trial that failed or was pruned may not have come to all of its parameters."""
-        is_known = self._space is not None or self._upload_id is not None or trial.state == TrialState.COMPLETE
+        is_known = self._space is not None or self._is_begun or trial.state == TrialState.COMPLETE
         return is_known or self._flush_every_trial or self._waited_for >= TRIALS_WAITED_FOR
 
     def _store_all(self, study: Study) -> None:
@@ -279,7 +281,7 @@ class OptistoreCallback:
         if writer.next_row != stored.row_count:
             writer.close()
             return False
-        self._writer, self._columns = writer, stored.columns
+        self._writer, self._columns, self._is_begun = writer, stored.columns, True
         self._rows = dict(stored.rows)
         return True
 
