@@ -111,7 +111,8 @@ def parameters(draw: st.DrawFn) -> tuple[BaseDistribution, st.SearchStrategy[Any
         return FloatDistribution(low, high, log=kind == "log"), st.floats(min_value=low, max_value=high)
     if kind == "step":
         step, count = draw(st.sampled_from([0.1, 0.25, 3.0])), draw(st.integers(1, 50))
-        return FloatDistribution(0, count * step, step=step), st.integers(0, count).map(lambda k: k * step)
+        stepped = FloatDistribution(0, count * step, step=step)
+        return stepped, st.integers(0, count).map(lambda k: min(k * step, stepped.high))
     if kind in ("int", "int log"):
         lowest = -(2**53) if kind == "int" else 1
         low, high = sorted(draw(st.tuples(*[st.integers(lowest, 2**53)] * 2)))
