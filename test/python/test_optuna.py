@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -261,3 +263,15 @@ def test_the_best_trials_are_a_set_of_the_result(client: optistore.Client, key: 
         study.optimize(objective, n_trials=30, callbacks=[callback])
     best = client.load(key, result_set="optimum")
     assert best["number"].tolist() == [trial.number for trial in study.best_trials]
+
+
+def test_metric_names_are_as_many_as_there_are_objectives(client: optistore.Client, key: str) -> None:
+    study = new_study()
+    with pytest.raises(ValueError, match="2 metric names"):
+        study.optimize(square, n_trials=1, callbacks=[OptistoreCallback(client, key, metric_names=["a", "b"])])
+
+
+def test_without_optuna_it_is_told_how_to_get_it() -> None:
+    program = "import sys; sys.modules['optuna'] = None; import optistore.optuna"
+    ended = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+    assert 'pip install "optistore[optuna]"' in ended.stderr

@@ -251,6 +251,21 @@ def test_a_study_that_was_resumed_is_committed_without_another_trial(client: opt
     assert_same(study, load_study(client, key))
 
 
+def test_a_study_may_be_killed_again_and_again(client: optistore.Client, key: str) -> None:
+    study, callback = resume_study(client, key)
+    for n in range(1, 5):
+        study.ask()  # It runs when the study is broken off.
+        study.optimize(square, n_trials=3, callbacks=[callback])
+        callback.close()
+        study, callback = resume_study(client, key)
+        assert [trial.number for trial in study.trials] == list(range(4 * n))
+    with callback:
+        study.optimize(square, n_trials=1, callbacks=[callback])
+    assert_same(study, load_study(client, key))
+    lost = [trial.number for trial in study.trials if "optistore:lost" in trial.system_attrs]
+    assert lost == [0, 4, 8, 12]
+
+
 def test_a_run_id_names_the_save(client: optistore.Client, key: str) -> None:
     run = f"run-{uuid.uuid4()}"
     study = new_study()

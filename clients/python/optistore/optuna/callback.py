@@ -14,10 +14,11 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from .._calls import OutcomeName, RowsOfSet
+from .._calls import OutcomeName
 from .._resume import upload_to_resume
 from ..client import Client
 from ..errors import OptistoreError
+from ..row_numbers import RowsOfSet
 from ..v1.problem_pb2 import Problem
 from ..v1.result_pb2 import Result, ResultSet
 from ..writer import Writer
@@ -35,8 +36,9 @@ log = logging.getLogger("optistore.optuna")
 class OptistoreCallback:
     """Stores each trial of a study as it finishes: ``study.optimize(objective, callbacks=[callback])``.
 
-    As a context manager it commits at the end. Where the block raises, Ctrl+C included, all finished trials are made
-    durable and the save is left open, to be gone on with. Threads may share it, as with ``n_jobs``.
+    As a context manager it commits at the end; without one, call ``commit`` and ``close``. Where the block raises, Ctrl+C
+    included, all finished trials are made durable and the save is left open, to be gone on with. Threads may share it, as
+    with ``n_jobs``.
 
     Trials that the study had before, or that Optuna tells no callback of, such as the failed one that ends a study, are
     stored with the first trial that comes, by ``flush`` and at the end. Each number is stored once.
@@ -189,7 +191,6 @@ class OptistoreCallback:
         """Lets go of the save without committing it: what is stored is made durable, and it can be gone on with."""
         with self._lock:
             writer, self._writer = self._writer, None
-            self._rows = {}
             if writer is not None and writer.committed is not None:
                 self._upload_id, self._is_told, self._is_begun, self._waited_for = None, False, False, 0
         if writer is not None:
@@ -216,6 +217,8 @@ class OptistoreCallback:
         """The study broke. That is what is raised, whatever becomes of its trials; a note says it."""
         try:
             count = self.flush()
+            if count == 0:
+                return
             said = f"optistore: {count} trials are safe; go on with the save {self._upload_id!r}, see resume_study."
         except (OptistoreError, ValueError) as failure:
             said = f"optistore: trials could not be stored: {failure}"
@@ -258,6 +261,7 @@ class OptistoreCallback:
             return act()
         except OptistoreError:
             self._is_told = True
+            self._rows = {}
             self.close()
             raise
 
@@ -331,6 +335,8 @@ class OptistoreCallback:
                     space.setdefault(name, distribution)
         constraints = dict.fromkeys(key for trial in trials for key, _ in constraints_in(trial.system_attrs))
         names = self._metric_names or study.metric_names
+        if names and len(names) != len(study.directions):
+            raise ValueError(f"there are {len(names)} metric names, {names!r}, for {len(study.directions)} objectives")
         solver = f"Optuna {optuna.__version__} {type(study.sampler).__name__}"
         return problem_of(study.study_name, solver, study.directions, names, space, constraints)
 
