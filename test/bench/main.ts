@@ -13,13 +13,15 @@ import { lists } from './parts/lists.js';
 import { localFiles, localNumpy } from './parts/local-files.js';
 import { metadata } from './parts/metadata.js';
 import { oneRowAppends } from './parts/one-row-appends.js';
-import { optuna } from './parts/optuna.js';
 import { peers } from './parts/peers.js';
+import { optuna, python } from './parts/python.js';
 import { smallResults } from './parts/small-results.js';
 import { tls } from './parts/tls.js';
 import { transports } from './parts/transports.js';
 
 type Parts = Readonly<Record<string, (bench: Bench) => Promise<void>>>;
+/** What is measured of the clients that are in other languages, or use another transport. */
+const CLIENTS: Parts = { python, optuna, transports };
 /** What is measured of optistore. */
 const OWN: Parts = {
   bulk,
@@ -30,9 +32,9 @@ const OWN: Parts = {
   fairness,
   tls,
   lists,
-  optuna,
+  ...CLIENTS,
 };
-const PARTS: Parts = { ...OWN, numpy: localNumpy, peers, growth, transports };
+const PARTS: Parts = { ...OWN, numpy: localNumpy, peers, growth };
 const RESULTS = resolve('test/bench/results/latest.json');
 const DOCUMENT = resolve('docs/performance.md');
 /** Between such lines of the document stands the table of a target of the Makefile. */
@@ -78,7 +80,8 @@ try {
   const isWhole = Object.keys(OWN).every((name) => asked.includes(name));
   const table = await writeDown(bench, isWhole ? RESULTS : resolve('dist/bench/results.json'));
   if (isWhole) await publish('bench', table);
-  if (asked.length === 1 && asked[0] === 'growth') await publish('bench-growth', table);
+  else if (asked.join() === Object.keys(CLIENTS).join()) await publish('bench-clients', table);
+  else if (asked.join() === 'growth') await publish('bench-growth', table);
   process.stdout.write(`\n${table}\n`);
 } finally {
   await rm(folder, { recursive: true, force: true });

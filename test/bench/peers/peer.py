@@ -64,6 +64,20 @@ class Store(Peer):
         """How many bytes of values are in numpy arrays now."""
         raise NotImplementedError
 
+    def load_whole(self, key: str) -> int:
+        """The same, into one array a column."""
+        raise NotImplementedError
+
+    def whole(self) -> Figure:
+        """Of 1 GB, which was saved before."""
+        size = workload.size_of(workload.large())
+
+        def load():
+            if (loaded := self.load_whole("large")) != size:
+                raise ValueError(f"{loaded} bytes of {size} came back")
+
+        return self.figure("whole", "load of 1 GB into one array a column", "MB/s", size / 1e6, load)
+
     def another_client(self) -> Self:
         """With a connection of its own, where there are connections."""
         return self

@@ -1,4 +1,4 @@
-"""What users would pick instead, one peer a run: prints a line of JSON for each figure. See ../parts/peers.ts and ../parts/optuna.ts.
+"""What users would pick instead, one peer a run: prints a line of JSON for each figure. See ../parts/peers.ts and ../parts/python.ts.
 
     python peers.py PEER FOLDER [GIVEN]
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 
 # Each is imported where it is asked for: MLflow lies in an environment that the others do not.
 PEERS = {
+    "optistore": ("python_client", "Streamed"),
+    "optistore-files": ("python_client", "FromFiles"),
     "flight": ("flight", "FlightInFile"),
     "flight-memory": ("flight", "FlightInMemory"),
     "pickle": ("pickles", "Pickles"),

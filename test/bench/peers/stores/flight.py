@@ -62,7 +62,12 @@ class FlightInFile(Flight):
         super().__init__(*arguments)
         self.where = (self.folder,)
 
+    def load_whole(self, key):
+        table = self.client.do_get(flight.Ticket(key)).read_all().combine_chunks()
+        return sum(column.to_numpy().nbytes for column in table.columns)
+
     def appends(self):
+        yield self.whole()
         count = workload.ROWS_APPENDED
         synced, pipelined = "one-row appends, each synced and awaited", "one-row appends, pipelined, acked, not synced"
         yield self.figure("rows", synced, "rows/s", count, lambda: self.append_rows("synced", True))
