@@ -260,3 +260,48 @@ func TestALoadEndsWithItsContext(t *testing.T) {
 		t.Fatal("it goes on")
 	}
 }
+
+func TestAWriterThatWasIdleWhileAnotherHadItsUploadIsTold(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	daemon, err := startDaemon("--config", write(t, folder, "c.yaml", `{"primary": {"type": "leveldb", "path": "`+folder+`/data"}, "listen": "127.0.0.1:0", "stream_idle_timeout": "1s"}`))
+	must(t, err)
+	t.Cleanup(daemon.kill)
+	client, other := dial(t, daemon.address), dial(t, daemon.address)
+	for reason, meanwhile := range map[string]func(*optistore.Writer){
+		"UPLOAD_COMMITTED":  func(writer *optistore.Writer) { ok(writer.Commit(t.Context()))(t) },
+		"UPLOAD_TAKEN_OVER": func(writer *optistore.Writer) { must(t, writer.Append(t.Context(), numbered(1, 3))) },
+	} {
+		writer := ok(client.Save(t.Context(), reason, xAndLabel(), optistore.WithUploadID(reason)))(t)
+		must(t, writer.Append(t.Context(), numbered(0, 1)))
+		ok(writer.Flush(t.Context()))(t)
+		waitUntilNoStream(t, client)
+		intruder := ok(other.Save(t.Context(), reason, xAndLabel(), optistore.WithUploadID(reason)))(t)
+		meanwhile(intruder)
+		must(t, intruder.Close())
+		must(t, writer.Append(t.Context(), numbered(1, 1)))
+		_, err := writer.Flush(t.Context())
+		expectEqual(t, optistore.ReasonOf(err), reason)
+		_ = writer.Close()
+	}
+}
+
+// waitUntilNoStream waits until the daemon has let go of all that is idle.
+func waitUntilNoStream(t *testing.T, client *optistore.Client) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		streams := 0
+		for upload, err := range client.ListUploads(t.Context(), "") {
+			must(t, err)
+			if upload.GetHasStream() {
+				streams++
+			}
+		}
+		if streams == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a stream stays open")
+		}
+	}
+}

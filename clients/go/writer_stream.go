@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/optistore/optistore/clients/go/optistorev1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 )
 
 // lingering is how long a few rows wait for company: acks wait longer anyway.
@@ -193,12 +194,13 @@ func (w *Writer) resumeAt(nextRow uint64, committed *pb.Result) error {
 	if nextRow < w.acked {
 		return dataLoss("The daemon has %d rows of upload %s, but had acknowledged %d: its data was lost or replaced.", nextRow, w.UploadID(), w.acked)
 	}
-	w.waits.succeeded()
-	if nextRow > w.appended {
-		// At the first answer; or another writer of the upload has been here meanwhile, whose rows stay.
-		w.closeGathered()
-		w.appended = nextRow
+	// After the first answer nobody else adds rows, but who has opened the upload meanwhile.
+	if w.wasOpened && nextRow > w.appended {
+		return &Error{Code: codes.Aborted, Reason: "UPLOAD_TAKEN_OVER", Message: fmt.Sprintf(
+			"Upload %s has %d rows, where this writer has appended %d: another one has taken it over.", w.UploadID(), nextRow, w.appended)}
 	}
+	w.waits.succeeded()
+	w.appended = max(w.appended, nextRow)
 	w.ackTo(nextRow)
 	w.unacked.sendAgain()
 	w.opened, w.wasOpened = true, true

@@ -288,6 +288,15 @@ export class ResultWriter implements AsyncDisposable {
         {},
       );
     }
+    // After the first answer nobody else adds rows, but who has opened the upload meanwhile.
+    if (this.wasOpened && nextRow > this.appendedRows) {
+      throw new OptistoreError(
+        `Upload ${this.uploadId} has ${nextRow} rows, where this writer has appended ${this.appendedRows}: another one has taken it over.`,
+        GrpcCode.ABORTED,
+        'UPLOAD_TAKEN_OVER',
+        {},
+      );
+    }
     this.backoff.succeeded();
     this.appendedRows = Math.max(this.appendedRows, nextRow);
     this.ackTo(nextRow);

@@ -325,6 +325,24 @@ def test_a_writer_whose_upload_was_committed_elsewhere_is_told_so(daemon: Daemon
         run.close()
 
 
+def test_a_writer_whose_upload_another_one_had_meanwhile_is_told_so(daemon: Daemon) -> None:
+    daemon.kill()
+    daemon.start(stream_idle_timeout="1s")
+    with optistore.connect(daemon.address) as client, optistore.connect(daemon.address) as other:
+        run = client.save("runs/shared", XF, upload_id="mine")
+        run.append({"x": 1.0, "f": 1.0})
+        run.flush()
+        wait_until_no_stream(client)
+        intruder = other.save("runs/shared", XF, upload_id="mine")
+        intruder.append({"x": [2.0, 3.0, 4.0], "f": [2.0, 3.0, 4.0]})
+        intruder.close()
+        run.append({"x": 5.0, "f": 5.0})
+        with pytest.raises(optistore.OptistoreError, match="has 4 rows, where this writer has appended 2") as told:
+            run.flush()
+        assert told.value.reason == "UPLOAD_TAKEN_OVER"
+        run.close()
+
+
 def wait_until_no_stream(client: optistore.Client) -> None:
     until = time.monotonic() + 20
     while any(upload.has_stream for upload in client.list_uploads()):

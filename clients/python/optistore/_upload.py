@@ -211,6 +211,14 @@ class Upload:
                 "its data was lost or replaced.",
                 grpc.StatusCode.DATA_LOSS,
             )
+        # After the first answer nobody else adds rows, but who has opened the upload meanwhile.
+        if self.was_opened and opened.next_row > self.appended:
+            raise OptistoreError(
+                f"Upload {self.upload_id} has {opened.next_row} rows, where this writer has appended {self.appended}: "
+                "another one has taken it over.",
+                grpc.StatusCode.ABORTED,
+                "UPLOAD_TAKEN_OVER",
+            )
         if not self.was_opened:
             self._open.upload_id = opened.upload_id
             self._encoded_to = opened.next_row
