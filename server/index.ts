@@ -14,7 +14,7 @@ export type { CacheStats } from './manager/cache/result-cache.js';
 export { StorageError, type Reason } from './errors.js';
 export { rowNumbersOf, type GivenRows, type GivenSet } from './rows/row-numbers/given-rows.js';
 export type { Batch, Column } from './rows/batch.js';
-export { valueAt, type ColumnInput, type LoadedColumn } from './rows/columns.js';
+export { valueAt, type ColumnInput, type LoadedColumn, type SparseNumbers } from './rows/columns.js';
 export { Direction, ProblemSchema, ValueType, VariableRole } from '../proto/gen/optistore/v1/problem_pb.js';
 export {
   Outcome,

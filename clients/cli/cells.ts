@@ -12,11 +12,15 @@ const SPECIAL = new Map([
   ['infinity', Infinity],
 ]);
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+/** Fortran's double precision, `1.0D+00`, and its exponents of three digits, for whose letter there is no room: `1.0-310`. */
+const FORTRAN_NUMBER = /^([+-]?(?:\d+\.\d*|\.\d+|\d+(?=d)))(?:d([+-]?\d+)|([+-]\d{3}))$/i;
 const INTEGER = /^[+-]?\d+$/;
 const BOOLS = new Map([
   ['true', true],
+  ['t', true],
   ['1', true],
   ['false', false],
+  ['f', false],
   ['0', false],
 ]);
 
@@ -49,6 +53,8 @@ function refuse(variable: Variable, text: string, expected: string): never {
 /** Text as a double; undefined where it is none. */
 export function parseFloat64(text: string): number | undefined {
   if (NUMBER.test(text)) return Number(text);
+  const [, digits, exponent, bareExponent] = FORTRAN_NUMBER.exec(text) ?? [];
+  if (digits !== undefined) return Number(`${digits}e${exponent ?? bareExponent ?? '0'}`);
   const special = SPECIAL.get(text.replace(/^[+-]/, '').toLowerCase());
   return special === undefined ? undefined : text.startsWith('-') ? -special : special;
 }

@@ -1,47 +1,50 @@
-import type { Readable } from 'node:stream';
 import { parse } from 'csv-parse/sync';
 import type { Problem, Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { LoadedBatch, LoadedColumn } from '../typescript/index.js';
 import { formatCell, parseCell, type Cell } from './cells.js';
-
-/** Input that can't be used; the message says where and what was expected. */
-export class InputError extends Error {
-  override readonly name = 'InputError';
-}
-
-const QUOTE = 0x22;
-const LINE_END = 0x0a;
+import { InputError } from './input-error.js';
+import { together, wholeLines } from './lines.js';
 
 interface RawCell {
   readonly text: string;
   readonly isQuoted: boolean;
 }
 
-/** Reads rows of CSV as they come: values in the order of the problem's variables. InputError names line and column. */
-export async function* readCsv(input: Readable, problem: Problem): AsyncGenerator<Cell[]> {
-  let places: number[] | undefined;
-  for await (const { cells, line } of records(input, problem)) {
-    if (places === undefined) places = placesOf(cells, problem.variables);
-    else {
-      const at = places;
-      yield problem.variables.map((variable, i) => cellAt(variable, cells[at[i] ?? -1], line));
-    }
-  }
-  if (places === undefined) throw new InputError('The CSV is empty; its first line has to name the columns.');
+/**
+ * Reads rows of CSV as they come, those of a piece together: values in the order of the problem's variables. InputError names
+ * line and column.
+ */
+export async function* readCsv(input: AsyncIterable<Uint8Array>, problem: Problem): AsyncGenerator<Cell[][], void> {
+  const reader = new RecordReader(problem);
+  for await (const text of wholeLines(input, 'CSV')) yield* together(reader.rowsOf(text));
+  if (!reader.hasHead) throw new InputError('The CSV is empty; its first line has to name the columns.');
 }
 
-async function* records(input: Readable, problem: Problem): AsyncGenerator<{ cells: RawCell[]; line: number }> {
-  let linesBefore = 0;
-  let columnCount: number | undefined;
-  for await (const text of wholeLines(input)) {
-    for (const { record, info } of parseRecords(text, problem, linesBefore)) {
-      columnCount ??= record.length;
-      const line = linesBefore + info.lines;
-      if (record.length !== columnCount)
-        throw new InputError(`Line ${line} has ${record.length} cells; the first line names ${columnCount} columns.`);
-      yield { cells: record, line };
+class RecordReader {
+  private linesBefore = 0;
+  private columnCount: number | undefined;
+  private places: number[] | undefined;
+
+  constructor(private readonly problem: Problem) {}
+
+  get hasHead(): boolean {
+    return this.places !== undefined;
+  }
+
+  *rowsOf(text: string): Generator<Cell[], void> {
+    for (const { record, info } of parseRecords(text, this.problem, this.linesBefore)) {
+      this.columnCount ??= record.length;
+      const line = this.linesBefore + info.lines;
+      if (record.length !== this.columnCount)
+        throw new InputError(
+          `Line ${line} has ${record.length} cells; the first line names ${this.columnCount} columns.`,
+        );
+      const { variables } = this.problem;
+      const { places } = this;
+      if (places === undefined) this.places = placesOf(record, variables);
+      else yield variables.map((variable, i) => cellAt(variable, record[places[i] ?? -1], line));
     }
-    linesBefore += text.split('\n').length - 1;
+    this.linesBefore += text.split('\n').length - 1;
   }
 }
 
@@ -58,36 +61,6 @@ function parseRecords(text: string, problem: Problem, linesBefore: number) {
     const behind = linesBefore === 0 ? '' : ` (counted from line ${linesBefore + 1})`;
     throw new InputError(`The CSV can't be read: ${error instanceof Error ? error.message : String(error)}${behind}.`);
   }
-}
-
-/**
- * Cuts a stream behind line ends that are not quoted. A parser that is fed the stream itself keeps the last bytes
- * back until more come: the row that a solver has just printed would wait for the next one.
- */
-async function* wholeLines(input: Readable): AsyncGenerator<string> {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
-  let rest = '';
-  let isQuoted = false;
-  const decode = (bytes?: Uint8Array) => {
-    try {
-      return decoder.decode(bytes, { stream: bytes !== undefined });
-    } catch (error) {
-      throw new InputError('The CSV is not UTF-8. Convert it first, for instance with iconv.', { cause: error });
-    }
-  };
-  for await (const bytes of input as AsyncIterable<Uint8Array>) {
-    const text = decode(bytes);
-    let cut = 0;
-    for (let i = 0; i < text.length; i++) {
-      const unit = text.charCodeAt(i);
-      if (unit === QUOTE) isQuoted = !isQuoted;
-      else if (unit === LINE_END && !isQuoted) cut = i + 1;
-    }
-    if (cut > 0) yield rest + text.slice(0, cut);
-    rest = cut > 0 ? text.slice(cut) : rest + text;
-  }
-  rest += decode();
-  if (rest !== '') yield rest;
 }
 
 function cellAt(variable: Variable, cell: RawCell | undefined, line: number): Cell {

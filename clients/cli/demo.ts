@@ -20,7 +20,7 @@ async function demo(folder: string): Promise<void> {
     JSON.parse(await readFile('examples/welded_beam.problem.json', 'utf8')) as JsonValue,
   );
   const rows: Cell[][] = [];
-  for await (const row of readCsv(createReadStream('examples/welded_beam.csv'), problem)) rows.push(row);
+  for await (const some of readCsv(createReadStream('examples/welded_beam.csv'), problem)) rows.push(...some);
   const address = `127.0.0.1:${await freePort()}`;
   const flags = ['--path', join(folder, 'data'), '--listen', address];
   let daemon = await DaemonProcess.start(flags);

@@ -1,31 +1,33 @@
 import { readFile } from 'node:fs/promises';
 import { fromJson, toJson, type JsonValue } from '@bufbuild/protobuf';
-import { ProblemSchema, ValueType, type Problem, type Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { valueAt, type LoadedColumn } from '../typescript/index.js';
-import { formatFloat64, isStorable, parseFloat64, parseInt64, textFault, type Cell } from './cells.js';
-import { InputError } from './csv.js';
+import { formatFloat64, toColumns, type Cell } from './cells.js';
+import { InputError } from './input-error.js';
+import { fromJsonValue } from './json-cells.js';
+import type { KnownRows, Part, RowSource } from './row-source.js';
 
-/** A table as JSON: `{ "problem": {…}, "columns": { "x1": [1, null, "NaN"] } }`; int64 beyond 2^53 as text. */
-export interface JsonTable {
-  readonly problem: Problem | undefined;
-  rows(problem: Problem): AsyncGenerator<Cell[]>;
-}
+const ROWS_PER_PART = 1000;
 
-/** Reads a table. InputError. */
-export async function readJsonTable(path: string): Promise<JsonTable> {
+/** A table as JSON: `{ "problem": {…}, "columns": { "x1": [1, null, "NaN"] } }`; int64 beyond 2^53 as text. InputError. */
+export async function readJsonTable(path: string): Promise<RowSource> {
   try {
     const document = JSON.parse(await readFile(path, 'utf8')) as {
       problem?: JsonValue;
       columns?: Record<string, unknown[]>;
     };
     const problem = document.problem === undefined ? undefined : fromJson(ProblemSchema, document.problem);
-    return { problem, rows: (of) => rowsOf(document.columns ?? {}, of) };
+    return {
+      problem: () => Promise.resolve(problem),
+      parts: (of, known) => partsOf(document.columns ?? {}, of, known),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
   } catch (error) {
     throw new InputError(`${path} is not a table in JSON: ${error instanceof Error ? error.message : String(error)}.`);
   }
 }
 
-async function* rowsOf(columns: Record<string, unknown[]>, problem: Problem): AsyncGenerator<Cell[]> {
+async function* partsOf(columns: Record<string, unknown[]>, problem: Problem, known: KnownRows): AsyncGenerator<Part> {
   const { variables } = problem;
   const extra = Object.keys(columns).find((name) => !variables.some((variable) => variable.name === name));
   if (extra !== undefined) throw new InputError(`The table has the column "${extra}", which the problem has not.`);
@@ -36,28 +38,16 @@ async function* rowsOf(columns: Record<string, unknown[]>, problem: Problem): As
     return length;
   });
   if (new Set(lengths).size > 1) throw new InputError('The columns of the table have different lengths.');
-  for (let row = 0; row < (lengths[0] ?? 0); row++) {
-    yield variables.map((variable) => fromJsonValue(variable, columns[variable.name]?.[row], row));
+  const rowCount = lengths[0] ?? 0;
+  const rowAt = (row: number): Cell[] =>
+    variables.map((variable) => fromJsonValue(variable, columns[variable.name]?.[row], `Row ${row}`));
+  for (let row = known.take(rowCount); row < rowCount; row += ROWS_PER_PART) {
+    const length = Math.min(ROWS_PER_PART, rowCount - row);
+    yield toColumns(
+      problem,
+      Array.from({ length }, (_, i) => rowAt(row + i)),
+    );
   }
-}
-
-function fromJsonValue(variable: Variable, value: unknown, row: number): Cell {
-  if (value === null || value === undefined) return null;
-  const { valueType } = variable;
-  if (typeof value === 'number' && valueType === ValueType.FLOAT64) return value;
-  if (typeof value === 'boolean' && valueType === ValueType.BOOL) return value;
-  if (typeof value === 'string' && valueType === ValueType.STRING) {
-    if (isStorable(value)) return value;
-    throw new InputError(`Row ${row} of "${variable.name}" has ${textFault(value)}.`);
-  }
-  if (typeof value === 'number' && valueType === ValueType.INT64 && Number.isSafeInteger(value)) return BigInt(value);
-  const integer = typeof value === 'string' && valueType === ValueType.INT64 ? parseInt64(value) : undefined;
-  if (integer !== undefined) return integer;
-  const special = typeof value === 'string' && valueType === ValueType.FLOAT64 ? parseFloat64(value) : undefined;
-  if (special !== undefined) return special;
-  throw new InputError(
-    `Row ${row} of "${variable.name}" is ${JSON.stringify(value)}; the variable is ${ValueType[valueType]}.`,
-  );
 }
 
 /** The problem of a table as JSON text. */

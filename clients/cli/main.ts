@@ -34,7 +34,7 @@ async function programFor(command: string | undefined): Promise<Command> {
 async function explain(error: unknown): Promise<string> {
   // Whoever throws them has them already.
   const { OptistoreError } = await import('../typescript/errors.js');
-  const { InputError } = await import('./csv.js');
+  const { InputError } = await import('./input-error.js');
   if (error instanceof OptistoreError || error instanceof StorageError)
     return error.reason === undefined ? error.message : `${error.message} [${error.reason}]`;
   if (error instanceof InputError || error instanceof ConfigError || error instanceof TokenFileError)

@@ -14,6 +14,7 @@ import { verify, type VerifyFlags } from './commands/verify.js';
 import { watch, type WatchFlags } from './commands/watch.js';
 import { outcomeNamed, update, type UpdateFlags } from './commands/update.js';
 import type { DeleteOptions, Outcome, SaveOptions, StoreRole } from '../typescript/index.js';
+import type { InputFormat } from './input-format.js';
 import { addServe, CONFIG, emptyProgram, type Add } from './serve.js';
 import { contentOf, deleteSet, listSets, parseRows, putSet, type RowRun, type SetFlags } from './commands/sets.js';
 
@@ -46,6 +47,11 @@ function storeRole(text: string): StoreRole {
   throw new InvalidArgumentError('primary, secondary or cache was expected.');
 }
 
+function inputFormat(text: string): InputFormat {
+  if (text === 'csv' || text === 'ndjson' || text === 'arrow') return text;
+  throw new InvalidArgumentError('csv, ndjson or arrow was expected.');
+}
+
 function saveTarget(text: string): NonNullable<SaveOptions['to']> {
   if (text === 'primary' || text === 'cache') return text;
   throw new InvalidArgumentError('primary or cache was expected.');
@@ -74,7 +80,12 @@ const names = (text: string) => text.split(',');
 
 /** Rows in and out. */
 function addRows(add: Add): void {
-  add('save <key> <file>', 'save FILE.csv, FILE.json, or - for CSV from standard input')
+  add('save <key> <file>', 'save FILE.csv, .ndjson, .jsonl, .arrow, .arrows or .json, or what - standard input prints')
+    .option(
+      '--format <format>',
+      'of the input: csv, ndjson or arrow (default: by its name or first bytes)',
+      inputFormat,
+    )
     .option('--problem <file>', 'the problem, in protobuf JSON')
     .option(...TAG)
     .option('--append', 'add the rows behind those that the key has')

@@ -22,7 +22,7 @@ export { ResultReader, type LoadedBatch, type ReaderEvents } from './reader.js';
 export type { StoreRole } from './store-roles.js';
 export type { WatchOptions } from './watch.js';
 export { ResultWriter, type WriterEvents } from './writer.js';
-export { valueAt, type ColumnInput, type LoadedColumn } from '../../server/rows/columns.js';
+export { valueAt, type ColumnInput, type LoadedColumn, type SparseNumbers } from '../../server/rows/columns.js';
 export { rowNumbersOf, type GivenRows, type GivenSet } from '../../server/rows/row-numbers/given-rows.js';
 export * from '../../proto/gen/optistore/v1/problem_pb.js';
 export * from '../../proto/gen/optistore/v1/result_pb.js';

@@ -5,9 +5,9 @@ import { StorageError } from '../errors.js';
 import { COLUMN_PADDING_BYTES_MAX, ROW_STRING_BYTES_MAX, STRING_BYTES_MAX } from '../limits.js';
 import type { Batch, Column, Schema } from './batch.js';
 import { bitmapBytes } from './batch.js';
+import { canonical } from './canonical.js';
 import { batchCrc32, crc32 } from './checksum.js';
 import { offsetsView } from './slice.js';
-import { isAllSet } from './validity.js';
 
 /** From here on a column's checksum is kept for its block; of a few values it is sooner computed again. */
 const SHARED_CRC_BYTES_MIN = 4096;
@@ -125,38 +125,6 @@ function checkStrings(schema: Schema, batch: Batch): void {
       throw mismatch(`the last offset of column ${i} is not the length of its text`);
     if (!isUtf8(column.values)) throw mismatch(`column ${i} is not UTF-8`);
   }
-}
-
-/** What a missing slot holds is not kept, so that equal data has equal bytes and checksums. */
-function canonical(column: Column, type: ValueType, rowCount: number): Column {
-  const bits = column.validity as Uint8Array;
-  if (isAllSet(bits, rowCount)) return { ...column, validity: undefined };
-  const validity = new Uint8Array(bits);
-  const rest = rowCount & 7;
-  if (rest !== 0) validity[validity.length - 1] = (validity[validity.length - 1] ?? 0) & ((1 << rest) - 1);
-  const isThere = (row: number) => (((validity[row >>> 3] ?? 0) >>> (row & 7)) & 1) === 1;
-  if (type === ValueType.STRING) return { ...withoutMissingText(column, rowCount, isThere), validity };
-  const width = type === ValueType.BOOL ? 1 : 8;
-  const values = new Uint8Array(column.values); // without its checksum: it changes
-  for (let row = 0; row < rowCount; row++) if (!isThere(row)) values.fill(0, row * width, (row + 1) * width);
-  return { values, offsets: undefined, validity };
-}
-
-function withoutMissingText(column: Column, rowCount: number, isThere: (row: number) => boolean) {
-  const from = offsetsView(column);
-  const values = new Uint8Array(column.values.byteLength);
-  const offsets = new Uint8Array((rowCount + 1) * 4);
-  const to = new DataView(offsets.buffer);
-  let at = 0;
-  for (let row = 0; row < rowCount; row++) {
-    if (isThere(row)) {
-      const text = column.values.subarray(from.getUint32(row * 4, true), from.getUint32(row * 4 + 4, true));
-      values.set(text, at);
-      at += text.byteLength;
-    }
-    to.setUint32((row + 1) * 4, at, true);
-  }
-  return { values: values.subarray(0, at), offsets };
 }
 
 function mismatch(what: string): StorageError {

@@ -3,12 +3,20 @@ import { ValueType } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { STRING_BYTES_MAX } from '../limits.js';
 import type { Column } from './batch.js';
 import { bitmapBytes, valueWidth } from './batch.js';
+import { canonical } from './canonical.js';
 import { gatherBatches } from './gather.js';
 import { offsetsView } from './slice.js';
 
 /** Values of one column as a program has them. null and undefined are missing; NaN is a value. */
 export type ColumnInput =
-  Float64Array | BigInt64Array | readonly (number | bigint | boolean | string | null | undefined)[];
+  Float64Array | BigInt64Array | SparseNumbers | readonly (number | bigint | boolean | string | null | undefined)[];
+
+/** Numbers of which some may be missing, such as a loaded column's. */
+export interface SparseNumbers {
+  readonly values: Float64Array | BigInt64Array;
+  /** Bitmap of the values that are there, least significant bit first. Undefined: all are. */
+  readonly validity: Uint8Array | undefined;
+}
 
 /** Values of one column as a program gets them. */
 export interface LoadedColumn {
@@ -35,21 +43,31 @@ export function encodeColumns(
   variables: readonly Variable[],
   columns: Readonly<Record<string, ColumnInput>>,
 ): { rowCount: number; columns: Column[] } {
-  const rowCount = Object.values(columns)[0]?.length ?? 0;
+  const [first] = Object.values(columns);
+  const rowCount = first === undefined ? 0 : lengthOf(first);
   const encoded = variables.map((variable) => {
     const input = Object.hasOwn(columns, variable.name) ? columns[variable.name] : undefined;
     if (input === undefined)
       throw (
         unknownColumn(variables, columns) ?? new RangeError(`there are no values for the variable "${variable.name}"`)
       );
-    if (input.length !== rowCount)
-      throw new RangeError(`"${variable.name}" has ${input.length} values where the first column has ${rowCount}`);
+    if (lengthOf(input) !== rowCount)
+      throw new RangeError(`"${variable.name}" has ${lengthOf(input)} values where the first column has ${rowCount}`);
     return encodeColumn(variable, input);
   });
   // Each variable has a column: more columns than variables are some that the problem has not.
   const unknown = Object.keys(columns).length > variables.length ? unknownColumn(variables, columns) : undefined;
   if (unknown !== undefined) throw unknown;
   return { rowCount, columns: encoded };
+}
+
+/** Arrays have a member `values` too. */
+function isSparse(input: ColumnInput): input is SparseNumbers {
+  return !Array.isArray(input) && 'validity' in input;
+}
+
+function lengthOf(input: ColumnInput): number {
+  return isSparse(input) ? input.values.length : input.length;
 }
 
 function unknownColumn(
@@ -90,6 +108,7 @@ function encodeColumn(variable: Variable, input: ColumnInput): Column {
     const values = new Uint8Array(input.buffer, input.byteOffset, input.byteLength);
     return { values, offsets: undefined, validity: undefined };
   }
+  if (isSparse(input)) return encodeSparse(variable, input);
   const validity = validityOf(input);
   if (valueType === ValueType.STRING) return { ...encodeStrings(variable, input), validity };
   const view = newMemory(input.length * (valueType === ValueType.BOOL ? 1 : 8));
@@ -98,6 +117,17 @@ function encodeColumn(variable: Variable, input: ColumnInput): Column {
     if (value !== null && value !== undefined) setValue(view, row, variable, value);
   }
   return { values: new Uint8Array(view.buffer, view.byteOffset, view.byteLength), offsets: undefined, validity };
+}
+
+function encodeSparse(variable: Variable, { values, validity }: SparseNumbers): Column {
+  const column = encodeColumn(variable, values);
+  if (validity === undefined) return column;
+  const bytes = bitmapBytes(values.length);
+  if (validity.byteLength < bytes)
+    throw new RangeError(
+      `the bitmap of "${variable.name}" has ${validity.byteLength} bytes; ${values.length} values need ${bytes}`,
+    );
+  return canonical({ ...column, validity: validity.subarray(0, bytes) }, variable.valueType, values.length);
 }
 
 function setValue(view: DataView, row: number, variable: Variable, value: number | bigint | boolean | string): void {

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { OptistoreError, type OptistoreClient, type Result } from '../../typescript/index.js';
 import { connect } from '../connect.js';
-import { InputError } from '../csv.js';
+import { InputError } from '../input-error.js';
 
 /** Flags of `optistore delete --prefix`. */
 export interface DeletePrefixFlags {

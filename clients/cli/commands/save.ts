@@ -1,18 +1,19 @@
-import { open, readFile } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
+import { readFile } from 'node:fs/promises';
 import { fromJson, type JsonValue } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { ReplicationState, type ResultWriter, type SaveOptions } from '../../typescript/index.js';
 import { connect } from '../connect.js';
-import { toColumns, type Cell } from '../cells.js';
-import { InputError, readCsv } from '../csv.js';
-import { readJsonTable } from '../json-table.js';
+import { InputError } from '../input-error.js';
+import type { InputFormat } from '../input-format.js';
 import { progressBar } from '../progress.js';
+import { KnownRows, type RowSource } from '../row-source.js';
+import { openSource } from '../stream-source.js';
 
 /** Flags of `optistore save`. */
 export interface SaveFlags {
   readonly server?: string;
   readonly problem?: string;
+  readonly format?: InputFormat;
   readonly tag?: Record<string, string>;
   readonly uploadId?: string;
   readonly description?: string;
@@ -30,20 +31,17 @@ const REPLICATED: Record<ReplicationState, string> = {
   [ReplicationState.DONE]: ', copied to the secondary',
   [ReplicationState.FAILED]: ', could not be copied to the secondary: see optistore status',
 };
-const ROWS_PER_APPEND = 1000;
-/** A running solver's rows wait this long for company at most. */
-const GATHER_MS = 50;
 
-/** Saves a table under a key: FILE.csv, FILE.json, or `-` for CSV from standard input as it is printed. */
+/** Saves the rows of a file, or those of standard input as they are printed, under a key. */
 export async function save(key: string, file: string, flags: SaveFlags): Promise<void> {
-  const table = file.endsWith('.json') ? await readJsonTable(file) : undefined;
+  // Opened before the upload is: a file that is not there leaves nothing behind.
+  await using source = await openSource(file, flags.format);
   await using client = connect(flags);
   const base = flags.append === true ? await client.getResult(key) : undefined;
-  const given = flags.problem === undefined ? table?.problem : await readProblem(flags.problem);
-  const problem = base?.problem ?? given;
+  const given = flags.problem === undefined ? undefined : await readProblem(flags.problem);
+  // Where one is given, the upload is open before the solver prints its first row.
+  const problem = base?.problem ?? given ?? (await source.problem());
   if (problem === undefined) throw new InputError('No problem is given. Name its file with --problem problem.json.');
-  // Opened before the upload is: a file that is not there leaves nothing behind.
-  const rows = table?.rows(problem) ?? readCsv(await openInput(file), problem);
   const bar = progressBar('saved rows');
   const options: SaveOptions = {
     onAck: (durable) => bar.update(durable),
@@ -57,8 +55,8 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
   };
   const writer = await (base === undefined ? client.save(key, problem, options) : client.append(key, options));
   try {
-    const knownRowCount = writer.nextRow - Number(base?.rowCount ?? 0);
-    if (writer.committed === undefined) await appendRows(writer, problem, rows, knownRowCount);
+    const known = new KnownRows(writer.nextRow - Number(base?.rowCount ?? 0));
+    if (writer.committed === undefined) await appendParts(writer, problem, source, known);
     const result = await writer.commit();
     bar.stop();
     process.stdout.write(
@@ -74,10 +72,6 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
   }
 }
 
-async function openInput(file: string): Promise<Readable> {
-  return file === '-' ? process.stdin : (await open(file)).createReadStream();
-}
-
 async function readProblem(path: string): Promise<Problem> {
   try {
     return fromJson(ProblemSchema, JSON.parse(await readFile(path, 'utf8')) as JsonValue);
@@ -88,42 +82,11 @@ async function readProblem(path: string): Promise<Problem> {
   }
 }
 
-/** Appends rows as they come, several together; skips those that an earlier try has saved. */
-async function appendRows(
-  writer: ResultWriter,
-  problem: Problem,
-  rows: AsyncIterable<Cell[]>,
-  knownRowCount: number,
-): Promise<void> {
-  let skip = knownRowCount;
-  let waiting: Cell[][] = [];
-  let timer: NodeJS.Timeout | undefined;
-  let appended: Promise<void> = Promise.resolve();
-  const appendWaiting = (): Promise<void> => {
-    clearTimeout(timer);
-    timer = undefined;
-    const taken = waiting;
-    waiting = [];
-    if (taken.length > 0) appended = appended.then(() => writer.append(toColumns(problem, taken)));
-    // Its failure is seen by who awaits it next.
-    appended.catch(() => undefined);
-    return appended;
-  };
-  try {
-    for await (const row of rows) {
-      if (skip > 0) {
-        skip--;
-        continue;
-      }
-      waiting.push(row);
-      if (waiting.length >= ROWS_PER_APPEND) await appendWaiting();
-      else timer ??= setTimeout(() => void appendWaiting(), GATHER_MS);
-    }
-  } finally {
-    await appendWaiting();
-  }
-  if (skip > 0)
+/** Appends rows as they come; skips those that an earlier try has saved. The writer sends small parts together. */
+async function appendParts(writer: ResultWriter, problem: Problem, source: RowSource, known: KnownRows): Promise<void> {
+  for await (const part of source.parts(problem, known)) await writer.append(part);
+  if (known.left > 0)
     throw new InputError(
-      `The input has ${skip} rows fewer than upload ${writer.uploadId} already has: it is not the same run.`,
+      `The input has ${known.left} rows fewer than upload ${writer.uploadId} already has: it is not the same run.`,
     );
 }

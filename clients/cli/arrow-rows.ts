@@ -1,0 +1,107 @@
+import type { Data } from 'apache-arrow/data';
+import type { RecordBatch } from 'apache-arrow/ipc/metadata/message';
+import type { Schema } from 'apache-arrow/schema';
+import type { DataType } from 'apache-arrow/type';
+import { Vector } from 'apache-arrow/vector';
+import { VectorLoader } from 'apache-arrow/visitor/vectorloader';
+import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { checkType, columnOf } from './arrow-columns.js';
+import { arrowMessages, type ArrowMessage } from './arrow-messages.js';
+import { problemOfSchema } from './arrow-problem.js';
+import { InputError } from './input-error.js';
+import type { PeekedInput } from './peeked-input.js';
+import type { KnownRows, Part } from './row-source.js';
+
+/** Of a batch so many rows are made into strings at a time; numbers stay where they are. */
+const ROWS_PER_PART = 16_384;
+
+/** Rows of an Arrow IPC stream or file, batch by batch. */
+export class ArrowRows {
+  private readonly dictionaries = new Map<number, Vector>();
+
+  private constructor(
+    private readonly schema: Schema,
+    private readonly messages: AsyncIterator<ArrowMessage>,
+  ) {}
+
+  /** Waits for the schema. InputError. */
+  static async open(input: PeekedInput): Promise<ArrowRows> {
+    const messages = arrowMessages(input);
+    const first = await messages.next();
+    const message = first.done === true ? undefined : first.value.message;
+    if (!message?.isSchema()) throw new InputError('The Arrow input has no schema; it comes first.');
+    return new ArrowRows(message.header(), messages);
+  }
+
+  /** The problem that the fields' metadata tells of. InputError. */
+  problem(): Problem {
+    return problemOfSchema(this.schema);
+  }
+
+  /** The columns of each batch, by name, behind the rows that are known. InputError before the first where they don't fit. */
+  async *parts(problem: Problem, known: KnownRows): AsyncGenerator<Part, void> {
+    const places = placesOf(this.schema, problem);
+    let rowsBefore = 0;
+    for await (const { rowCount, columns } of this.batches()) {
+      for (let row = known.take(rowCount); row < rowCount; row += ROWS_PER_PART) {
+        const rows = { row, end: Math.min(row + ROWS_PER_PART, rowCount), rowsBefore };
+        const part = problem.variables.map((variable, i) => {
+          const data = columns[places[i] ?? -1];
+          if (data?.length !== rowCount)
+            throw new InputError(`A batch of the Arrow input has no column "${variable.name}" of its length.`);
+          return [variable.name, columnOf(variable, data, rows)] as const;
+        });
+        yield Object.fromEntries(part);
+      }
+      rowsBefore += rowCount;
+    }
+  }
+
+  private async *batches(): AsyncGenerator<{ rowCount: number; columns: Data[] }, void> {
+    for await (const { message, body } of { [Symbol.asyncIterator]: () => this.messages }) {
+      if (message.isRecordBatch()) {
+        const header = message.header();
+        yield { rowCount: header.length, columns: this.load(header, body, this.schema.fields) };
+      } else if (message.isDictionaryBatch()) {
+        const { id, isDelta, data } = message.header();
+        const type = this.schema.dictionaries.get(id);
+        if (type === undefined) throw new InputError('The Arrow input has a dictionary that its schema has not.');
+        const values = new Vector(this.load(data, body, [type]));
+        const before = isDelta ? this.dictionaries.get(id) : undefined;
+        this.dictionaries.set(id, before?.concat(values) ?? values);
+      }
+    }
+  }
+
+  private load(header: RecordBatch, body: Uint8Array, types: (DataType | Schema['fields'][number])[]): Data[] {
+    const { nodes, buffers, variadicBufferCounts } = header;
+    const { metadataVersion } = this.schema;
+    try {
+      const loader = new VectorLoader(body, nodes, buffers, this.dictionaries, metadataVersion, variadicBufferCounts);
+      return loader.visitMany(types) as Data[];
+    } catch (error) {
+      const what = error instanceof Error ? error.message : String(error);
+      throw new InputError(`A batch of the Arrow input can not be read: ${what}.`, { cause: error });
+    }
+  }
+}
+
+function placesOf(schema: Schema, { variables }: Problem): number[] {
+  const names = schema.fields.map(({ name }) => name);
+  const extra = names.find((name) => !variables.some((variable) => variable.name === name));
+  if (extra !== undefined) {
+    const hint = extra.startsWith('__index') ? ' (pandas writes its index so: preserve_index=False)' : '';
+    throw new InputError(
+      `The Arrow input has the column "${extra}", which the problem has not${hint}. Add it there as a variable with VARIABLE_ROLE_OBSERVABLE, or take it out.`,
+    );
+  }
+  if (new Set(names).size !== names.length) throw new InputError('The Arrow input names a column twice.');
+  return variables.map((variable) => {
+    const place = names.indexOf(variable.name);
+    const field = schema.fields[place];
+    if (field === undefined)
+      throw new InputError(`The Arrow input has no column "${variable.name}", which the problem has.`);
+    checkType(variable, field.type as DataType);
+    return place;
+  });
+}
