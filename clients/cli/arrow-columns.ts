@@ -59,7 +59,9 @@ function bitsOf(data: Data, { row, end }: RowsOfBatch): Uint8Array | undefined {
 }
 
 function isThere({ nullBitmap, nullCount, offset }: Data, row: number): boolean {
-  if (nullCount === 0 || nullBitmap.byteLength === 0) return true;
+  // Where the type is Null there is no bitmap at all, whatever the types say.
+  const bytes = (nullBitmap as Uint8Array | undefined)?.byteLength ?? 0;
+  if (nullCount === 0 || bytes === 0) return true;
   return (((nullBitmap[(offset + row) >>> 3] ?? 0) >>> ((offset + row) & 7)) & 1) === 1;
 }
 
