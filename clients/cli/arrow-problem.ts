@@ -3,10 +3,12 @@ import type { Field, Schema } from 'apache-arrow/schema';
 import type { DataType } from 'apache-arrow/type';
 import { ProblemSchema, ValueType, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { nameOfType, valueTypeOf } from './arrow-columns.js';
+import { parseFloat64 } from './cells.js';
 import { InputError } from './input-error.js';
 
 /** What the metadata of a field may say beside role and direction, by the names of Variable's fields. */
-const TOLD = ['unit', 'description', 'lower_bound', 'upper_bound', 'ideal', 'nadir', 'target', 'tolerance'];
+const TOLD_TEXTS = ['unit', 'description'];
+const TOLD_NUMBERS = ['lower_bound', 'upper_bound', 'ideal', 'nadir', 'target', 'tolerance'];
 const OTHERWISE = 'or name a problem with --problem problem.json';
 
 /** The problem that an Arrow schema tells of by its fields' metadata, as `Rows.to_arrow` and the store `filesystem` write it. InputError. */
@@ -47,6 +49,15 @@ function variableOf({ name, type, metadata }: Field): JsonValue {
     role: `VARIABLE_ROLE_${role.toUpperCase()}`,
     valueType: `VALUE_TYPE_${ValueType[valueType]}`,
     ...(direction !== undefined && { direction: `DIRECTION_${direction.toUpperCase()}` }),
-    ...Object.fromEntries(TOLD.flatMap((key) => (metadata.has(key) ? [[key, metadata.get(key) ?? '']] : []))),
+    ...Object.fromEntries(TOLD_TEXTS.flatMap((key) => (metadata.has(key) ? [[key, metadata.get(key) ?? '']] : []))),
+    ...Object.fromEntries(
+      TOLD_NUMBERS.flatMap((key) => (metadata.has(key) ? [[key, numberOf(metadata.get(key) ?? '')]] : [])),
+    ),
   };
+}
+
+/** As protobuf JSON has it; Python writes `inf`. What is none is refused with the rest. */
+function numberOf(text: string): JsonValue {
+  const value = parseFloat64(text) ?? text;
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 }

@@ -1,11 +1,19 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Message } from 'apache-arrow/ipc/metadata/message';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createClient, ValueType, valueAt, type LoadedColumn } from '../../clients/typescript/index.js';
+import {
+  createClient,
+  Direction,
+  ValueType,
+  valueAt,
+  VariableRole,
+  type LoadedColumn,
+} from '../../clients/typescript/index.js';
 import { REQUIREMENTS } from '../python/package.js';
 import { run as execute, virtualenv } from '../python/virtualenv.js';
+import { TestDaemon } from '../rpc/wire.js';
 import { Bench, problemOf, until, type Running } from './cli.js';
 
 const ROWS = 40_000;
@@ -136,6 +144,33 @@ describe('the problem', () => {
       ],
     });
     expect(await bench.ok('load', 'arrow/told')).toBe('x,f\n1.5,2\n,3\n');
+  });
+
+  test('is whole in the files of the store filesystem', async () => {
+    const primary = { type: 'filesystem', base_path: file('store') };
+    await using daemon = await TestDaemon.startWith({ primary });
+    await using client = createClient({ address: daemon.address });
+    const given = {
+      role: VariableRole.OBJECTIVE,
+      direction: Direction.MINIMIZE,
+      valueType: ValueType.FLOAT64,
+      ideal: -Infinity,
+      nadir: 1e300,
+    };
+    const limit = { role: VariableRole.EQUALITY_CONSTRAINT, valueType: ValueType.INT64, target: 2, tolerance: 1e-9 };
+    const variables = [
+      { ...given, name: 'f', unit: 'kg', description: 'mass' },
+      { ...limit, name: 'h', lowerBound: -0.5, upperBound: 7 },
+    ];
+    const writer = await client.save('stored', { name: 'beam', solver: 'by hand', variables });
+    await writer.append({ f: [1, null], h: [2n, 3n] });
+    await writer.commit();
+    const [changes = ''] = readdirSync(file('store/results'));
+    const stored = file(`store/results/${changes}/latest/rows-00000.arrow`);
+    expect(await bench.ok('save', 'arrow/stored', stored)).toContain('2 rows');
+    const { problem: before } = await client.getResult('stored');
+    await using other = createClient({ address: bench.daemon.address });
+    expect((await other.getResult('arrow/stored')).problem).toEqual(before);
   });
 
   test.each([

@@ -100,7 +100,9 @@ def test_arrow_gets_the_same_values_with_roles_and_units(client: optistore.Clien
     }
     table.validate(full=True)
     assert table.schema.types == [pa.float64(), pa.float64(), pa.int64(), pa.bool_(), pa.string()]
-    assert table.schema.field("x").metadata == {b"role": b"design_variable", b"unit": b"mm"}
+    bounds = {b"lower_bound": b"-1.0", b"upper_bound": b"1.0"}
+    assert table.schema.field("x").metadata == {b"role": b"design_variable", b"unit": b"mm", **bounds}
+    assert table.schema.field("f").metadata == {b"role": b"objective", b"direction": b"maximize"}
     # Without a copy.
     assert table["x"].chunk(0).buffers()[1].address == rows["x"].ctypes.data
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._columns import Array, Valid
-from .v1.problem_pb2 import VALUE_TYPE_BOOL, VALUE_TYPE_FLOAT64, VALUE_TYPE_STRING, Variable, VariableRole
+from .v1.problem_pb2 import VALUE_TYPE_BOOL, VALUE_TYPE_FLOAT64, VALUE_TYPE_STRING, Direction, Variable, VariableRole
 from .v1.result_pb2 import Backend, Result
 from .v1.storage_service_pb2 import LoadHeader
 
@@ -109,7 +109,10 @@ class Rows:
         return pandas.DataFrame(columns, index=pandas.Index(index, name="row"))
 
     def to_arrow(self) -> pyarrow.Table:
-        """An Arrow table, whose schema's metadata has what the variables are. Numbers are not copied."""
+        """An Arrow table, whose schema's metadata has what the variables are: ``optistore save KEY FILE.arrow`` takes it as it is.
+
+        Numbers are not copied.
+        """
         import pyarrow
 
         arrays = [
@@ -156,6 +159,13 @@ def _arrow_array(variable: Variable, values: Array, valid: Valid | None, pyarrow
 
 def _field_metadata(variable: Variable) -> dict[str, str]:
     metadata = {"role": VariableRole.Name(variable.role).removeprefix("VARIABLE_ROLE_").lower()}
+    if variable.direction:
+        metadata["direction"] = Direction.Name(variable.direction).removeprefix("DIRECTION_").lower()
     if variable.unit:
         metadata["unit"] = variable.unit
+    if variable.description:
+        metadata["description"] = variable.description
+    for name in ("lower_bound", "upper_bound", "ideal", "nadir", "target", "tolerance"):
+        if variable.HasField(name):
+            metadata[name] = str(getattr(variable, name))
     return metadata

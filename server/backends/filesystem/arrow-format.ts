@@ -2,7 +2,7 @@ import { Bool, Field, Float64, Int64, MetadataVersion, Schema as ArrowSchema, Ut
 import { FileBlock, Footer } from 'apache-arrow/ipc/metadata/file';
 import { BufferRegion, FieldNode, Message, RecordBatch } from 'apache-arrow/ipc/metadata/message';
 import type { Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { ValueType, VariableRole } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import { Direction, ValueType, VariableRole } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { crc32 } from '../../rows/checksum.js';
 import { bitmapBytes, type Batch, type Column, type Schema } from '../../rows/batch.js';
 import { bitsAsBytes } from '../../rows/validity.js';
@@ -35,12 +35,23 @@ export interface EncodedBatch {
   readonly checks: readonly BufferCheck[];
 }
 
-/** The schema of a result's rows, with roles and units as metadata of its fields. */
+/** The schema of a result's rows; what else is said of a variable is metadata of its field. */
 export function arrowSchema(variables: readonly Variable[], about: ReadonlyMap<string, string>): ArrowSchema {
-  const fields = variables.map(({ name, role, unit, description, valueType }) => {
+  const fields = variables.map((variable) => {
+    const { name, role, direction, valueType } = variable;
     const metadata = new Map([['role', VariableRole[role].toLowerCase()]]);
-    if (unit !== '') metadata.set('unit', unit);
-    if (description !== '') metadata.set('description', description);
+    if (direction !== Direction.UNSPECIFIED) metadata.set('direction', Direction[direction].toLowerCase());
+    for (const [told, value] of [
+      ['unit', variable.unit],
+      ['description', variable.description],
+      ['lower_bound', variable.lowerBound],
+      ['upper_bound', variable.upperBound],
+      ['ideal', variable.ideal],
+      ['nadir', variable.nadir],
+      ['target', variable.target],
+      ['tolerance', variable.tolerance],
+    ] as const)
+      if (value !== undefined && value !== '') metadata.set(told, String(value));
     return new Field(name, arrowType(valueType), true, metadata);
   });
   return new ArrowSchema(fields, new Map(about), new Map(), MetadataVersion.V5);
