@@ -12,8 +12,9 @@ import { InputError } from './input-error.js';
 import type { PeekedInput } from './peeked-input.js';
 import type { KnownRows, Part } from './row-source.js';
 
-/** Of a batch so many rows are made into strings at a time; numbers stay where they are. */
-const ROWS_PER_PART = 16_384;
+/** Of a batch so many values are handed on at a time: strings are made of them, and messages. */
+const VALUES_PER_PART = 2 ** 19;
+const ROWS_PER_PART_MAX = 16_384;
 
 /** Rows of an Arrow IPC stream or file, batch by batch. */
 export class ArrowRows {
@@ -41,10 +42,11 @@ export class ArrowRows {
   /** The columns of each batch, by name, behind the rows that are known. InputError before the first where they don't fit. */
   async *parts(problem: Problem, known: KnownRows): AsyncGenerator<Part, void> {
     const places = placesOf(this.schema, problem);
+    const rowsPerPart = Math.min(Math.ceil(VALUES_PER_PART / (places.length + 1)), ROWS_PER_PART_MAX);
     let rowsBefore = 0;
     for await (const { rowCount, columns } of this.batches()) {
-      for (let row = known.take(rowCount); row < rowCount; row += ROWS_PER_PART) {
-        const rows = { row, end: Math.min(row + ROWS_PER_PART, rowCount), rowsBefore };
+      for (let row = known.take(rowCount); row < rowCount; row += rowsPerPart) {
+        const rows = { row, end: Math.min(row + rowsPerPart, rowCount), rowsBefore };
         const part = problem.variables.map((variable, i) => {
           const data = columns[places[i] ?? -1];
           if (data?.length !== rowCount)

@@ -109,9 +109,9 @@ class Rows:
         return pandas.DataFrame(columns, index=pandas.Index(index, name="row"))
 
     def to_arrow(self) -> pyarrow.Table:
-        """An Arrow table, whose schema's metadata has what the variables are: ``optistore save KEY FILE.arrow`` takes it as it is.
+        """An Arrow table, whose schema's metadata has what the variables are. Numbers are not copied.
 
-        Numbers are not copied.
+        Written to a file, ``optistore save KEY FILE.arrow`` takes it as it is.
         """
         import pyarrow
 
