@@ -61,6 +61,16 @@ describe.skipIf(MISSING.length > 0)(`the C++ examples${title}`, () => {
   const start = (name: string, ...args: string[]) =>
     Running.start(args, { env: { OPTISTORE_SERVER: daemon.address } }, join(folder, name));
 
+  test('ten lines save two rows', async () => {
+    await using saving = start('ten_lines');
+    const { code, stdout } = await saving.ended();
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^opened \{[^]*^committed \{ result \{ key: "runs\/ten"/m);
+    await using client = createClient({ address: daemon.address });
+    const { columns } = await client.load('runs/ten').toColumns();
+    expect(columns['x']?.values).toEqual(Float64Array.of(0.5, 0.25));
+  });
+
   test('a save is acked, committed, and loaded bit for bit', async () => {
     await using saving = start('save');
     const { code, stdout, stderr } = await saving.ended();
@@ -102,6 +112,6 @@ describe.skipIf(MISSING.length > 0)(`the C++ examples${title}`, () => {
 
 test('docs/clients/cpp.md has the very examples', () => {
   const told = readFileSync('docs/clients/cpp.md', 'utf8');
-  for (const name of ['save.cpp', 'load.cpp'])
+  for (const name of ['ten_lines.cpp', 'save.cpp', 'load.cpp'])
     expect(told).toContain(`\`\`\`cpp\n${readFileSync(join(EXAMPLES, name), 'utf8')}\`\`\`\n`);
 });
