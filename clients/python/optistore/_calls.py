@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
+import numpy as np
 from google.protobuf.message import Message
 
 from .row_numbers import RowsOfSet, to_message
@@ -104,7 +105,7 @@ def update(
             request.result.tags[name] = value
     if attributes is not None:
         request.update_mask.paths.append("attributes")
-        request.result.attributes.update(dict(attributes))
+        request.result.attributes.update(plain(attributes, "attributes"))
     if description is not None:
         request.update_mask.paths.append("description")
         request.result.description = description
@@ -289,8 +290,28 @@ def save_open(
         append=append,
     )
     if attributes is not None:
-        request.attributes.update(dict(attributes))
+        request.attributes.update(plain(attributes, "attributes"))
     return request
+
+
+def plain(value: Any, name: str) -> Any:
+    """Facts as JSON has them; numbers and arrays of numpy too. TypeError or ValueError that names what JSON can't keep."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if value is None or isinstance(value, (bool, str, float)):
+        return value
+    if isinstance(value, int):
+        # All numbers of JSON are floats.
+        if abs(value) > 2**53:
+            raise ValueError(f"{name} is {value}, of which a number of JSON can't keep all digits; make it text")
+        return value
+    if isinstance(value, Mapping):
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"{name} has the key {wrong[0]!r}; the keys of attributes are text")
+        return {key: plain(one, f"{name}.{key}") for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one, f"{name}[{i}]") for i, one in enumerate(value)]
+    raise TypeError(f"{name} is {value!r} ({type(value).__name__}); attributes are what JSON has: make it text")
 
 
 def result_sets_of(sets: Mapping[str, RowsOfSet] | Iterable[ResultSet] | None) -> list[ResultSet]:

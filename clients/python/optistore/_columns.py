@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -20,6 +20,10 @@ from .v1.problem_pb2 import (
 )
 
 STRING_BYTES_MAX = 64 * 1024
+#: Of all strings of a row.
+ROW_BYTES_MAX = 1024 * 1024
+#: Offsets into the text of a column have 32 bits.
+TEXT_BYTES_MAX = 2**32 - 1
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 DTYPES: dict[int, np.dtype[Any]] = {
@@ -74,7 +78,19 @@ def chunk_of(variables: Sequence[Variable], data: Appended) -> Chunk:
         elif length != row_count:
             raise ValueError(f'"{variable.name}" has {length} values where the first column has {row_count}')
         columns.append(column)
+    _check_rows([column.values for column in columns if column.utf8 is not None])
     return Chunk(row_count, columns)
+
+
+def _check_rows(offsets: Sequence[Array]) -> None:
+    """ValueError where the strings of a row are too long together; few can't be."""
+    if len(offsets) * STRING_BYTES_MAX <= ROW_BYTES_MAX:
+        return
+    lengths: Array = np.sum([np.diff(of_column.astype(np.int64)) for of_column in offsets], axis=0)
+    if lengths.max(initial=0) > ROW_BYTES_MAX:
+        raise ValueError(
+            f"row {int(lengths.argmax())} has {lengths.max()} bytes of text in all; a row has at most {ROW_BYTES_MAX}"
+        )
 
 
 def is_row(data: Appended) -> bool:
@@ -86,6 +102,12 @@ def _is_scalar(value: object) -> bool:
     return value is None or isinstance(value, (float, int, str, bool, np.generic))
 
 
+def _is_missing(value: object) -> bool:
+    """Whether it is one of those that stand for a missing value beside None."""
+    pandas = sys.modules.get("pandas")
+    return value is np.ma.masked or (pandas is not None and value is pandas.NA)
+
+
 def _by_name(variables: Sequence[Variable], data: Appended) -> Mapping[str, Any]:
     if isinstance(data, Mapping):
         return data
@@ -95,7 +117,11 @@ def _by_name(variables: Sequence[Variable], data: Appended) -> Mapping[str, Any]
         return _by_position(variables, data)
     if _is_frame(data):
         frame: Any = data
-        return {str(name): frame[name] for name in frame.columns}
+        names = [str(name) for name in frame.columns]
+        if len(set(names)) < len(names):
+            twice = next(name for i, name in enumerate(names) if name in names[:i])
+            raise ValueError(f'the DataFrame has two columns "{twice}"')
+        return {name: frame.iloc[:, i] for i, name in enumerate(names)}
     if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
         return _by_rows(variables, data)
     raise TypeError(
@@ -139,7 +165,7 @@ def _check_names(variables: Sequence[Variable], by_name: Mapping[str, Any]) -> N
 
 
 def _column_of(variable: Variable, values: Any) -> Column:
-    if _is_scalar(values):
+    if _is_scalar(values) or _is_missing(values):
         values = [values]
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(values, (pandas.Series, pandas.api.extensions.ExtensionArray)):
@@ -149,7 +175,8 @@ def _column_of(variable: Variable, values: Any) -> Column:
         return _of_array(variable, values.data, None if not mask.any() else ~mask)
     if isinstance(values, np.ndarray):
         return _of_array(variable, values, None)
-    if isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping)):
+    # Of these, iteration gives keys, names of columns, or no order.
+    if isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping, Set)) and not _is_frame(values):
         return _of_list(variable, list(values))
     raise TypeError(f'"{variable.name}" is a {type(values).__name__}; a list or an array of values was expected')
 
@@ -166,8 +193,14 @@ def _of_series(variable: Variable, series: Any) -> Column:
         values = series.to_numpy()
         return _of_array(variable, np.where(missing, 0, values) if valid is not None else values, valid)
     if not is_plain and getattr(dtype, "kind", "O") in "iufb" and hasattr(dtype, "numpy_dtype"):
-        return _of_array(variable, series.to_numpy(dtype=dtype.numpy_dtype, na_value=0), valid)
-    return _of_list(variable, [None if gone else value for value, gone in zip(series, missing, strict=True)])
+        nothing = False if dtype.kind == "b" else 0
+        return _of_array(variable, series.to_numpy(dtype=dtype.numpy_dtype, na_value=nothing), valid)
+    # Of objects, pandas calls NaN missing.
+    is_value = (float, np.floating) if is_plain and variable.value_type == VALUE_TYPE_FLOAT64 else ()
+    return _of_list(
+        variable,
+        [None if gone and not isinstance(value, is_value) else value for value, gone in zip(series, missing, strict=True)],
+    )
 
 
 def _of_array(variable: Variable, values: Array, valid: Valid | None) -> Column:
@@ -214,7 +247,10 @@ def _integers(variable: Variable, values: Array, valid: Valid | None) -> Array:
 def _of_list(variable: Variable, values: list[Any]) -> Column:
     check = checker_of(variable)
     for row, value in enumerate(values):
-        check(value, row)
+        if _is_missing(value):
+            values[row] = None
+        else:
+            check(value, row)
     return column_of_checked(variable, values)
 
 
@@ -225,8 +261,11 @@ def column_of_checked(variable: Variable, values: list[Any]) -> Column:
         valid = np.fromiter((value is not None for value in values), np.bool_, len(values))
     if variable.value_type == VALUE_TYPE_STRING:
         encoded = [b"" if value is None else value.encode() for value in values]
-        offsets = np.zeros(len(encoded) + 1, "<u4")
-        np.cumsum([len(part) for part in encoded], out=offsets[1:])
+        ends = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(part) for part in encoded], out=ends[1:])
+        if ends[-1] > TEXT_BYTES_MAX:
+            raise ValueError(f'"{variable.name}" has {ends[-1]} bytes of text in one append; append it in parts')
+        offsets = ends.astype("<u4")
         return Column(offsets, b"".join(encoded), valid)
     if valid is not None:
         values = [0 if value is None else value for value in values]
@@ -247,6 +286,12 @@ def checker_of(variable: Variable) -> Callable[[Any, int], None]:
             return
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (float, int, np.integer, np.floating)):
             refuse(value, row)
+        try:
+            float(value)
+        except OverflowError:
+            raise ValueError(
+                f'value {row} of "{name}" is an integer of {value.bit_length()} bits, which is no float64'
+            ) from None
 
     def integer(value: Any, row: int) -> None:
         if value is None:
@@ -293,13 +338,15 @@ class RowGatherer:
         self._variables = list(variables)
         self._names = {variable.name for variable in variables}
         self._checks = [(variable.name, checker_of(variable)) for variable in variables]
+        texts = sum(variable.value_type == VALUE_TYPE_STRING for variable in variables)
+        self._has_much_text = texts * STRING_BYTES_MAX > ROW_BYTES_MAX
         self._lists: list[list[Any]] = [[] for _ in variables]
         self.row_count = 0
         #: About.
         self.byte_length = 0
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """TypeError or ValueError that names the column which does not fit; the row is not added then."""
+    def checked(self, row: Mapping[str, Any]) -> list[Any]:
+        """The values of a row in their order. TypeError or ValueError that names the column which does not fit."""
         if row.keys() != self._names:
             _check_names(self._variables, row)
         values = []
@@ -307,10 +354,18 @@ class RowGatherer:
             value = row[name]
             check(value, 0)
             values.append(value)
-            if type(value) is str:
-                self.byte_length += len(value)
+        if self._has_much_text:
+            length = sum(len(value.encode()) for value in values if isinstance(value, str))
+            if length > ROW_BYTES_MAX:
+                raise ValueError(f"the row has {length} bytes of text in all; a row has at most {ROW_BYTES_MAX}")
+        return values
+
+    def add(self, values: list[Any]) -> None:
+        """Adds a row that was checked."""
         for values_of, value in zip(self._lists, values, strict=True):
             values_of.append(value)
+            if type(value) is str:
+                self.byte_length += len(value)
         self.row_count += 1
         self.byte_length += 8 * len(values)
 

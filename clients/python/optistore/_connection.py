@@ -83,7 +83,7 @@ def is_local(address: str) -> bool:
 
 
 def _tls_of_environment() -> bool | Tls:
-    ca, cert, key = (os.environ.get(f"OPTISTORE_TLS_{name}") for name in ("CA", "CERT", "KEY"))
+    ca, cert, key = (os.environ.get(f"OPTISTORE_TLS_{name}") or None for name in ("CA", "CERT", "KEY"))
     if ca is None and cert is None:
         return os.environ.get("OPTISTORE_TLS") == "true"
     return Tls(ca, cert, key)

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from ._columns import DTYPES
 from ._local_files import LocalFiles
@@ -62,11 +63,13 @@ class Download:
                 if batch is not None:
                     yield batch
                 return
-        except WireError as error:
+            response = LoadResultResponse.FromString(message)
+            if self.header is None and not response.HasField("header"):
+                raise WireError("it does not begin with a header")
+        except (WireError, DecodeError) as error:
             raise OptistoreError(
                 f"The load of {self._request.key!r} can't be used: {error}.", grpc.StatusCode.DATA_LOSS
             ) from error
-        response = LoadResultResponse.FromString(message)
         kind = response.WhichOneof("message")
         if kind == "header" and self.header is None:
             self.header = response.header
@@ -87,13 +90,16 @@ class Download:
 
     def _batch(self, view: memoryview) -> WireBatch | None:
         """A batch, checked; None where it is a sign of life. WireError."""
-        assert self.header is not None, "a batch came before the header"
+        if self.header is None:
+            raise WireError("it does not begin with a header")
         batch = decode_batch(view)
         # Of a save that is followed, a batch without rows is a sign of life.
         if batch.row_count == 0 and self.is_follow:
             return None
         if batch.first_row != self._next_row:
             raise WireError(f"row {batch.first_row} came where row {self._next_row} is next")
+        if not self.is_follow and batch.first_row + batch.row_count > self._end:
+            raise WireError(f"{batch.row_count} rows from row {batch.first_row} came where it ends at row {self._end}")
         check_batch(batch, self.header.variables)
         numbers = None if batch.row_numbers is None else len(batch.row_numbers)
         if numbers != (batch.row_count * 8 if self._request.result_set else None):

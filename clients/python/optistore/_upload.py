@@ -42,6 +42,8 @@ class Upload:
         self._messages: deque[_Message] = deque()
         #: The row behind those that are in messages, or were.
         self._encoded_to = 0
+        #: The row behind those that any stream was given.
+        self._sent_to = 0
         self._sent = 0
         self._sent_bytes = 0
         self._unacked_bytes = 0
@@ -49,6 +51,8 @@ class Upload:
         self._chunks: list[Chunk] = []
         self._chunk_bytes = 0
         self._waiting_since = 0.0
+        #: Rows are on their way from one place to the next; seen from outside, one who moved them was interrupted.
+        self._is_torn = False
         self._wants_flush = False
         self._commit: SaveCommit | None = None
         self._commit_sent = False
@@ -102,20 +106,34 @@ class Upload:
                 grpc.StatusCode.FAILED_PRECONDITION,
                 "UPLOAD_COMMITTED",
             )
+        if self._commit is not None:
+            raise ValueError(f"the commit of upload {self.upload_id} is under way: it takes no more rows")
+        self._check_whole()
         had_waiting = self._has_waiting
         if isinstance(data, Mapping) and is_row(data):
-            self._rows.add(data)
+            row = self._rows.checked(data)
+            self._is_torn = True
+            self._rows.add(row)
             self.appended += 1
         else:
             chunk = chunk_of(self._variables, data)
             if chunk.row_count == 0:
                 return
+            self._is_torn = True
             self._take(chunk)
             self.appended += chunk.row_count
         if not had_waiting:
             self._waiting_since = time.monotonic()
         if self._rows.byte_length + self._chunk_bytes >= MESSAGE_BYTES:
             self._close_waiting()
+        self._is_torn = False
+
+    def _check_whole(self) -> None:
+        """OptistoreError where an append was interrupted, as by Ctrl-C, while it moved rows: which, nobody knows."""
+        if self._is_torn:
+            raise self.with_hint(
+                OptistoreError(f"An append to upload {self.upload_id} was interrupted half way.", grpc.StatusCode.ABORTED)
+            )
 
     def _take(self, chunk: Chunk) -> None:
         byte_length = chunk.byte_length
@@ -162,13 +180,17 @@ class Upload:
         """What is to be sent next; it counts as sent."""
         if not self.is_open:
             return None
+        self._check_whole()
         if self._sent == len(self._messages) and self._has_waiting and self.linger_s() == 0:
+            self._is_torn = True
             self._close_waiting()
+            self._is_torn = False
         if self._sent < len(self._messages):
-            message = self._messages[self._sent].content
+            message = self._messages[self._sent]
             self._sent += 1
-            self._sent_bytes += len(message)
-            return message
+            self._sent_bytes += len(message.content)
+            self._sent_to = max(self._sent_to, message.end_row)
+            return message.content
         if self._has_waiting:
             return None
         if self._wants_flush:
@@ -211,18 +233,19 @@ class Upload:
                 "its data was lost or replaced.",
                 grpc.StatusCode.DATA_LOSS,
             )
-        # After the first answer nobody else adds rows, but who has opened the upload meanwhile.
-        if self.was_opened and opened.next_row > self.appended:
+        # After the first answer nobody else adds rows, but who has opened the upload meanwhile. Where it has what was appended
+        # here since, that has the numbers of the other one's rows, and would be taken for known.
+        if self.was_opened and opened.next_row > self._sent_to:
             raise OptistoreError(
-                f"Upload {self.upload_id} has {opened.next_row} rows, where this writer has appended {self.appended}: "
-                "another one has taken it over.",
+                f"Upload {self.upload_id} has {opened.next_row} rows, where this writer has sent {self._sent_to}: another one "
+                f"has taken it over. {self.appended - self.acked} rows that were appended here are not in it.",
                 grpc.StatusCode.ABORTED,
                 "UPLOAD_TAKEN_OVER",
             )
         if not self.was_opened:
             self._open.upload_id = opened.upload_id
-            self._encoded_to = opened.next_row
-        self.appended = max(self.appended, opened.next_row)
+        if opened.next_row > self._sent_to:
+            self._encoded_to = self._sent_to = self.appended = opened.next_row
         self._ack(opened.next_row)
         self._send_again()
         self.is_volatile = opened.volatile

@@ -300,6 +300,8 @@ class Client(Catalogue):
                 if on_reconnect is not None:
                     on_reconnect(error)
                 time.sleep(backoff.failed(error))
+                if self._transport.is_closed:
+                    raise
 
     def _batches_of_call(self, download: Download) -> Generator[WireBatch, None, None]:
         call = self._transport.load(download.next_request())

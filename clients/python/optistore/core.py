@@ -14,7 +14,7 @@ except ImportError as error:
     raise ImportError('optistore.core and optistore.storage need pandas: pip install "optistore[pandas]"') from error
 
 from .problem import PythonType, design_variable, equality_constraint, inequality_constraint, objective, observable
-from .row_numbers import RowsOfSet
+from .row_numbers import RowsOfSet, as_array
 from .v1.problem_pb2 import (
     VARIABLE_ROLE_DESIGN_VARIABLE,
     VARIABLE_ROLE_EQUALITY_CONSTRAINT,
@@ -123,7 +123,7 @@ class OptimizationResult:
 
 def positions(rows: RowsOfSet) -> list[int]:
     """The numbers of rows that are given by numbers or by a mask."""
-    given = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows))
+    given = as_array(rows)
     return [int(row) for row in (np.flatnonzero(given) if given.dtype == np.bool_ else given)]
 
 

@@ -15,17 +15,30 @@ RowsOfSet: TypeAlias = Iterable[int] | npt.NDArray[Any]
 
 
 def to_message(rows: RowsOfSet) -> RowNumbers:
-    """The message that names these rows. ValueError where they are out of order, negative or no numbers."""
-    numbers: npt.NDArray[Any] = rows if isinstance(rows, np.ndarray) else np.array(list(rows), dtype=np.int64)
+    """The message that names these rows. ValueError or TypeError where they are out of order, negative or no numbers."""
+    numbers = as_array(rows)
     if numbers.dtype == np.bool_:
-        # What is missing is in no set.
-        numbers = np.ma.filled(numbers, False)
         return RowNumbers(bitmap=np.packbits(numbers, bitorder="little").tobytes())
     if numbers.dtype.kind not in "iu" and numbers.size > 0:
         raise TypeError(f"rows are numbers from 0 on, or a mask; not {numbers.dtype}")
     if numbers.size > 0 and (int(numbers.min()) < 0 or (numbers[1:] <= numbers[:-1]).any()):
         raise ValueError("rows are numbers from 0 on, in ascending order, each once")
     return RowNumbers(list=numbers.astype("<u8").tobytes())
+
+
+def as_array(rows: RowsOfSet) -> npt.NDArray[Any]:
+    """Rows as they were given: numbers, or truth values, where what is missing is in no set."""
+    dtype: Any = getattr(rows, "dtype", None)
+    given: Any = rows
+    if not isinstance(rows, np.ndarray):
+        # Of a mask of pandas, which may have NA.
+        is_mask = getattr(dtype, "kind", None) == "b"
+        given = given.to_numpy(dtype=bool, na_value=False) if is_mask else np.asarray(list(rows))
+    if given.dtype == np.bool_:
+        given = np.ma.filled(given, False)
+    if given.ndim != 1:
+        raise ValueError(f"rows have the shape {given.shape}; numbers or a mask in one dimension were expected")
+    return np.asarray(given)
 
 
 def from_message(rows: RowNumbers) -> npt.NDArray[np.uint64]:

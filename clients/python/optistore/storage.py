@@ -8,6 +8,7 @@ Example:
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal
@@ -88,7 +89,9 @@ class StorageManager:
         except BaseException:
             # Whole, or not at all: nobody would resume it.
             writer.abandon()
-            self._client.abort_upload(writer.upload_id)
+            # It may be gone, as may be the daemon: what is told is why it could not be saved.
+            with contextlib.suppress(OptistoreError):
+                self._client.abort_upload(writer.upload_id)
             raise
         finally:
             writer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -47,9 +48,17 @@ class Writer:
         self._closed = False
         self._stream: Any = None
         self._runner: threading.Thread | None = None
-        with self._changed:
-            self._run()
-            self._until(lambda: self._upload.was_opened)
+        #: What went wrong where messages are made; gRPC only says that something did.
+        self._send_error: BaseException | None = None
+        self._process = os.getpid()
+        try:
+            with self._changed:
+                self._run()
+                self._until(lambda: self._upload.was_opened)
+        except BaseException:
+            # Nobody has this writer: its stream would keep the upload for good.
+            self.abandon()
+            raise
 
     @property
     def upload_id(self) -> str:
@@ -122,24 +131,32 @@ class Writer:
             return self._upload.committed
 
     def close(self) -> None:
-        """Lets go of the upload without committing it: what was appended is made durable, and it can be resumed."""
-        if self._closed:
+        """Lets go of the upload without committing it: what was appended is made durable, and it can be resumed.
+
+        OptistoreError where it can't be made durable; the upload is let go of nevertheless.
+        """
+        if self._closed or self._process != os.getpid():
             return
-        if self._failure is None and self._upload.committed is None:
-            # What went wrong is told to who appends or commits.
-            with contextlib.suppress(OptistoreError):
+        try:
+            # A failure was told to who appended or committed.
+            if self._failure is None and self._upload.committed is None:
                 self.flush()
-        self.abandon()
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
         """Lets go of the upload at once: what was not acknowledged may be lost; the rest can be resumed."""
+        # A process that was forked has no part of it.
+        if self._process != os.getpid():
+            return
         with self._changed:
             self._closed = True
             self._changed.notify_all()
             runner, stream = self._runner, self._stream
         if stream is not None:
             stream.cancel()
-        if runner is not None:
+        # A callback is called by it, and can't wait for its end.
+        if runner is not None and runner is not threading.current_thread():
             runner.join()
 
     def __enter__(self) -> Writer:
@@ -150,7 +167,9 @@ class Writer:
             if error is None:
                 self.commit()
         finally:
-            self.close()
+            # What went wrong already is what is told.
+            with contextlib.suppress(OptistoreError):
+                self.close()
         if error is not None and self._upload.committed is None and hasattr(error, "add_note"):
             error.add_note(f"optistore: {self.durable_row_count} rows are safe; resume with upload id {self.upload_id!r}.")
 
@@ -159,10 +178,14 @@ class Writer:
             raise self._failure
         if self._closed:
             raise ValueError("the writer is closed")
+        if self._process != os.getpid():
+            raise RuntimeError("a writer is of the process that opened it: one that was forked has none of its threads")
 
     def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
             self._check()
+            if threading.current_thread() is self._runner:
+                raise RuntimeError("a callback of the writer is called by the thread that it would wait for")
             self._changed.wait()
 
     def _run(self) -> None:
@@ -174,19 +197,23 @@ class Writer:
 
     def _run_streams(self) -> None:
         failure: OptistoreError | None = None
-        try:
-            while self._run_stream():
-                pass
-        except OptistoreError as error:
-            failure = error
-        except BaseException as error:
-            failure = OptistoreError(f"The save failed: {error!r}.", grpc.StatusCode.INTERNAL)
-            failure.__cause__ = error
-        finally:
+        while True:
+            try:
+                while self._run_stream():
+                    pass
+            except OptistoreError as error:
+                failure = error
+            except BaseException as error:
+                failure = OptistoreError(f"The save failed: {error!r}.", grpc.StatusCode.INTERNAL)
+                failure.__cause__ = error
             with self._changed:
-                self._failure = failure
-                self._runner = None
-                self._changed.notify_all()
+                is_over = failure is not None or self._closed or self._upload.committed is not None
+                # Rows may have come since the stream ended as idle.
+                if is_over or not self._upload.has_work:
+                    self._failure = failure
+                    self._runner = None
+                    self._changed.notify_all()
+                    return
 
     def _run_stream(self) -> bool:
         """One stream; gives whether another is to follow."""
@@ -219,7 +246,10 @@ class Writer:
         turn = object()
         self._turn = turn
         stream = self._open_stream(self._requests(turn))
-        self._stream = stream
+        with self._changed:
+            self._stream = stream
+            if self._closed:
+                stream.cancel()
         try:
             for content in stream:
                 self._receive(SaveResultResponse.FromString(content))
@@ -228,6 +258,8 @@ class Writer:
         except grpc.RpcError as error:
             if self._closed:
                 return
+            if self._send_error is not None:
+                raise self._send_error from None
             raise from_rpc(error, self._address) from error
         finally:
             with self._changed:
@@ -235,6 +267,8 @@ class Writer:
                 self._stream = None
                 self._changed.notify_all()
             stream.cancel()
+        if self._closed:
+            return
         # Closed by the daemon without a word.
         raise OptistoreError("The daemon ended the save.", grpc.StatusCode.UNAVAILABLE)
 
@@ -252,10 +286,18 @@ class Writer:
         yield self._upload.open_request
         while True:
             with self._changed:
-                while (message := self._upload.next_message()) is None:
+                message = None
+                while message is None:
+                    # Before anything is taken: of a stream that is over, it would never be sent.
                     if self._turn is not turn or self._closed:
                         return
-                    self._changed.wait(self._upload.linger_s() if self._upload.is_open else None)
+                    try:
+                        message = self._upload.next_message()
+                    except BaseException as error:
+                        self._send_error = error
+                        raise
+                    if message is None:
+                        self._changed.wait(self._upload.linger_s() if self._upload.is_open else None)
                 if self._upload.has_room:
                     self._changed.notify_all()
             yield message

@@ -260,6 +260,8 @@ class Client(Catalogue):
                 if on_reconnect is not None:
                     on_reconnect(error)
                 await asyncio.sleep(backoff.failed(error))
+                if self._transport.is_closed:
+                    raise
 
     async def _batches_of_call(self, download: Download) -> AsyncGenerator[WireBatch, None]:
         call = self._transport.load(download.next_request())

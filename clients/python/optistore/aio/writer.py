@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
@@ -42,8 +43,13 @@ class Writer:
 
     async def begin(self) -> Writer:
         """Opens the stream; for ``Client.save`` only."""
-        self._run()
-        await self._until(lambda: self._upload.was_opened)
+        try:
+            self._run()
+            await self._until(lambda: self._upload.was_opened)
+        except BaseException:
+            # Nobody has this writer: its stream would keep the upload for good.
+            await self.abandon()
+            raise
         return self
 
     @property
@@ -106,15 +112,16 @@ class Writer:
         return self._upload.committed
 
     async def close(self) -> None:
-        """Lets go of the upload without committing it: what was appended is made durable, and it can be resumed."""
+        """Lets go of the upload without committing it: what was appended is made durable, and it can be resumed.
+
+        OptistoreError where it can't be made durable; the upload is let go of nevertheless.
+        """
         if self._closed:
             return
         try:
+            # A failure was told to who appended or committed.
             if self._failure is None and self._upload.committed is None:
                 await self.flush()
-        except OptistoreError:
-            # It is told to who appends or commits; closing gives up.
-            pass
         finally:
             await self.abandon()
 
@@ -136,7 +143,9 @@ class Writer:
             if error is None:
                 await self.commit()
         finally:
-            await self.close()
+            # What went wrong already is what is told.
+            with contextlib.suppress(OptistoreError):
+                await self.close()
         if error is not None and self._upload.committed is None and hasattr(error, "add_note"):
             error.add_note(f"optistore: {self.durable_row_count} rows are safe; resume with upload id {self.upload_id!r}.")
 
@@ -203,7 +212,9 @@ class Writer:
 
     async def _converse(self) -> None:
         stream = self._open_stream()
-        sending = asyncio.create_task(self._send(stream))
+        #: What went wrong where messages are made: the daemon will not answer that.
+        sent_wrong: list[Exception] = []
+        sending = asyncio.create_task(self._send(stream, sent_wrong))
         try:
             async for content in stream:
                 response = SaveResultResponse.FromString(content)
@@ -213,7 +224,11 @@ class Writer:
                 self._notify()
                 if self._upload.committed is not None:
                     return
-        except grpc.RpcError as error:
+        except (grpc.RpcError, asyncio.CancelledError) as error:
+            if sent_wrong:
+                raise sent_wrong[0] from None
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise from_rpc(error, self._address) from error
         finally:
             sending.cancel()
@@ -223,11 +238,16 @@ class Writer:
         # Closed by the daemon without a word.
         raise OptistoreError("The daemon ended the save.", grpc.StatusCode.UNAVAILABLE)
 
-    async def _send(self, stream: Any) -> None:
+    async def _send(self, stream: Any, sent_wrong: list[Exception]) -> None:
         """Sends what is there, at the pace of the daemon. A stream that broke is told of by who reads it."""
         await stream.write(self._upload.open_request)
         while True:
-            message = self._upload.next_message()
+            try:
+                message = self._upload.next_message()
+            except Exception as error:
+                sent_wrong.append(error)
+                stream.cancel()
+                return
             if message is None:
                 await self._change(self._upload.linger_s() if self._upload.is_open else None)
                 continue

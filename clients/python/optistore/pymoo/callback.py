@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from pymoo.core.evaluator import Evaluator
 
 from .._calls import OutcomeName
 from ..client import Client
+from ..errors import OptistoreError
 from ..v1.problem_pb2 import Problem
 from ..v1.result_pb2 import Result
 from ..writer import Writer
@@ -137,7 +139,9 @@ class OptistoreCallback(Callback):  # type: ignore[misc]
             if error is None:
                 self.commit()
         finally:
-            self.close()
+            # What went wrong already is what is told.
+            with contextlib.suppress(OptistoreError):
+                self.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OptistoreCallback:
         return self
