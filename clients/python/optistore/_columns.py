@@ -340,8 +340,7 @@ class RowGatherer:
         self._checks = [(variable.name, checker_of(variable)) for variable in variables]
         texts = sum(variable.value_type == VALUE_TYPE_STRING for variable in variables)
         self._has_much_text = texts * STRING_BYTES_MAX > ROW_BYTES_MAX
-        self._lists: list[list[Any]] = [[] for _ in variables]
-        self.row_count = 0
+        self._gathered: list[list[Any]] = []
         #: About.
         self.byte_length = 0
 
@@ -361,21 +360,29 @@ class RowGatherer:
         return values
 
     def add(self, values: list[Any]) -> None:
-        """Adds a row that was checked."""
-        for values_of, value in zip(self._lists, values, strict=True):
-            values_of.append(value)
-            if type(value) is str:
-                self.byte_length += len(value)
-        self.row_count += 1
-        self.byte_length += 8 * len(values)
+        """Adds a row that was checked: whole or, where that is interrupted, not at all."""
+        self.byte_length += 8 * len(values) + sum(len(value) for value in values if type(value) is str)
+        self._gathered.append(values)
 
-    def take(self) -> Chunk:
-        """What was gathered; nothing is left."""
-        columns = [column_of_checked(variable, values) for variable, values in zip(self._variables, self._lists, strict=True)]
-        chunk = Chunk(self.row_count, columns)
-        self._lists = [[] for _ in self._variables]
-        self.row_count = self.byte_length = 0
-        return chunk
+    @property
+    def row_count(self) -> int:
+        """How many rows there are."""
+        return len(self._gathered)
+
+    def chunk(self) -> Chunk:
+        """What was gathered."""
+        if not self._gathered:
+            return Chunk(0, [])
+        by_column = zip(*self._gathered, strict=True)
+        columns = [
+            column_of_checked(variable, list(values)) for variable, values in zip(self._variables, by_column, strict=True)
+        ]
+        return Chunk(self.row_count, columns)
+
+    def clear(self) -> None:
+        """Begins anew."""
+        self._gathered = []
+        self.byte_length = 0
 
 
 def joined(chunks: Sequence[Chunk]) -> Chunk:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -61,7 +62,8 @@ class Upload:
         #: A stream has answered at some time.
         self.was_opened = False
         self.is_volatile = False
-        self.appended = 0
+        #: Rows that were appended, but for those that are gathered one by one.
+        self._settled = 0
         self.acked = 0
         self.committed: Result | None = None
 
@@ -71,9 +73,14 @@ class Upload:
         return self._open.upload_id
 
     @property
+    def appended(self) -> int:
+        """Number of the row that comes next."""
+        return self._settled + self._rows.row_count
+
+    @property
     def open_request(self) -> bytes:
         """The first message of each stream."""
-        return _encoded(SaveResultRequest(open=self._open))
+        return _serialized(SaveResultRequest(open=self._open))
 
     @property
     def has_work(self) -> bool:
@@ -111,22 +118,16 @@ class Upload:
         self._check_whole()
         had_waiting = self._has_waiting
         if isinstance(data, Mapping) and is_row(data):
-            row = self._rows.checked(data)
-            self._is_torn = True
-            self._rows.add(row)
-            self.appended += 1
+            self._rows.add(self._rows.checked(data))
         else:
             chunk = chunk_of(self._variables, data)
             if chunk.row_count == 0:
                 return
-            self._is_torn = True
             self._take(chunk)
-            self.appended += chunk.row_count
         if not had_waiting:
             self._waiting_since = time.monotonic()
         if self._rows.byte_length + self._chunk_bytes >= MESSAGE_BYTES:
             self._close_waiting()
-        self._is_torn = False
 
     def _check_whole(self) -> None:
         """OptistoreError where an append was interrupted, as by Ctrl-C, while it moved rows: which, nobody knows."""
@@ -136,37 +137,54 @@ class Upload:
             )
 
     def _take(self, chunk: Chunk) -> None:
-        byte_length = chunk.byte_length
-        if byte_length >= GATHER_BYTES_MAX:
+        if chunk.byte_length >= GATHER_BYTES_MAX:
             self._close_waiting()
-            self._encode(chunk)
+            messages = self._encoded(chunk)
+            with self._moving():
+                self._settled += chunk.row_count
+                self._give(messages)
             return
-        self._close_rows()
+        gathered = self._rows.chunk()
         # The caller may use its arrays again.
-        self._add(Chunk(chunk.row_count, [Column(c.values.copy(), c.utf8, _copied(c.valid)) for c in chunk.columns]))
-
-    def _add(self, chunk: Chunk) -> None:
-        self._chunks.append(chunk)
-        self._chunk_bytes += chunk.byte_length
-
-    def _close_rows(self) -> None:
-        if self._rows.row_count > 0:
-            self._add(self._rows.take())
+        own = Chunk(chunk.row_count, [Column(c.values.copy(), c.utf8, _copied(c.valid)) for c in chunk.columns])
+        with self._moving():
+            self._settled += gathered.row_count + own.row_count
+            self._chunks += [gathered, own] if gathered.row_count > 0 else [own]
+            self._chunk_bytes += gathered.byte_length + own.byte_length
+            self._rows.clear()
 
     def _close_waiting(self) -> None:
-        self._close_rows()
-        if not self._chunks:
+        gathered = self._rows.chunk()
+        chunks = [*self._chunks, gathered] if gathered.row_count > 0 else self._chunks
+        if not chunks:
             return
-        chunk = joined(self._chunks)
-        self._chunks, self._chunk_bytes = [], 0
-        self._encode(chunk)
+        messages = self._encoded(joined(chunks))
+        with self._moving():
+            self._settled += gathered.row_count
+            self._chunks, self._chunk_bytes = [], 0
+            self._rows.clear()
+            self._give(messages)
 
-    def _encode(self, chunk: Chunk) -> None:
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[None]:
+        """While rows go from one place to another: all is made ready before, so that this is short."""
+        self._is_torn = True
+        yield
+        self._is_torn = False
+
+    def _encoded(self, chunk: Chunk) -> list[_Message]:
+        messages: list[_Message] = []
+        end = self._encoded_to
         for part in cut(chunk, MESSAGE_BYTES):
-            content = encode_batch(self._variables, self._encoded_to, part)
-            self._encoded_to += part.row_count
-            self._messages.append(_Message(self._encoded_to, content))
-            self._unacked_bytes += len(content)
+            content = encode_batch(self._variables, end, part)
+            end += part.row_count
+            messages.append(_Message(end, content))
+        return messages
+
+    def _give(self, messages: list[_Message]) -> None:
+        self._messages += messages
+        self._encoded_to = messages[-1].end_row
+        self._unacked_bytes += sum(len(message.content) for message in messages)
 
     def linger_s(self) -> float | None:
         """Seconds until what waits is to be sent; None where nothing waits."""
@@ -182,9 +200,7 @@ class Upload:
             return None
         self._check_whole()
         if self._sent == len(self._messages) and self._has_waiting and self.linger_s() == 0:
-            self._is_torn = True
             self._close_waiting()
-            self._is_torn = False
         if self._sent < len(self._messages):
             message = self._messages[self._sent]
             self._sent += 1
@@ -195,11 +211,11 @@ class Upload:
             return None
         if self._wants_flush:
             self._wants_flush = False
-            return _encoded(SaveResultRequest(flush=SaveFlush()))
+            return _serialized(SaveResultRequest(flush=SaveFlush()))
         if self._commit is not None and not self._commit_sent:
             self._commit_sent = True
             self._commit.row_count = self.appended
-            return _encoded(SaveResultRequest(commit=self._commit))
+            return _serialized(SaveResultRequest(commit=self._commit))
         return None
 
     def flush(self) -> int:
@@ -245,7 +261,7 @@ class Upload:
         if not self.was_opened:
             self._open.upload_id = opened.upload_id
         if opened.next_row > self._sent_to:
-            self._encoded_to = self._sent_to = self.appended = opened.next_row
+            self._encoded_to = self._sent_to = self._settled = opened.next_row
         self._ack(opened.next_row)
         self._send_again()
         self.is_volatile = opened.volatile
@@ -291,7 +307,7 @@ class Upload:
         return hinted
 
 
-def _encoded(request: SaveResultRequest) -> bytes:
+def _serialized(request: SaveResultRequest) -> bytes:
     content: bytes = request.SerializeToString()
     return content
 

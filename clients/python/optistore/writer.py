@@ -68,7 +68,8 @@ class Writer:
     @property
     def next_row(self) -> int:
         """Number of the row that the next append begins with; after a resume, the number of rows that are there."""
-        return self._upload.appended
+        with self._changed:
+            return self._upload.appended
 
     @property
     def durable_row_count(self) -> int:
