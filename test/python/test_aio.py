@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import optistore
 import pytest
-from optistore import aio, design_variable, objective
+from optistore import _upload, aio, design_variable, objective
 
 XF = [design_variable("x"), objective("f")]
 
@@ -113,5 +113,56 @@ def test_an_error_has_its_reason(key: str) -> None:
             with pytest.raises(optistore.OptistoreError) as missing:
                 await client.load(key)
             assert missing.value.reason == "RESULT_NOT_FOUND"
+
+    run(main())
+
+
+def test_a_client_is_of_the_loop_that_uses_it_first_and_can_be_made_before(key: str) -> None:
+    client = connected()
+
+    async def save() -> None:
+        async with client.save(key, XF) as writer:
+            await writer.append({"x": 1.0, "f": 1.0})
+
+    async def load_and_close() -> None:
+        with pytest.raises(RuntimeError, match="connect in each loop anew"):
+            await client.load(key)
+
+    run(save())
+    run(load_and_close())
+
+
+def test_a_save_that_is_cancelled_while_it_is_opened_leaves_no_stream(key: str) -> None:
+    async def main() -> None:
+        async with connected() as client:
+            streams = (await client.status()).stream_count
+            for i in range(20):
+                opening = asyncio.ensure_future(client.save(f"{key}/{i}", XF).__aenter__())
+                await asyncio.sleep(i * 0.0003)
+                if not opening.cancel():
+                    await (await opening).abandon()
+                await asyncio.gather(opening, return_exceptions=True)
+            for _ in range(100):
+                if (await client.status()).stream_count == streams:
+                    return
+                await asyncio.sleep(0.1)
+            raise AssertionError("a stream is still open")
+
+    run(main())
+
+
+def test_what_goes_wrong_while_rows_are_sent_ends_the_save(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> bytes:
+        raise MemoryError("not enough")
+
+    async def main() -> None:
+        async with connected() as client:
+            writer = await client.save(key, XF)
+            with monkeypatch.context() as patched:
+                patched.setattr(_upload, "encode_batch", broken)
+                await writer.append({"x": 1.0, "f": 1.0})
+                with pytest.raises(optistore.OptistoreError, match="not enough"):
+                    await writer.flush()
+            await writer.close()
 
     run(main())

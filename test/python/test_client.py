@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import pickle
+import signal
 import threading
 import time
 
@@ -14,7 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from conftest import Daemon
-from optistore import design_variable, objective, observable
+from google.protobuf.json_format import MessageToDict
+from optistore import _upload, design_variable, objective, observable
 
 XF = [design_variable("x"), objective("f")]
 EVERY = [
@@ -74,6 +77,27 @@ def test_missing_values_of_every_kind_are_missing_and_nan_is_a_value(client: opt
     assert rows["x"].mean() == pytest.approx(6.5 / 3)
 
 
+def test_what_stands_for_missing_does_so_alone_in_lists_and_in_every_type_of_pandas(client: optistore.Client, key: str) -> None:
+    with client.save(key, EVERY) as run:
+        run.append({"x": pd.NA, "f": 1.0, "n": np.ma.masked, "ok": None, "s": pd.NA})
+        run.append({"x": [pd.NA], "f": [np.ma.masked], "n": [pd.NA], "ok": [pd.NA], "s": [pd.NA]})
+        run.append(
+            pd.DataFrame(
+                {
+                    "x": pd.array([None], dtype="double[pyarrow]"),
+                    "f": pd.Series([float("nan")], dtype=object),
+                    "n": pd.array([None], dtype="int64[pyarrow]"),
+                    "ok": pd.array([None], dtype="bool[pyarrow]"),
+                    "s": pd.array([None], dtype="string[pyarrow]"),
+                }
+            )
+        )
+    rows = client.load(key)
+    assert [rows[name].tolist() for name in ("x", "n", "ok", "s")] == [[None] * 3] * 4
+    # NaN is a value, also among objects.
+    assert rows["f"].tolist()[:2] == [1, None] and np.isnan(rows["f"][2])
+
+
 def test_pandas_gets_types_that_tell_missing_from_nan(client: optistore.Client, key: str) -> None:
     with client.save(key, EVERY) as run:
         run.append({"x": [0.5, 0.25], "f": [1, None], "n": [2**62 + 1, None], "ok": [None, True], "s": ["ä", None]})
@@ -123,6 +147,11 @@ def test_arrow_gets_the_same_values_with_roles_and_units(client: optistore.Clien
         ([1.0], "row 0"),
         ("text", "str"),
         ({"x": {}, "f": [1.0]}, '"x"'),
+        ({"x": {1.0}, "f": [1.0]}, '"x"'),
+        ({"x": pd.DataFrame({"x": [1.0]}), "f": [1.0]}, '"x"'),
+        (pd.DataFrame([[1.0, 2.0, 3.0]], columns=["x", "x", "f"]), 'two columns "x"'),
+        ({"x": 10**400, "f": 1.0}, '"x"'),
+        ({"x": [10**400], "f": [1.0]}, '"x"'),
     ],
 )
 def test_rows_that_do_not_fit_are_refused_by_name_and_none_of_them_is_kept(
@@ -157,6 +186,16 @@ def test_text_that_is_too_long_or_no_unicode_is_refused(client: optistore.Client
         run.append({"s": "ä" * 32768})
 
 
+def test_a_row_with_too_much_text_is_refused_and_the_save_goes_on(client: optistore.Client, key: str) -> None:
+    names = [f"s{i}" for i in range(20)]
+    with client.save(key, [observable(name, type=str) for name in names]) as run:
+        for text in ("a" * 60_000, ["a" * 60_000]):
+            with pytest.raises(ValueError, match="1200000 bytes of text"):
+                run.append(dict.fromkeys(names, text))
+        run.append(dict.fromkeys(names, "a" * 50_000))
+    assert client.get(key).row_count == 1
+
+
 def test_arrays_may_be_used_again_once_they_are_appended(client: optistore.Client, key: str) -> None:
     small, large = np.zeros(10), np.zeros(200_000)
     with client.save(key, XF) as run:
@@ -185,6 +224,112 @@ def test_threads_that_share_a_writer_lose_no_row(client: optistore.Client, key: 
     rows = client.load(key)
     for number in range(4):
         assert rows["f"][rows["x"] == number].tolist() == list(range(500))
+
+
+def test_a_commit_that_is_under_way_takes_no_more_rows(client: optistore.Client, key: str) -> None:
+    for i in range(20):
+        run = client.save(f"{key}/{i}", XF)
+        appended = 0
+
+        def work() -> None:
+            nonlocal appended
+            with pytest.raises((ValueError, optistore.OptistoreError), match="takes no more rows"):
+                while True:
+                    run.append({"x": 1.0, "f": 1.0})
+                    appended += 1
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        time.sleep(0.005)
+        result = run.commit()
+        thread.join()
+        run.close()
+        assert result.row_count == appended
+
+
+def test_ctrl_c_within_an_append_loses_and_tears_no_row(client: optistore.Client, key: str) -> None:
+    is_armed = False
+    interrupts = 0
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupts
+        if is_armed:
+            interrupts += 1
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
+    try:
+        with client.save(key, EVERY) as run:
+            while interrupts < 200:
+                n = run.next_row
+                try:
+                    is_armed = True
+                    run.append({"x": float(n), "f": float(n), "n": n, "ok": n % 2 == 0, "s": str(n)})
+                    is_armed = False
+                except KeyboardInterrupt:
+                    is_armed = False
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    rows = client.load(key)
+    wanted = list(range(len(rows)))
+    assert rows["x"].tolist() == rows["f"].tolist() == rows["n"].tolist() == wanted
+    assert rows["s"].tolist() == [str(n) for n in wanted] and rows["ok"].tolist() == [n % 2 == 0 for n in wanted]
+
+
+def test_what_goes_wrong_while_rows_are_sent_ends_the_save(
+    client: optistore.Client, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise MemoryError("not enough")
+
+    run = client.save(key, XF)
+    with monkeypatch.context() as patched:
+        patched.setattr(_upload, "encode_batch", broken)
+        run.append({"x": 1.0, "f": 1.0})
+        with pytest.raises(optistore.OptistoreError, match="not enough"):
+            run.flush()
+    run.close()
+
+
+def test_a_stream_that_is_over_takes_no_rows_of_the_next_one(client: optistore.Client, key: str) -> None:
+    with client.save(key, XF) as run, run._changed:
+        run.append({"x": 1.0, "f": 1.0})
+        time.sleep(0.05)
+        # Nothing but the opening.
+        assert len(list(run._requests(object()))) == 1
+    assert client.load(key)["x"].tolist() == [1]
+
+
+def test_a_callback_that_would_wait_for_itself_is_refused(client: optistore.Client, key: str) -> None:
+    def append_more(_: int) -> None:
+        run.append({"x": 2.0, "f": 2.0})
+        run.flush()
+
+    run = client.save(key, XF, on_ack=append_more)
+    run.append({"x": 1.0, "f": 1.0})
+    with pytest.raises(optistore.OptistoreError, match="it would wait for"):
+        while True:
+            run.flush()
+    run.close()
+
+
+def test_a_process_that_was_forked_is_told_that_the_writer_is_not_its_own(client: optistore.Client, key: str) -> None:
+    with client.save(key, XF) as run:
+        run.append({"x": 1.0, "f": 1.0})
+        child = os.fork()
+        if child == 0:
+            told = 1
+            try:
+                run.append({"x": 2.0, "f": 2.0})
+            except RuntimeError:
+                run.close()
+                told = 0
+            finally:
+                os._exit(told)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert client.load(key)["x"].tolist() == [1]
 
 
 def test_a_block_that_raises_leaves_the_save_open_and_the_next_one_goes_on(client: optistore.Client, key: str) -> None:
@@ -238,6 +383,30 @@ def test_the_mask_of_a_column_makes_a_result_set(client: optistore.Client, key: 
     assert chosen.to_pandas().index.tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [[False, True, True], np.array([False, True, True]), pd.Series([False, True, True]), [1, 2], pd.Series([1, 2])],
+)
+def test_masks_and_numbers_of_any_kind_make_a_result_set(client: optistore.Client, key: str, rows: object) -> None:
+    with client.save(key, XF) as run:
+        run.append({"x": [1.0, 2.0, 3.0], "f": [3.0, 2.0, 1.0]})
+        run.commit(result_sets={"some": rows})
+    assert client.load(key, result_set="some")["x"].tolist() == [2, 3]
+
+
+def test_attributes_are_kept_exactly_or_refused_by_name(client: optistore.Client, key: str) -> None:
+    with client.save(key, XF, attributes={"seed": np.int64(7), "weights": np.array([0.5, 1.5]), "pair": (1, "a")}):
+        pass
+    assert MessageToDict(client.get(key).attributes) == {"seed": 7, "weights": [0.5, 1.5], "pair": [1, "a"]}
+    for wrong, named in (
+        ({"run": {"seed": 2**53 + 1}}, r"attributes\.run\.seed"),
+        ({"days": [datetime.date(2026, 1, 1)]}, r"attributes\.days\[0\]"),
+        ({1: "one"}, "key 1"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=named):
+            client.update(key, attributes=wrong)
+
+
 def test_arguments_that_can_not_be_meant_are_refused(client: optistore.Client, key: str) -> None:
     for wrong in (
         lambda: client.load(key, rows=slice(0, 10, 2)),
@@ -247,6 +416,8 @@ def test_arguments_that_can_not_be_meant_are_refused(client: optistore.Client, k
         lambda: client.load(key, result_set=""),
         lambda: client.put_result_set(key, "none"),
         lambda: client.put_result_set(key, "s", [3, 1]),
+        lambda: client.put_result_set(key, "s", [0.5, 1.5]),
+        lambda: client.put_result_set(key, "s", np.ones((2, 1), bool)),
         lambda: client.update(key, outcome="done"),
         lambda: client.migrate(key, prefix="a", from_backend="primary", to_backend="cache"),
         lambda: objective("f", "smaller"),
@@ -299,6 +470,17 @@ def test_a_writer_gives_up_after_the_time_that_it_was_given_and_says_how_to_resu
         run.close()
 
 
+def test_closing_tells_of_rows_that_could_not_be_made_durable(daemon: Daemon) -> None:
+    with optistore.connect(daemon.address, retry_s=0.3) as client:
+        run = client.save("runs/1", XF, upload_id="mine")
+        run.flush()
+        daemon.kill()
+        run.append({"x": [1.0], "f": [1.0]})
+        with pytest.raises(optistore.OptistoreError, match="0 rows are safe; resume with upload id mine"):
+            run.close()
+        run.close()
+
+
 def test_a_writer_that_was_idle_goes_on_with_its_next_row(daemon: Daemon) -> None:
     daemon.kill()
     daemon.start(stream_idle_timeout="1s")
@@ -331,18 +513,20 @@ def test_a_writer_whose_upload_another_one_had_meanwhile_is_told_so(daemon: Daem
     daemon.kill()
     daemon.start(stream_idle_timeout="1s")
     with optistore.connect(daemon.address) as client, optistore.connect(daemon.address) as other:
-        run = client.save("runs/shared", XF, upload_id="mine")
-        run.append({"x": 1.0, "f": 1.0})
-        run.flush()
-        wait_until_no_stream(client)
-        intruder = other.save("runs/shared", XF, upload_id="mine")
-        intruder.append({"x": [2.0, 3.0, 4.0], "f": [2.0, 3.0, 4.0]})
-        intruder.close()
-        run.append({"x": 5.0, "f": 5.0})
-        with pytest.raises(optistore.OptistoreError, match="has 4 rows, where this writer has appended 2") as told:
+        # A row of this writer has the number of one of the other's, however many these are: it would be left out as known.
+        for added in (1, 3):
+            run = client.save(f"runs/shared/{added}", XF, upload_id=f"mine {added}")
+            run.append({"x": 1.0, "f": 1.0})
             run.flush()
-        assert told.value.reason == "UPLOAD_TAKEN_OVER"
-        run.close()
+            wait_until_no_stream(client)
+            intruder = other.save(f"runs/shared/{added}", XF, upload_id=f"mine {added}")
+            intruder.append({"x": np.arange(added) + 2.0, "f": np.zeros(added)})
+            intruder.close()
+            run.append({"x": 5.0, "f": 5.0})
+            with pytest.raises(optistore.OptistoreError, match=f"has {added + 1} rows, where this writer has sent 1") as told:
+                run.flush()
+            assert told.value.reason == "UPLOAD_TAKEN_OVER"
+            run.close()
 
 
 def wait_until_no_stream(client: optistore.Client) -> None:

@@ -267,6 +267,23 @@ def test_names_that_are_too_few_are_refused(client: optistore.Client, key: str) 
         minimize(Counted(), NSGA2(10), ("n_gen", 2), seed=1, callback=callback)
 
 
+def test_names_of_nothing_are_refused(client: optistore.Client, key: str) -> None:
+    with pytest.raises(ValueError, match="not of 'x'"), OptistoreCallback(client, key, names={"x": ["a", "b"]}) as callback:
+        minimize(Counted(), NSGA2(10), ("n_gen", 2), seed=1, callback=callback)
+
+
+def test_options_that_have_the_same_text_are_refused(client: optistore.Client, key: str) -> None:
+    class Ambiguous(ElementwiseProblem):
+        def __init__(self) -> None:
+            super().__init__(vars={"c": Choice(options=[1, "1"])}, n_obj=1)
+
+        def _evaluate(self, x, out, *args, **kwargs) -> None:
+            out["F"] = 0.0
+
+    with pytest.raises(ValueError, match='options of "c"'), OptistoreCallback(client, key) as callback:
+        minimize(Ambiguous(), MixedVariableGA(pop_size=2), ("n_gen", 2), seed=1, callback=callback)
+
+
 def test_nsga2_is_killed_then_its_daemon_and_the_run_equals_one_that_was_never_disturbed(daemon: Daemon) -> None:
     solver = subprocess.Popen(
         [sys.executable, SOLVER, daemon.address, "runs/killed", "0.01"], stdout=subprocess.PIPE, text=True

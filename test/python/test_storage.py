@@ -108,6 +108,20 @@ def test_a_result_that_can_not_be_saved_leaves_nothing_behind(
     assert manager.list_results(key) == []
 
 
+def test_why_a_result_can_not_be_saved_is_told_where_there_is_nothing_to_remove(manager: StorageManager, key: str) -> None:
+    with pytest.raises(ValueError, match="ascending order"):
+        manager.save_result(key, OptimizationResult(metadata={"a": 1}, result_sets={"wrong": [3, 1]}))
+
+
+def test_masks_of_sets_are_taken_as_lists_and_as_series(manager: StorageManager, key: str) -> None:
+    result = example(3)
+    result.result_sets = {"list": [False, True, True], "series": pd.Series([True, pd.NA, False], dtype="boolean")}
+    manager.save_result(key, result)
+    loaded = manager.load_result(key)
+    assert {name: list(rows) for name, rows in loaded.result_sets.items()} == {"list": [1, 2], "series": [0]}
+    assert loaded.equals(result)
+
+
 def test_frames_that_do_not_fit_together_are_refused(manager: StorageManager, key: str) -> None:
     x = pd.DataFrame({"x": [1.0, 2.0]})
     with pytest.raises(ValueError, match="equal length"):

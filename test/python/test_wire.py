@@ -8,13 +8,22 @@ import zlib
 import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
+from grpc import StatusCode
 from hypothesis import given
 from hypothesis import strategies as st
 from optistore._columns import Chunk, chunk_of, cut, joined
+from optistore._download import Download
 from optistore._wire import WireError, batch_in, check_batch, decode_batch, encode_batch
+from optistore.errors import OptistoreError
 from optistore.v1.problem_pb2 import ValueType, Variable
 from optistore.v1.rows_pb2 import Column, RowBatch
-from optistore.v1.storage_service_pb2 import LoadResultResponse, SaveResultRequest
+from optistore.v1.storage_service_pb2 import (
+    LoadHeader,
+    LoadResultRequest,
+    LoadResultResponse,
+    LoadTrailer,
+    SaveResultRequest,
+)
 
 VALUES = {
     ValueType.VALUE_TYPE_FLOAT64: st.floats(allow_nan=True),
@@ -139,3 +148,23 @@ def test_messages_that_are_no_batch_are_left_to_the_contracts_classes() -> None:
     assert batch_in(LoadResultResponse(trailer={"row_count": 3}).SerializeToString()) is None
     with pytest.raises(DecodeError):
         LoadResultResponse.FromString(b"\x12\x7f")
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [b"garbage"],
+        [LoadResultResponse(batch=RowBatch(row_count=1)).SerializeToString()],
+        [LoadResultResponse(trailer=LoadTrailer()).SerializeToString()],
+        [
+            LoadResultResponse(header=LoadHeader(row_count=2)).SerializeToString(),
+            LoadResultResponse(batch=RowBatch(row_count=3)).SerializeToString(),
+        ],
+    ],
+)
+def test_a_load_that_is_not_as_the_contract_says_is_an_error_of_its_own(messages: list[bytes]) -> None:
+    download = Download(LoadResultRequest(key="k"))
+    with pytest.raises(OptistoreError, match="can't be used") as told:
+        for message in messages:
+            list(download.take(message))
+    assert told.value.code is StatusCode.DATA_LOSS

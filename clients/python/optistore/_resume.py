@@ -9,6 +9,10 @@ import grpc
 from .errors import OptistoreError
 from .v1.storage_service_pb2 import Upload
 
+#: How long a writer that was closed, or killed, may seem to be connected: the daemon learns of it a little later.
+LET_GO_S = 1.0
+ASK_AGAIN_S = 0.05
+
 
 def upload_to_resume(key: str, uploads: Sequence[Upload]) -> str | None:
     """The save of this key with the latest row; None where none is in progress.

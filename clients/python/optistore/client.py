@@ -15,7 +15,7 @@ from ._calls import RowRange, StoreRole
 from ._connection import Tls, connection_to
 from ._download import Download, Table
 from ._local_files import LocalFilesUnusable
-from ._resume import upload_to_resume
+from ._resume import ASK_AGAIN_S, LET_GO_S, upload_to_resume
 from ._retry import Backoff
 from ._transport import Transport
 from ._wire import WireBatch
@@ -119,7 +119,7 @@ class Client(Catalogue):
             on_reconnect: Called when the stream broke and is about to be opened again.
         """
         if upload_id is None and resume:
-            upload_id = upload_to_resume(key, list(self.list_uploads(key)))
+            upload_id = self._upload_to_resume(key)
         return self._open(
             calls.save_open(
                 key,
@@ -136,6 +136,17 @@ class Client(Catalogue):
             on_ack,
             on_reconnect,
         )
+
+    def _upload_to_resume(self, key: str) -> str | None:
+        until = time.monotonic() + LET_GO_S
+        while True:
+            uploads = list(self.list_uploads(key))
+            try:
+                return upload_to_resume(key, uploads)
+            except OptistoreError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(ASK_AGAIN_S)
 
     def extend(
         self,

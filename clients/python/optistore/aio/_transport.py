@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -23,21 +24,33 @@ class Transport:
         #: Where the daemon is.
         self.address = connection.address
         self.is_closed = False
-        target, options, credentials = (
-            connection.address,
-            connection.options,
-            connection.credentials,
-        )
-        self._channel = (
-            grpc.aio.insecure_channel(target, options)
-            if credentials is None
-            else grpc.aio.secure_channel(target, credentials, options)
-        )
+        self._connection = connection
+        self._opened: grpc.aio.Channel | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def _channel(self) -> grpc.aio.Channel:
+        """Of the event loop that first uses it; RuntimeError in another one."""
+        if self.is_closed:
+            raise RuntimeError("the client is closed")
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop):
+            raise RuntimeError("a client of optistore.aio is of the event loop that used it first: connect in each loop anew")
+        if self._opened is None:
+            self._loop = loop
+            target, options, credentials = self._connection.address, self._connection.options, self._connection.credentials
+            self._opened = (
+                grpc.aio.insecure_channel(target, options)
+                if credentials is None
+                else grpc.aio.secure_channel(target, credentials, options)
+            )
+        return self._opened
 
     async def close(self) -> None:
         """Ends all calls."""
         self.is_closed = True
-        await self._channel.close()
+        if self._opened is not None:
+            await self._opened.close()
 
     def save(self) -> Any:
         """Begins a save: a stream of bytes, written and iterated."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -15,7 +16,7 @@ from .._calls import RowRange, StoreRole
 from .._connection import Tls, connection_to
 from .._download import Download, Table
 from .._local_files import LocalFilesUnusable
-from .._resume import upload_to_resume
+from .._resume import ASK_AGAIN_S, LET_GO_S, upload_to_resume
 from .._retry import Backoff
 from .._wire import WireBatch
 from ..errors import OptistoreError, from_rpc
@@ -110,7 +111,7 @@ class Client(Catalogue):
         async def request() -> SaveOpen:
             resumed = upload_id
             if resumed is None and resume:
-                resumed = upload_to_resume(key, [upload async for upload in self.list_uploads(key)])
+                resumed = await self._upload_to_resume(key)
             return calls.save_open(
                 key,
                 problem_of(problem),
@@ -125,6 +126,17 @@ class Client(Catalogue):
             )
 
         return Opening(lambda: self._open(request, on_ack, on_reconnect))
+
+    async def _upload_to_resume(self, key: str) -> str | None:
+        until = time.monotonic() + LET_GO_S
+        while True:
+            uploads = [upload async for upload in self.list_uploads(key)]
+            try:
+                return upload_to_resume(key, uploads)
+            except OptistoreError:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(ASK_AGAIN_S)
 
     def extend(
         self,

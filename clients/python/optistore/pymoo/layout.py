@@ -23,6 +23,9 @@ class Layout:
 
     def __init__(self, problem: Any, names: Mapping[str, Sequence[str]]) -> None:
         explicit = getattr(problem, "vars", None)
+        letters = ("F", "G", "H") if explicit is not None else ("X", "F", "G", "H")
+        if unknown := [letter for letter in names if letter not in letters]:
+            raise ValueError(f"names are of {', '.join(letters)}, not of {unknown[0]!r}")
         self.is_mixed = explicit is not None
         #: Of variables that are chosen: the choices by their text.
         self.options: dict[str, dict[str, Any]] = {}
@@ -47,6 +50,8 @@ class Layout:
     def _explicit(self, name: str, variable: Any) -> Variable:
         if isinstance(variable, Choice):
             self.options[name] = {str(option): option for option in variable.options}
+            if len(self.options[name]) < len(variable.options):
+                raise ValueError(f'options of "{name}" have the same text, by which they are stored: {variable.options!r}')
             return design_variable(name, type=str, categories=list(self.options[name]))
         if isinstance(variable, Binary):
             return design_variable(name, type=bool)
