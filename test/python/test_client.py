@@ -252,8 +252,9 @@ def test_ctrl_c_within_an_append_loses_and_tears_no_row(client: optistore.Client
     interrupts = 0
 
     def interrupt(*_: object) -> None:
-        nonlocal interrupts
+        nonlocal is_armed, interrupts
         if is_armed:
+            is_armed = False
             interrupts += 1
             raise KeyboardInterrupt
 
@@ -268,7 +269,7 @@ def test_ctrl_c_within_an_append_loses_and_tears_no_row(client: optistore.Client
                     run.append({"x": float(n), "f": float(n), "n": n, "ok": n % 2 == 0, "s": str(n)})
                     is_armed = False
                 except KeyboardInterrupt:
-                    is_armed = False
+                    pass
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
