@@ -8,6 +8,8 @@ import pickle
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -18,6 +20,7 @@ import pytest
 from conftest import Daemon
 from google.protobuf.json_format import MessageToDict
 from optistore import _upload, design_variable, objective, observable
+from optistore.v1.storage_service_pb2 import SaveOpened, SaveResultResponse
 
 XF = [design_variable("x"), objective("f")]
 EVERY = [
@@ -469,6 +472,32 @@ def test_a_writer_gives_up_after_the_time_that_it_was_given_and_says_how_to_resu
                 run.append({"x": [1.0], "f": [1.0]})
                 time.sleep(0.01)
         run.close()
+
+
+def test_a_writer_gives_up_on_streams_that_are_opened_and_always_break() -> None:
+    def cut(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        next(requests)
+        yield SaveResultResponse(opened=SaveOpened(upload_id="mine")).SerializeToString()
+        next(requests)
+        # As a proxy does that takes no messages of this size.
+        context.abort(grpc.StatusCode.UNKNOWN, "413")
+
+    server = grpc.server(ThreadPoolExecutor(4))
+    handler = grpc.method_handlers_generic_handler(
+        "optistore.v1.StorageService", {"SaveResult": grpc.stream_stream_rpc_method_handler(cut)}
+    )
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with optistore.connect(f"127.0.0.1:{port}", retry_s=0.5) as client:
+            run = client.save("runs/cut", XF, upload_id="mine")
+            run.append({"x": 1.0, "f": 1.0})
+            with pytest.raises(optistore.OptistoreError, match="413"):
+                run.flush()
+            run.close()
+    finally:
+        server.stop(None)
 
 
 def test_closing_tells_of_rows_that_could_not_be_made_durable(daemon: Daemon) -> None:

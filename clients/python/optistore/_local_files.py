@@ -63,7 +63,7 @@ def _map(told: LocalBlocks) -> mmap.mmap:
             return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
         finally:
             os.close(descriptor)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise LocalFilesUnusable(str(error)) from error
 
 

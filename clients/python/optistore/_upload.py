@@ -230,8 +230,12 @@ class Upload:
             self._commit = SaveCommit(outcome=outcome, result_sets=result_sets)
             self._commit_sent = False
 
-    def received(self, response: SaveResultResponse) -> None:
-        """Takes an answer in."""
+    def received(self, response: SaveResultResponse) -> bool:
+        """Takes an answer in; gives whether the save is further than it was.
+
+        It is not where a stream is opened for rows: each one may break on them.
+        """
+        before = self.acked
         kind = response.WhichOneof("message")
         if kind == "opened":
             self._resume(response.opened)
@@ -241,6 +245,7 @@ class Upload:
             self.committed = response.committed.result
             self._commit = None
             self._ack(self.appended)
+        return self.acked > before or (self.is_empty and not self.has_work)
 
     def _resume(self, opened: SaveOpened) -> None:
         if opened.next_row < self.acked:

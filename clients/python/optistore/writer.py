@@ -277,8 +277,7 @@ class Writer:
 
     def _receive(self, response: SaveResultResponse) -> None:
         with self._changed:
-            self._upload.received(response)
-            if response.WhichOneof("message") == "opened":
+            if self._upload.received(response):
                 self._backoff.succeeded()
             self._changed.notify_all()
 

@@ -218,8 +218,7 @@ class Writer:
         try:
             async for content in stream:
                 response = SaveResultResponse.FromString(content)
-                self._upload.received(response)
-                if response.WhichOneof("message") == "opened":
+                if self._upload.received(response):
                     self._backoff.succeeded()
                 self._notify()
                 if self._upload.committed is not None:
