@@ -545,11 +545,11 @@ def test_a_writer_whose_upload_another_one_had_meanwhile_is_told_so(daemon: Daem
     with optistore.connect(daemon.address) as client, optistore.connect(daemon.address) as other:
         # A row of this writer has the number of one of the other's, however many these are: it would be left out as known.
         for added in (1, 3):
-            run = client.save(f"runs/shared/{added}", XF, upload_id=f"mine {added}")
+            run = client.save(f"runs/shared/{added}", XF, upload_id=f"mine-{added}")
             run.append({"x": 1.0, "f": 1.0})
             run.flush()
             wait_until_no_stream(client)
-            intruder = other.save(f"runs/shared/{added}", XF, upload_id=f"mine {added}")
+            intruder = other.save(f"runs/shared/{added}", XF, upload_id=f"mine-{added}")
             intruder.append({"x": np.arange(added) + 2.0, "f": np.zeros(added)})
             intruder.close()
             run.append({"x": 5.0, "f": 5.0})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import uuid
@@ -206,7 +207,9 @@ class OptistoreCallback:
             elif self._study is not None:
                 self._finish(self._study)
         finally:
-            self.close()
+            # What went wrong already is what is told.
+            with contextlib.suppress(OptistoreError):
+                self.close()
 
     def _finish(self, study: Study) -> None:
         self.store(study)
@@ -262,7 +265,8 @@ class OptistoreCallback:
         except OptistoreError:
             self._is_told = True
             self._rows = {}
-            self.close()
+            with contextlib.suppress(OptistoreError):
+                self.close()
             raise
 
     def _open(self, study: Study, trials: Sequence[FrozenTrial]) -> None:
