@@ -298,7 +298,7 @@ def test_what_goes_wrong_while_rows_are_sent_ends_the_save(
 
 
 def test_a_stream_that_is_over_takes_no_rows_of_the_next_one(client: optistore.Client, key: str) -> None:
-    with client.save(key, XF) as run, run._changed:
+    with client.save(key, XF) as run, run._lock:
         run.append({"x": 1.0, "f": 1.0})
         time.sleep(0.05)
         # Nothing but the opening.

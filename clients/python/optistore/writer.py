@@ -43,7 +43,9 @@ class Writer:
         self._upload = Upload(request, on_ack)
         self._on_reconnect = on_reconnect
         self._backoff = Backoff(retry_s)
-        self._changed = threading.Condition()
+        # Entered itself: within the code of a condition's ``with``, Ctrl-C could leave it locked for good.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._failure: OptistoreError | None = None
         self._closed = False
         self._stream: Any = None
@@ -52,7 +54,7 @@ class Writer:
         self._send_error: BaseException | None = None
         self._process = os.getpid()
         try:
-            with self._changed:
+            with self._lock:
                 self._run()
                 self._until(lambda: self._upload.was_opened)
         except BaseException:
@@ -68,7 +70,7 @@ class Writer:
     @property
     def next_row(self) -> int:
         """Number of the row that the next append begins with; after a resume, the number of rows that are there."""
-        with self._changed:
+        with self._lock:
             return self._upload.appended
 
     @property
@@ -95,7 +97,7 @@ class Writer:
         it does not fit; nothing is added then.
         """
         upload = self._upload
-        with self._changed:
+        with self._lock:
             self._check()
             was_idle = not upload.has_work
             upload.append(rows)
@@ -107,7 +109,7 @@ class Writer:
 
     def flush(self) -> int:
         """Returns, with their number, when all rows appended so far are durable."""
-        with self._changed:
+        with self._lock:
             self._check()
             rows = self._upload.flush()
             if self._upload.acked < rows:
@@ -122,7 +124,7 @@ class Writer:
     ) -> Result:
         """Ends the run and makes it a result, with named subsets of its rows where given. Idempotent."""
         sets = result_sets_of(result_sets)
-        with self._changed:
+        with self._lock:
             self._check()
             if self._upload.committed is None:
                 self._upload.commit(outcome_of(outcome), sets)
@@ -150,7 +152,7 @@ class Writer:
         # A process that was forked has no part of it.
         if self._process != os.getpid():
             return
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
             runner, stream = self._runner, self._stream
@@ -207,7 +209,7 @@ class Writer:
             except BaseException as error:
                 failure = OptistoreError(f"The save failed: {error!r}.", grpc.StatusCode.INTERNAL)
                 failure.__cause__ = error
-            with self._changed:
+            with self._lock:
                 is_over = failure is not None or self._closed or self._upload.committed is not None
                 # Rows may have come since the stream ended as idle.
                 if is_over or not self._upload.has_work:
@@ -224,7 +226,7 @@ class Writer:
             return False
         except OptistoreError as caught:
             error = caught
-        with self._changed:
+        with self._lock:
             upload.stream_ended()
             self._changed.notify_all()
             # Before the first answer nothing is under way: the caller is told at once.
@@ -239,7 +241,7 @@ class Writer:
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        with self._changed:
+        with self._lock:
             while not self._closed and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
 
@@ -247,7 +249,7 @@ class Writer:
         turn = object()
         self._turn = turn
         stream = self._open_stream(self._requests(turn))
-        with self._changed:
+        with self._lock:
             self._stream = stream
             if self._closed:
                 stream.cancel()
@@ -263,7 +265,7 @@ class Writer:
                 raise self._send_error from None
             raise from_rpc(error, self._address) from error
         finally:
-            with self._changed:
+            with self._lock:
                 self._turn = None
                 self._stream = None
                 self._changed.notify_all()
@@ -276,7 +278,7 @@ class Writer:
     _turn: object | None = None
 
     def _receive(self, response: SaveResultResponse) -> None:
-        with self._changed:
+        with self._lock:
             if self._upload.received(response):
                 self._backoff.succeeded()
             self._changed.notify_all()
@@ -285,7 +287,7 @@ class Writer:
         """What gRPC sends, at the pace of the daemon: it asks for the next when the one before has gone."""
         yield self._upload.open_request
         while True:
-            with self._changed:
+            with self._lock:
                 message = None
                 while message is None:
                     # Before anything is taken: of a stream that is over, it would never be sent.
