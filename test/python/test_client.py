@@ -265,7 +265,7 @@ def test_ctrl_c_within_an_append_loses_and_tears_no_row(client: optistore.Client
     signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
     try:
         with client.save(key, EVERY) as run:
-            while interrupts < 200:
+            while interrupts < 60:
                 n = run.next_row
                 try:
                     is_armed = True
