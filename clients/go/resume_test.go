@@ -279,7 +279,7 @@ func TestAWriterThatWasIdleWhileAnotherHadItsUploadIsTold(t *testing.T) {
 		intruder := ok(other.Save(t.Context(), reason, xAndLabel(), optistore.WithUploadID(reason)))(t)
 		meanwhile(intruder)
 		must(t, intruder.Close())
-		must(t, writer.Append(t.Context(), numbered(1, 1)))
+		must(t, writer.Append(t.Context(), numbered(1, 7)))
 		_, err := writer.Flush(t.Context())
 		expectEqual(t, optistore.ReasonOf(err), reason)
 		_ = writer.Close()

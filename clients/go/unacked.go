@@ -7,6 +7,8 @@ type unacked struct {
 	sent      int
 	bytes     int
 	sentBytes int
+	// sentTo is the row behind those that any stream was given.
+	sentTo uint64
 }
 
 type unackedMessage struct {
@@ -24,10 +26,11 @@ func (u *unacked) push(endRow uint64, message encoded) {
 
 // next gives the message that is to be sent next, which counts as sent.
 func (u *unacked) next() encoded {
-	message := u.messages[u.sent].message
+	next := u.messages[u.sent]
 	u.sent++
-	u.sentBytes += len(message)
-	return message
+	u.sentBytes += len(next.message)
+	u.sentTo = max(u.sentTo, next.endRow)
+	return next.message
 }
 
 // sendAgain makes all wait again.

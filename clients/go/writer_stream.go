@@ -195,15 +195,18 @@ func (w *Writer) resumeAt(nextRow uint64, committed *pb.Result) error {
 		return dataLoss("The daemon has %d rows of upload %s, but had acknowledged %d: its data was lost or replaced.", nextRow, w.UploadID(), w.acked)
 	}
 	// After the first answer nobody else adds rows, but who has opened the upload meanwhile.
-	if w.wasOpened && nextRow > w.appended {
+	if sentTo := max(w.unacked.sentTo, w.acked); w.wasOpened && nextRow > sentTo {
 		return &Error{Code: codes.Aborted, Reason: "UPLOAD_TAKEN_OVER", Message: fmt.Sprintf(
-			"Upload %s has %d rows, where this writer has appended %d: another one has taken it over.", w.UploadID(), nextRow, w.appended)}
+			"Upload %s has %d rows, where this writer has sent %d: another one has taken it over.", w.UploadID(), nextRow, sentTo)}
 	}
-	w.waits.succeeded()
 	w.appended = max(w.appended, nextRow)
 	w.ackTo(nextRow)
 	w.unacked.sendAgain()
 	w.opened, w.wasOpened = true, true
+	// One that is opened for rows may break on them, each time.
+	if !w.hasWork() {
+		w.waits.succeeded()
+	}
 	// Who wants to commit asks once more, and is answered with the result. Who has more rows sends them, and is told that they
 	// come too late.
 	if w.commit == nil && len(w.unacked.messages) == 0 && w.gathered.rows == 0 {
@@ -215,6 +218,7 @@ func (w *Writer) resumeAt(nextRow uint64, committed *pb.Result) error {
 func (w *Writer) ackTo(rows uint64) {
 	if rows > w.acked {
 		w.acked = rows
+		w.waits.succeeded()
 		w.unacked.ackTo(rows)
 	}
 }

@@ -14,6 +14,8 @@ export class UnackedRows {
   private sentCount = 0;
   private sentBytes = 0;
   byteLength = 0;
+  /** The row behind those that any stream was given. */
+  sentTo = 0;
 
   get count(): number {
     return this.messages.length;
@@ -38,6 +40,7 @@ export class UnackedRows {
     if (next === undefined) return undefined;
     this.sentCount++;
     this.sentBytes += next.byteLength;
+    this.sentTo = Math.max(this.sentTo, next.endRow);
     return next.message;
   }
 

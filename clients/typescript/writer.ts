@@ -102,6 +102,7 @@ export class ResultWriter implements AsyncDisposable {
         'UPLOAD_COMMITTED',
         {},
       );
+    if (this.wish?.kind === 'commit') throw new Error('the commit is under way: it takes no more rows');
     const { variables } = this.open.problem as Problem;
     const { rowCount, columns: encoded } = encodeColumns(variables, columns);
     if (rowCount === 0) return;
@@ -173,13 +174,19 @@ export class ResultWriter implements AsyncDisposable {
     return this.committed as unknown as Result;
   }
 
-  /** Lets go of the upload without committing it: what was appended is made durable, and it can be resumed. */
+  /**
+   * Lets go of the upload without committing it: what was appended is made durable, and it can be resumed. OptistoreError where it can't
+   * be, and nothing said so before.
+   */
   async close(): Promise<void> {
     if (this.closed) return;
-    if (this.failure === undefined && this.committed === undefined) await this.flush().catch(() => undefined);
-    this.closed = true;
-    this.notify();
-    await this.running;
+    try {
+      if (this.failure === undefined && this.committed === undefined) await this.flush();
+    } finally {
+      this.closed = true;
+      this.notify();
+      await this.running;
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -289,20 +296,22 @@ export class ResultWriter implements AsyncDisposable {
       );
     }
     // After the first answer nobody else adds rows, but who has opened the upload meanwhile.
-    if (this.wasOpened && nextRow > this.appendedRows) {
+    const sentTo = Math.max(this.unacked.sentTo, this.acked);
+    if (this.wasOpened && nextRow > sentTo) {
       throw new OptistoreError(
-        `Upload ${this.uploadId} has ${nextRow} rows, where this writer has appended ${this.appendedRows}: another one has taken it over.`,
+        `Upload ${this.uploadId} has ${nextRow} rows, where this writer has sent ${sentTo}: another one has taken it over.`,
         GrpcCode.ABORTED,
         'UPLOAD_TAKEN_OVER',
         {},
       );
     }
-    this.backoff.succeeded();
     this.appendedRows = Math.max(this.appendedRows, nextRow);
     this.ackTo(nextRow);
     this.unacked.sendAgain();
     this.opened = true;
     this.wasOpened = true;
+    // One that is opened for rows may break on them, each time.
+    if (!this.hasWork) this.backoff.succeeded();
     if (committed !== undefined && this.wish?.kind !== 'commit') this.takeCommitted(nextRow, committed);
     this.notify();
   }
@@ -323,6 +332,7 @@ export class ResultWriter implements AsyncDisposable {
   private ackTo(rows: number): void {
     if (rows > this.acked) {
       this.acked = rows;
+      this.backoff.succeeded();
       // The daemon has it: it was copied into its frame.
       for (const message of this.unacked.ackTo(rows)) this.channel.memory.give(message.bytes);
       this.events.onAck?.(rows);

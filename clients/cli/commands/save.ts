@@ -64,7 +64,8 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
     );
   } catch (error) {
     bar.stop();
-    await writer.close();
+    // Why it could not be saved matters more.
+    await writer.close().catch(() => undefined);
     process.stderr.write(
       `${writer.durableRowCount} rows are safe. To go on: the same command with --upload-id ${writer.uploadId}\n`,
     );
