@@ -207,7 +207,8 @@ def check_batch(batch: WireBatch, variables: Sequence[Variable]) -> None:
                 raise WireError(f'the batch at row {batch.first_row} has wrong offsets: "{variable.name}"')
         for buffer in (column.values, column.utf8, column.validity):
             crc = zlib.crc32(buffer, crc)
-    if batch.crc32 is not None and crc != batch.crc32:
+    # Loads always have one.
+    if crc != batch.crc32:
         raise WireError(f"the batch at row {batch.first_row} fails its checksum: it was damaged on the way")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -70,7 +70,7 @@ class Transport:
         except grpc.RpcError as error:
             raise from_rpc(error, self.address) from error
 
-    async def stream(self, call: Call[T]) -> AsyncIterator[T]:
+    async def stream(self, call: Call[T]) -> AsyncGenerator[T, None]:
         """Calls an rpc that answers with a stream. OptistoreError. Left early, it is cancelled."""
         stub = self._channel.unary_stream(SERVICE + call.name, type(call.request).SerializeToString, call.response.FromString)
         answers = stub(call.request, metadata=self._metadata)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Literal
 
 import grpc
@@ -175,10 +176,11 @@ class Catalogue:
         backoff = Backoff(self._retry_s)
         while not self._transport.is_closed:
             try:
-                async for message in self._transport.stream(calls.watch(prefix, after_event, include_uploads)):
-                    backoff.succeeded()
-                    after_event = message.event_number
-                    yield message
+                async with aclosing(self._transport.stream(calls.watch(prefix, after_event, include_uploads))) as messages:
+                    async for message in messages:
+                        backoff.succeeded()
+                        after_event = message.event_number
+                        yield message
             except OptistoreError as error:
                 if self._transport.is_closed:
                     return

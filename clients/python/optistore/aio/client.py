@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -194,9 +195,10 @@ class Client(Catalogue):
         request = self._load_request(key, columns, rows, revision, result_set, backend, None, local_files)
         download = Download(request)
         table: Table | None = None
-        async for batch in self._batches(download, on_reconnect):
-            table = table or Table(_header(download), request.result_set != "")
-            table.add(batch)
+        async with aclosing(self._batches(download, on_reconnect)) as batches:
+            async for batch in batches:
+                table = table or Table(_header(download), request.result_set != "")
+                table.add(batch)
         return (table or Table(_header(download), request.result_set != "")).rows()
 
     async def load_batches(
@@ -215,8 +217,10 @@ class Client(Catalogue):
         """Loads rows batch by batch, as they are iterated: of a result of any size only a few MiB are in memory."""
         request = self._load_request(key, columns, rows, revision, result_set, backend, max_batch_bytes, local_files)
         download = Download(request)
-        async for batch in self._batches(download, on_reconnect):
-            yield download.rows_of(batch)
+        # What is left early ends at once, not when it is collected.
+        async with aclosing(self._batches(download, on_reconnect)) as batches:
+            async for batch in batches:
+                yield download.rows_of(batch)
 
     def follow(
         self,
@@ -260,9 +264,10 @@ class Client(Catalogue):
         backoff = Backoff(self._retry_s)
         while True:
             try:
-                async for batch in self._batches_of_call(download):
-                    backoff.succeeded()
-                    yield batch
+                async with aclosing(self._batches_of_call(download)) as batches:
+                    async for batch in batches:
+                        backoff.succeeded()
+                        yield batch
                 return
             except LocalFilesUnusable:
                 download.without_files()
