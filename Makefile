@@ -53,7 +53,7 @@ bench-peers: bench ## the same, and what users would pick instead, in the same r
 
 bench-clients: build ## the Python client, the callback for Optuna and Connect by themselves (10 minutes)
 	npx tsc -p tsconfig.bench.json
-	BENCH_PARTS=python,optuna,transports node dist/test/bench/main.js
+	BENCH_PARTS=transports,python,optuna node dist/test/bench/main.js
 	npx prettier --write --log-level warn docs/performance.md
 
 bench-growth: build ## start-up, lookups and memory with up to 10⁶ results, and large ones (15 minutes; BENCH_LARGE=1: 20 GB as well)

@@ -21,7 +21,7 @@ import { transports } from './parts/transports.js';
 
 type Parts = Readonly<Record<string, (bench: Bench) => Promise<void>>>;
 /** What is measured of the clients that are in other languages, or use another transport. */
-const CLIENTS: Parts = { python, optuna, transports };
+const CLIENTS: Parts = { transports, python, optuna };
 /** What is measured of optistore. */
 const OWN: Parts = {
   bulk,
