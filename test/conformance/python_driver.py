@@ -163,6 +163,8 @@ class Driver:
             more = {**self.load_arguments(command), **given(command, "max_batch_bytes")}
             reader = Reader(client.load_batches(command["key"], **more), None)
         self.readers[command["reader"]] = reader
+        if reader.follower is not None:
+            return {"result": message(await now(reader.follower.begin()))}
         return {"result": await reader.begin()}
 
     async def do_next(self, command: dict[str, Any]) -> dict[str, Any]:

@@ -107,6 +107,18 @@ def test_a_load_that_is_left_early_ends_its_call(key: str) -> None:
     run(main())
 
 
+def test_a_save_without_rows_can_be_followed_and_its_problem_is_there_at_once(key: str) -> None:
+    async def main() -> None:
+        async with connected() as client, client.save(key, XF) as writer:
+            follower = client.follow(key)
+            assert (await follower.begin()).upload_id == writer.upload_id
+            await writer.append({"x": 1.0, "f": 2.0})
+            await writer.commit()
+            assert [rows["x"].tolist() async for rows in follower] == [[1.0]]
+
+    run(main())
+
+
 def test_an_error_has_its_reason(key: str) -> None:
     async def main() -> None:
         async with connected() as client:

@@ -411,6 +411,17 @@ def test_attributes_are_kept_exactly_or_refused_by_name(client: optistore.Client
             client.update(key, attributes=wrong)
 
 
+def test_a_save_without_rows_can_be_followed_and_its_problem_is_there_at_once(client: optistore.Client, key: str) -> None:
+    with client.save(key, XF, upload_id=key.replace("/", ".")) as run:
+        follower = client.follow(key)
+        begun = follower.begin()
+        assert (begun.upload_id, begun.row_count, [v.name for v in begun.problem.variables]) == (run.upload_id, 0, ["x", "f"])
+        run.append({"x": 1.0, "f": 2.0})
+        run.commit()
+        assert [rows["x"].tolist() for rows in follower] == [[1.0]]
+        assert follower.committed is not None and follower.committed.row_count == 1
+
+
 def test_arguments_that_can_not_be_meant_are_refused(client: optistore.Client, key: str) -> None:
     for wrong in (
         lambda: client.load(key, rows=slice(0, 10, 2)),

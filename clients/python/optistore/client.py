@@ -223,7 +223,8 @@ class Client(Catalogue):
         table: Table | None = None
         for batch in self._batches(download, on_reconnect):
             table = table or Table(_header(download), request.result_set != "")
-            table.add(batch)
+            if batch is not None:
+                table.add(batch)
         return (table or Table(_header(download), request.result_set != "")).rows()
 
     def load_batches(
@@ -246,7 +247,8 @@ class Client(Catalogue):
         request = self._load_request(key, columns, rows, revision, result_set, backend, max_batch_bytes, local_files)
         download = Download(request)
         for batch in self._batches(download, on_reconnect):
-            yield download.rows_of(batch)
+            if batch is not None:
+                yield download.rows_of(batch)
 
     def follow(
         self,
@@ -293,14 +295,16 @@ class Client(Catalogue):
             local_files=self.address.startswith("unix:") if local_files is None else local_files,
         )
 
+    # None among the batches says that the header is there.
     def _batches(
         self, download: Download, on_reconnect: Callable[[OptistoreError], object] | None
-    ) -> Generator[WireBatch, None, None]:
+    ) -> Generator[WireBatch | None, None, None]:
         backoff = Backoff(self._retry_s)
         while True:
             try:
                 for batch in self._batches_of_call(download):
-                    backoff.succeeded()
+                    if batch is not None:
+                        backoff.succeeded()
                     yield batch
                 return
             except LocalFilesUnusable:
@@ -314,11 +318,14 @@ class Client(Catalogue):
                 if self._transport.is_closed:
                     raise
 
-    def _batches_of_call(self, download: Download) -> Generator[WireBatch, None, None]:
+    def _batches_of_call(self, download: Download) -> Generator[WireBatch | None, None, None]:
         call = self._transport.load(download.next_request())
         try:
             for message in call:
+                was_begun = download.header is not None
                 yield from download.take(message)
+                if not was_begun and download.header is not None:
+                    yield None
         except grpc.RpcError as error:
             raise from_rpc(error, self.address) from error
         finally:
@@ -329,16 +336,23 @@ class Client(Catalogue):
 class Follower:
     """Rows of a save in progress, batch by batch as they are acknowledged; ends with its commit. Iterate it once."""
 
-    def __init__(self, download: Download, batches: Generator[WireBatch, None, None]) -> None:
+    def __init__(self, download: Download, batches: Generator[WireBatch | None, None, None]) -> None:
         self._download = download
         self._batches = batches
 
     def __iter__(self) -> Iterator[Rows]:
         try:
             for batch in self._batches:
-                yield self._download.rows_of(batch)
+                if batch is not None:
+                    yield self._download.rows_of(batch)
         finally:
             self.close()
+
+    def begin(self) -> Result:
+        """Waits for the daemon's answer alone, not for rows: the save as it is then, in state UPLOADING, with its problem."""
+        if self._download.header is None:
+            next(self._batches)
+        return _header(self._download).result
 
     def close(self) -> None:
         """Ends it early."""
@@ -346,7 +360,7 @@ class Follower:
 
     @property
     def upload(self) -> Result | None:
-        """The save as it was when the iteration began: in state UPLOADING, with its upload id."""
+        """The save as it was when following began; None before."""
         return None if self._download.header is None else self._download.header.result
 
     @property

@@ -198,7 +198,8 @@ class Client(Catalogue):
         async with aclosing(self._batches(download, on_reconnect)) as batches:
             async for batch in batches:
                 table = table or Table(_header(download), request.result_set != "")
-                table.add(batch)
+                if batch is not None:
+                    table.add(batch)
         return (table or Table(_header(download), request.result_set != "")).rows()
 
     async def load_batches(
@@ -220,7 +221,8 @@ class Client(Catalogue):
         # What is left early ends at once, not when it is collected.
         async with aclosing(self._batches(download, on_reconnect)) as batches:
             async for batch in batches:
-                yield download.rows_of(batch)
+                if batch is not None:
+                    yield download.rows_of(batch)
 
     def follow(
         self,
@@ -258,15 +260,17 @@ class Client(Catalogue):
             local_files=self.address.startswith("unix:") if local_files is None else local_files,
         )
 
+    # None among the batches says that the header is there.
     async def _batches(
         self, download: Download, on_reconnect: Callable[[OptistoreError], object] | None
-    ) -> AsyncGenerator[WireBatch, None]:
+    ) -> AsyncGenerator[WireBatch | None, None]:
         backoff = Backoff(self._retry_s)
         while True:
             try:
                 async with aclosing(self._batches_of_call(download)) as batches:
                     async for batch in batches:
-                        backoff.succeeded()
+                        if batch is not None:
+                            backoff.succeeded()
                         yield batch
                 return
             except LocalFilesUnusable:
@@ -280,12 +284,15 @@ class Client(Catalogue):
                 if self._transport.is_closed:
                     raise
 
-    async def _batches_of_call(self, download: Download) -> AsyncGenerator[WireBatch, None]:
+    async def _batches_of_call(self, download: Download) -> AsyncGenerator[WireBatch | None, None]:
         call = self._transport.load(download.next_request())
         try:
             async for message in call:
+                was_begun = download.header is not None
                 for batch in download.take(message):
                     yield batch
+                if not was_begun and download.header is not None:
+                    yield None
         except grpc.RpcError as error:
             raise from_rpc(error, self.address) from error
         finally:
@@ -296,16 +303,23 @@ class Client(Catalogue):
 class Follower:
     """Rows of a save in progress, batch by batch as they are acknowledged; ends with its commit. Iterate it once."""
 
-    def __init__(self, download: Download, batches: AsyncGenerator[WireBatch, None]) -> None:
+    def __init__(self, download: Download, batches: AsyncGenerator[WireBatch | None, None]) -> None:
         self._download = download
         self._batches = batches
 
     async def __aiter__(self) -> AsyncIterator[Rows]:
         try:
             async for batch in self._batches:
-                yield self._download.rows_of(batch)
+                if batch is not None:
+                    yield self._download.rows_of(batch)
         finally:
             await self.close()
+
+    async def begin(self) -> Result:
+        """Waits for the daemon's answer alone, not for rows: the save as it is then, in state UPLOADING, with its problem."""
+        if self._download.header is None:
+            await anext(self._batches)
+        return _header(self._download).result
 
     async def close(self) -> None:
         """Ends it early."""
@@ -313,7 +327,7 @@ class Follower:
 
     @property
     def upload(self) -> Result | None:
-        """The save as it was when the iteration began: in state UPLOADING, with its upload id."""
+        """The save as it was when following began; None before."""
         return None if self._download.header is None else self._download.header.result
 
     @property
