@@ -223,6 +223,7 @@ def watch(prefix: str, after_event: int | None, include_uploads: bool) -> Call[p
 
 
 def load(
+    address: str,
     key: str,
     *,
     columns: Sequence[str] | None,
@@ -231,9 +232,9 @@ def load(
     result_set: str | None,
     backend: StoreRole | None,
     max_batch_bytes: int | None,
-    local_files: bool,
+    local_files: bool | None,
 ) -> pb.LoadResultRequest:
-    """LoadResult of a committed result."""
+    """LoadResult of a committed result, from a daemon at an address."""
     first, end = bounds_of(rows)
     if result_set == "":
         raise ValueError("a result set has a name; leave result_set out to load all rows")
@@ -246,7 +247,7 @@ def load(
         result_set=result_set or "",
         backend=backend_of(backend),
         max_batch_bytes=max_batch_bytes or 0,
-        local_files=local_files,
+        local_files=address.startswith("unix:") if local_files is None else local_files,
     )
 
 

@@ -11,10 +11,10 @@ from google.protobuf.message import DecodeError
 
 from ._columns import DTYPES
 from ._local_files import LocalFiles
-from ._wire import WireBatch, WireError, batch_in, check_batch, decode_batch
+from ._wire import WireBatch, WireColumn, WireError, batch_in, check_batch, decode_batch
 from .errors import OptistoreError
 from .rows import Rows
-from .v1.problem_pb2 import VALUE_TYPE_STRING
+from .v1.problem_pb2 import VALUE_TYPE_STRING, Variable
 from .v1.result_pb2 import Result
 from .v1.storage_service_pb2 import LoadHeader, LoadResultRequest, LoadResultResponse
 
@@ -30,6 +30,7 @@ class Download:
         self._end = 0
         self._is_whole = False
         self._files = LocalFiles()
+        self._table: _Table | None = None
 
     @property
     def is_follow(self) -> bool:
@@ -122,25 +123,55 @@ class Download:
         is_forgotten = self.is_follow and error.reason == "UPLOAD_NOT_FOUND" and had_no_rows
         return error.is_retryable or is_forgotten
 
+    @property
+    def known_header(self) -> LoadHeader:
+        """The header of a load that has begun."""
+        assert self.header is not None, "the header comes first"
+        return self.header
+
     def rows_of(self, batch: WireBatch) -> Rows:
         """A batch as the caller gets it."""
-        assert self.header is not None
-        values = [
-            _own(column.numbers()) if column.value_type != VALUE_TYPE_STRING and column.value_type else None
-            for column in batch.columns
+        header = self.known_header
+        columns = [
+            _values_of(variable, column, batch.row_count)
+            for variable, column in zip(header.variables, batch.columns, strict=True)
         ]
-        columns = []
-        for variable, column, numbers in zip(self.header.variables, batch.columns, values, strict=True):
-            if variable.value_type == VALUE_TYPE_STRING:
-                columns.append(_objects(column.strings(batch.row_count)))
-            else:
-                columns.append(np.empty(0, DTYPES[variable.value_type]) if numbers is None else numbers)
         valid = [column.valid(batch.row_count) for column in batch.columns]
-        numbers_of = None if batch.row_numbers is None else np.frombuffer(batch.row_numbers, "<u8")
-        return Rows(self.header, batch.first_row, batch.row_count, columns, valid, numbers_of)
+        row_numbers = None if batch.row_numbers is None else np.frombuffer(batch.row_numbers, "<u8")
+        return Rows(header, batch.first_row, batch.row_count, columns, valid, row_numbers)
+
+    def keep(self, batch: WireBatch) -> None:
+        """Copies a batch to those before it, for ``rows``."""
+        self._kept.add(batch)
+
+    def rows(self) -> Rows:
+        """All rows that were kept."""
+        return self._kept.rows()
+
+    @property
+    def _kept(self) -> _Table:
+        if self._table is None:
+            self._table = _Table(self.known_header, self._request.result_set != "")
+        return self._table
 
 
-class Table:
+class Followed:
+    """What a follower of either kind tells of the save."""
+
+    _download: Download
+
+    @property
+    def upload(self) -> Result | None:
+        """The save as it was when following began; None before."""
+        return None if self._download.header is None else self._download.header.result
+
+    @property
+    def committed(self) -> Result | None:
+        """What the save was committed as, once the iteration has come to its end."""
+        return self._download.committed
+
+
+class _Table:
     """All rows of a load, which its batches are copied into one by one."""
 
     def __init__(self, header: LoadHeader, has_row_numbers: bool) -> None:
@@ -177,12 +208,13 @@ class Table:
         return Rows(self._header, self._header.first_row, self._header.row_count, self._values, self._valid, self._row_numbers)
 
 
-def _own(numbers: Any) -> Any:
-    """A column that is aligned: others may only be read by numpy itself."""
+def _values_of(variable: Variable, column: WireColumn, row_count: int) -> Any:
+    if variable.value_type == VALUE_TYPE_STRING:
+        values = np.empty(row_count, object)
+        values[:] = column.strings(row_count)
+        return values
+    if row_count == 0:
+        return np.empty(0, DTYPES[variable.value_type])
+    numbers = column.numbers()
+    # What is not aligned may only be read by numpy itself.
     return numbers if numbers.flags.aligned else numbers.copy()
-
-
-def _objects(strings: list[str]) -> Any:
-    values = np.empty(len(strings), object)
-    values[:] = strings
-    return values

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import grpc
 
 from .errors import OptistoreError
+from .rows import Rows
 from .v1.storage_service_pb2 import Upload
+
+if TYPE_CHECKING:
+    from .client import Client, Follower
 
 #: How long a writer that was closed, or killed, may seem to be connected: the daemon learns of it a little later.
 LET_GO_S = 1.0
@@ -30,3 +36,27 @@ def upload_to_resume(key: str, uploads: Sequence[Upload]) -> str | None:
             grpc.StatusCode.FAILED_PRECONDITION,
         )
     return newest.upload_id
+
+
+def wait_to_resume(client: Client, key: str) -> str | None:
+    """The same, of the saves that the daemon lists; a writer that is connected may be one that has just gone."""
+    until = time.monotonic() + LET_GO_S
+    while True:
+        uploads = list(client.list_uploads(key))
+        try:
+            return upload_to_resume(key, uploads)
+        except OptistoreError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(ASK_AGAIN_S)
+
+
+def rows_until(end: int, follower: Follower) -> Iterator[Rows]:
+    """The rows of a save in progress up to about this one, exclusive: those of the batch that has it."""
+    try:
+        for rows in follower:
+            yield rows
+            if rows.first_row + len(rows) >= end:
+                return
+    finally:
+        follower.close()

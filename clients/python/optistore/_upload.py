@@ -295,10 +295,18 @@ class Upload:
         if self._on_ack is not None:
             self._on_ack(rows)
 
-    def stream_ended(self) -> None:
-        """What is not acked goes into the next stream."""
+    def broke(self, error: OptistoreError, is_closed: bool) -> bool:
+        """A stream ended with an error; what is not acked goes into the next one. Gives whether that is to be opened now.
+
+        Raises the error where none is to follow.
+        """
         self.is_open = False
         self._send_again()
+        # Before the first answer nothing is under way: the caller is told at once.
+        if not error.is_retryable or is_closed or not self.was_opened:
+            raise error
+        # One that ended as idle is opened again when there is something to send.
+        return error.reason != "STREAM_IDLE" or self.has_work or not self.is_empty
 
     def _send_again(self) -> None:
         self._sent = self._sent_bytes = 0
@@ -319,3 +327,39 @@ def _serialized(request: SaveResultRequest) -> bytes:
 
 def _copied(valid: Valid | None) -> Valid | None:
     return None if valid is None else valid.copy()
+
+
+class OfUpload:
+    """What a writer of either kind tells of its save."""
+
+    _upload: Upload
+
+    @property
+    def upload_id(self) -> str:
+        """Names the upload: with it the run is resumed after a restart of the solver."""
+        return self._upload.upload_id
+
+    @property
+    def next_row(self) -> int:
+        """Number of the row that the next append begins with; after a resume, the number of rows that are there."""
+        return self._upload.appended
+
+    @property
+    def durable_row_count(self) -> int:
+        """Rows that survive a crash of everything."""
+        return self._upload.acked
+
+    @property
+    def is_volatile(self) -> bool:
+        """The store keeps rows in memory: nothing of this save survives a crash of the daemon."""
+        return self._upload.is_volatile
+
+    @property
+    def committed(self) -> Result | None:
+        """The result, once committed; there from the beginning when the upload was committed before."""
+        return self._upload.committed
+
+    def _note_on(self, error: BaseException | None) -> None:
+        """Says, on what a block raised, what is safe and how to go on."""
+        if error is not None and self.committed is None and hasattr(error, "add_note"):
+            error.add_note(f"optistore: {self.durable_row_count} rows are safe; resume with upload id {self.upload_id!r}.")

@@ -13,9 +13,9 @@ import grpc
 from . import _calls as calls
 from ._calls import RowRange, StoreRole
 from ._connection import Tls, connection_to
-from ._download import Download, Table
+from ._download import Download, Followed
 from ._local_files import LocalFilesUnusable
-from ._resume import ASK_AGAIN_S, LET_GO_S, upload_to_resume
+from ._resume import wait_to_resume
 from ._retry import Backoff
 from ._transport import Transport
 from ._wire import WireBatch
@@ -26,8 +26,6 @@ from .rows import Rows
 from .v1.problem_pb2 import Problem, Variable
 from .v1.result_pb2 import Result
 from .v1.storage_service_pb2 import (
-    LoadHeader,
-    LoadResultRequest,
     SaveOpen,
 )
 from .writer import Writer
@@ -119,7 +117,7 @@ class Client(Catalogue):
             on_reconnect: Called when the stream broke and is about to be opened again.
         """
         if upload_id is None and resume:
-            upload_id = self._upload_to_resume(key)
+            upload_id = wait_to_resume(self, key)
         return self._open(
             calls.save_open(
                 key,
@@ -136,17 +134,6 @@ class Client(Catalogue):
             on_ack,
             on_reconnect,
         )
-
-    def _upload_to_resume(self, key: str) -> str | None:
-        until = time.monotonic() + LET_GO_S
-        while True:
-            uploads = list(self.list_uploads(key))
-            try:
-                return upload_to_resume(key, uploads)
-            except OptistoreError:
-                if time.monotonic() > until:
-                    raise
-            time.sleep(ASK_AGAIN_S)
 
     def extend(
         self,
@@ -218,14 +205,23 @@ class Client(Catalogue):
             local_files: Rows are read from the daemon's files where that can be. None: at a Unix socket.
             on_reconnect: Called when the load broke and is about to go on.
         """
-        request = self._load_request(key, columns, rows, revision, result_set, backend, None, local_files)
-        download = Download(request)
-        table: Table | None = None
+        download = Download(
+            calls.load(
+                self.address,
+                key,
+                columns=columns,
+                rows=rows,
+                revision=revision,
+                result_set=result_set,
+                backend=backend,
+                max_batch_bytes=None,
+                local_files=local_files,
+            )
+        )
         for batch in self._batches(download, on_reconnect):
-            table = table or Table(_header(download), request.result_set != "")
             if batch is not None:
-                table.add(batch)
-        return (table or Table(_header(download), request.result_set != "")).rows()
+                download.keep(batch)
+        return download.rows()
 
     def load_batches(
         self,
@@ -244,8 +240,19 @@ class Client(Catalogue):
 
         ``max_batch_bytes`` is about the size of a batch: 64 KiB to 3 MiB; None: 1 MiB. All else is as in ``load``.
         """
-        request = self._load_request(key, columns, rows, revision, result_set, backend, max_batch_bytes, local_files)
-        download = Download(request)
+        download = Download(
+            calls.load(
+                self.address,
+                key,
+                columns=columns,
+                rows=rows,
+                revision=revision,
+                result_set=result_set,
+                backend=backend,
+                max_batch_bytes=max_batch_bytes,
+                local_files=local_files,
+            )
+        )
         for batch in self._batches(download, on_reconnect):
             if batch is not None:
                 yield download.rows_of(batch)
@@ -272,28 +279,6 @@ class Client(Catalogue):
         """
         download = Download(calls.follow(key, columns, first_row, upload_id, max_batch_bytes))
         return Follower(download, self._batches(download, on_reconnect))
-
-    def _load_request(
-        self,
-        key: str,
-        columns: Sequence[str] | None,
-        rows: RowRange | None,
-        revision: int | None,
-        result_set: str | None,
-        backend: StoreRole | None,
-        max_batch_bytes: int | None,
-        local_files: bool | None,
-    ) -> LoadResultRequest:
-        return calls.load(
-            key,
-            columns=columns,
-            rows=rows,
-            revision=revision,
-            result_set=result_set,
-            backend=backend,
-            max_batch_bytes=max_batch_bytes,
-            local_files=self.address.startswith("unix:") if local_files is None else local_files,
-        )
 
     # None among the batches says that the header is there.
     def _batches(
@@ -333,7 +318,7 @@ class Client(Catalogue):
         download.ended()
 
 
-class Follower:
+class Follower(Followed):
     """Rows of a save in progress, batch by batch as they are acknowledged; ends with its commit. Iterate it once."""
 
     def __init__(self, download: Download, batches: Generator[WireBatch | None, None, None]) -> None:
@@ -352,23 +337,8 @@ class Follower:
         """Waits for the daemon's answer alone, not for rows: the save as it is then, in state UPLOADING, with its problem."""
         if self._download.header is None:
             next(self._batches)
-        return _header(self._download).result
+        return self._download.known_header.result
 
     def close(self) -> None:
         """Ends it early."""
         self._batches.close()
-
-    @property
-    def upload(self) -> Result | None:
-        """The save as it was when following began; None before."""
-        return None if self._download.header is None else self._download.header.result
-
-    @property
-    def committed(self) -> Result | None:
-        """What the save was committed as, once the iteration has come to its end."""
-        return self._download.committed
-
-
-def _header(download: Download) -> LoadHeader:
-    assert download.header is not None, "a load that ended well had a header"
-    return download.header

@@ -15,7 +15,7 @@ import grpc
 from ._calls import OutcomeName, outcome_of, result_sets_of
 from ._columns import Appended
 from ._retry import Backoff
-from ._upload import Upload
+from ._upload import OfUpload, Upload
 from .errors import OptistoreError, from_rpc
 from .row_numbers import RowsOfSet
 from .v1.result_pb2 import Result, ResultSet
@@ -25,7 +25,7 @@ from .v1.storage_service_pb2 import SaveOpen, SaveResultResponse
 OpenStream = Callable[[Iterator[bytes]], Any]
 
 
-class Writer:
+class Writer(OfUpload):
     """A save. Keeps what is not acknowledged; when the connection or the daemon breaks it connects again, and goes on.
 
     As a context manager it commits at the end; where the block raises, the rows are made durable and the upload is left
@@ -63,30 +63,10 @@ class Writer:
             raise
 
     @property
-    def upload_id(self) -> str:
-        """Names the upload: with it the run is resumed after a restart of the solver."""
-        return self._upload.upload_id
-
-    @property
     def next_row(self) -> int:
         """Number of the row that the next append begins with; after a resume, the number of rows that are there."""
         with self._lock:
-            return self._upload.appended
-
-    @property
-    def durable_row_count(self) -> int:
-        """Rows that survive a crash of everything."""
-        return self._upload.acked
-
-    @property
-    def is_volatile(self) -> bool:
-        """The store keeps rows in memory: nothing of this save survives a crash of the daemon."""
-        return self._upload.is_volatile
-
-    @property
-    def committed(self) -> Result | None:
-        """The result, once committed; there from the beginning when the upload was committed before."""
-        return self._upload.committed
+            return super().next_row
 
     def append(self, rows: Appended) -> None:
         """Adds rows; returns when there is room for more. They are durable by the next ack, flush or commit.
@@ -173,8 +153,7 @@ class Writer:
             # What went wrong already is what is told.
             with contextlib.suppress(OptistoreError):
                 self.close()
-        if error is not None and self._upload.committed is None and hasattr(error, "add_note"):
-            error.add_note(f"optistore: {self.durable_row_count} rows are safe; resume with upload id {self.upload_id!r}.")
+        self._note_on(error)
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -227,12 +206,8 @@ class Writer:
         except OptistoreError as caught:
             error = caught
         with self._lock:
-            upload.stream_ended()
             self._changed.notify_all()
-            # Before the first answer nothing is under way: the caller is told at once.
-            if not error.is_retryable or self._closed or not upload.was_opened:
-                raise error
-            if error.reason == "STREAM_IDLE" and not upload.has_work and upload.is_empty:
+            if not upload.broke(error, self._closed):
                 return False
         if self._on_reconnect is not None:
             self._on_reconnect(error)

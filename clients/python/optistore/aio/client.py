@@ -15,7 +15,7 @@ import grpc
 from .. import _calls as calls
 from .._calls import RowRange, StoreRole
 from .._connection import Tls, connection_to
-from .._download import Download, Table
+from .._download import Download, Followed
 from .._local_files import LocalFilesUnusable
 from .._resume import ASK_AGAIN_S, LET_GO_S, upload_to_resume
 from .._retry import Backoff
@@ -26,8 +26,6 @@ from ..rows import Rows
 from ..v1.problem_pb2 import Problem, Variable
 from ..v1.result_pb2 import Result
 from ..v1.storage_service_pb2 import (
-    LoadHeader,
-    LoadResultRequest,
     SaveOpen,
 )
 from ._transport import Transport
@@ -192,15 +190,24 @@ class Client(Catalogue):
         on_reconnect: Callable[[OptistoreError], object] | None = None,
     ) -> Rows:
         """Loads rows into memory."""
-        request = self._load_request(key, columns, rows, revision, result_set, backend, None, local_files)
-        download = Download(request)
-        table: Table | None = None
+        download = Download(
+            calls.load(
+                self.address,
+                key,
+                columns=columns,
+                rows=rows,
+                revision=revision,
+                result_set=result_set,
+                backend=backend,
+                max_batch_bytes=None,
+                local_files=local_files,
+            )
+        )
         async with aclosing(self._batches(download, on_reconnect)) as batches:
             async for batch in batches:
-                table = table or Table(_header(download), request.result_set != "")
                 if batch is not None:
-                    table.add(batch)
-        return (table or Table(_header(download), request.result_set != "")).rows()
+                    download.keep(batch)
+        return download.rows()
 
     async def load_batches(
         self,
@@ -216,8 +223,19 @@ class Client(Catalogue):
         on_reconnect: Callable[[OptistoreError], object] | None = None,
     ) -> AsyncGenerator[Rows, None]:
         """Loads rows batch by batch, as they are iterated: of a result of any size only a few MiB are in memory."""
-        request = self._load_request(key, columns, rows, revision, result_set, backend, max_batch_bytes, local_files)
-        download = Download(request)
+        download = Download(
+            calls.load(
+                self.address,
+                key,
+                columns=columns,
+                rows=rows,
+                revision=revision,
+                result_set=result_set,
+                backend=backend,
+                max_batch_bytes=max_batch_bytes,
+                local_files=local_files,
+            )
+        )
         # What is left early ends at once, not when it is collected.
         async with aclosing(self._batches(download, on_reconnect)) as batches:
             async for batch in batches:
@@ -237,28 +255,6 @@ class Client(Catalogue):
         """Reads a save in progress along: rows as they are acknowledged, until its commit."""
         download = Download(calls.follow(key, columns, first_row, upload_id, max_batch_bytes))
         return Follower(download, self._batches(download, on_reconnect))
-
-    def _load_request(
-        self,
-        key: str,
-        columns: Sequence[str] | None,
-        rows: RowRange | None,
-        revision: int | None,
-        result_set: str | None,
-        backend: StoreRole | None,
-        max_batch_bytes: int | None,
-        local_files: bool | None,
-    ) -> LoadResultRequest:
-        return calls.load(
-            key,
-            columns=columns,
-            rows=rows,
-            revision=revision,
-            result_set=result_set,
-            backend=backend,
-            max_batch_bytes=max_batch_bytes,
-            local_files=self.address.startswith("unix:") if local_files is None else local_files,
-        )
 
     # None among the batches says that the header is there.
     async def _batches(
@@ -300,7 +296,7 @@ class Client(Catalogue):
         download.ended()
 
 
-class Follower:
+class Follower(Followed):
     """Rows of a save in progress, batch by batch as they are acknowledged; ends with its commit. Iterate it once."""
 
     def __init__(self, download: Download, batches: AsyncGenerator[WireBatch | None, None]) -> None:
@@ -319,26 +315,11 @@ class Follower:
         """Waits for the daemon's answer alone, not for rows: the save as it is then, in state UPLOADING, with its problem."""
         if self._download.header is None:
             await anext(self._batches)
-        return _header(self._download).result
+        return self._download.known_header.result
 
     async def close(self) -> None:
         """Ends it early."""
         await self._batches.aclose()
-
-    @property
-    def upload(self) -> Result | None:
-        """The save as it was when following began; None before."""
-        return None if self._download.header is None else self._download.header.result
-
-    @property
-    def committed(self) -> Result | None:
-        """What the save was committed as, once the iteration has come to its end."""
-        return self._download.committed
-
-
-def _header(download: Download) -> LoadHeader:
-    assert download.header is not None, "a load that ended well had a header"
-    return download.header
 
 
 class Opening:

@@ -16,7 +16,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from .._calls import OutcomeName
-from .._resume import upload_to_resume
+from .._resume import wait_to_resume
 from ..client import Client
 from ..errors import OptistoreError
 from ..row_numbers import RowsOfSet
@@ -106,11 +106,10 @@ class OptistoreCallback:
         #: Rows of the trials that are stored, by number.
         self._rows: dict[int, int] = {}
         self._result: Result | None = None
-        uploads = list(client.list_uploads(key))
-        self._upload_id = upload_id or (upload_to_resume(key, uploads) if resume else None)
+        self._upload_id = upload_id or (wait_to_resume(client, key) if resume else None)
         self._is_told = upload_id is not None
         #: The save has columns already.
-        self._is_begun = any(u.upload_id == self._upload_id and u.durable_row_count > 0 for u in uploads)
+        self._is_begun = any(u.upload_id == self._upload_id and u.durable_row_count > 0 for u in client.list_uploads(key))
 
     @property
     def upload_id(self) -> str | None:

@@ -11,6 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from .._resume import rows_until
 from ..client import Client
 from ..rows import Rows
 from ..v1.problem_pb2 import Problem
@@ -54,26 +55,7 @@ def unfinished_trials(client: Client, key: str, upload_id: str) -> StoredTrials 
     if durable == 0:
         return None
     follower = client.follow(key, upload_id=upload_id)
-    batches = _up_to(durable, follower)
-    first = next(batches)
-    assert follower.upload is not None
-    return _read(key, upload_id, follower.upload.problem, _chained(first, batches))
-
-
-def _up_to(row_count: int, batches: Iterable[Rows]) -> Iterator[Rows]:
-    iterator = iter(batches)
-    try:
-        for rows in iterator:
-            yield rows
-            if rows.first_row + len(rows) >= row_count:
-                return
-    finally:
-        iterator.close()  # type: ignore[attr-defined]
-
-
-def _chained(first: Rows, others: Iterator[Rows]) -> Iterator[Rows]:
-    yield first
-    yield from others
+    return _read(key, upload_id, follower.begin().problem, rows_until(durable, follower))
 
 
 def _read(key: str, upload_id: str, problem: Problem, batches: Iterable[Rows]) -> StoredTrials:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from .._resume import rows_until
 from ..client import Client
-from ..rows import Rows
 from ..writer import Writer
 from .layout import VALUES, Layout
 
@@ -79,7 +78,7 @@ class _KnownRows:
     """The rows of a save in progress, read along."""
 
     def __init__(self, client: Client, key: str, upload_id: str, first: int, end: int) -> None:
-        self._batches = _followed(client, key, upload_id, first, end)
+        self._batches = rows_until(end, client.follow(key, upload_id=upload_id, first_row=first))
         self._rows: dict[str, Any] = {}
         self._left = 0
         self._at = 0
@@ -98,13 +97,3 @@ class _KnownRows:
             self._left -= n
             count -= n
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _followed(client: Client, key: str, upload_id: str, first: int, end: int) -> Iterator[Rows]:
-    if first >= end:
-        return
-    follower = client.follow(key, upload_id=upload_id, first_row=first)
-    for rows in follower:
-        yield rows
-        if rows.first_row + len(rows) >= end:
-            return
