@@ -8,13 +8,12 @@ import { expect, test } from 'vitest';
 import { Direction, ProblemSchema, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { StorageBackend } from '../../server/backends/backend.js';
 import { openDatabaseBackend } from '../../server/backends/database/database-backend.js';
+import { codeBlocks } from '../docs/code-blocks.js';
 import { PostgresServer } from './postgres.js';
 import { lineRows, RUNNING, save } from './runs.js';
 
 /** The queries that docs/database.md shows, in its order. */
-const QUERIES = [...readFileSync('docs/database.md', 'utf8').matchAll(/```sql\n([^`]+)```/g)].map(
-  (match) => match[1] ?? '',
-);
+const QUERIES = codeBlocks(readFileSync('docs/database.md', 'utf8'), 'sql');
 
 const PROBLEM = create(ProblemSchema, {
   name: 'wing',

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { codeBlocks } from '../docs/code-blocks.js';
 import { REQUIREMENTS } from '../python/package.js';
 import { run as execute, virtualenv } from '../python/virtualenv.js';
 import { MAIN } from '../rpc/wire.js';
@@ -11,8 +12,7 @@ const PAGE = readFileSync('docs/clients/shell.md', 'utf8');
 const SOLVER = 'examples/fortran/solver.f90';
 const hasFortran = spawnSync('gfortran', ['--version']).error === undefined;
 
-const blocks = (language: string) =>
-  [...PAGE.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'gm'))].map(([, code = '']) => code);
+const blocks = (language: string) => codeBlocks(PAGE, language);
 
 let bench: Bench;
 let problem: string;

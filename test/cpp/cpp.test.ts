@@ -1,13 +1,12 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createClient } from '../../clients/typescript/index.js';
+import { builtOnce } from '../built-once.js';
 import { Running, until } from '../cli/cli.js';
-import { exists } from '../python/virtualenv.js';
 import { TestDaemon } from '../rpc/wire.js';
 
 const EXAMPLES = 'examples/cpp';
@@ -34,16 +33,9 @@ async function built(): Promise<string> {
   for (const folder of [EXAMPLES, 'proto/optistore/v1'])
     for (const entry of readdirSync(folder, { withFileTypes: true }))
       if (entry.isFile()) hash.update(entry.name).update(readFileSync(join(folder, entry.name)));
-  const finished = join(CACHE, hash.digest('hex').slice(0, 16));
-  if (await exists(finished)) return finished;
-  const started = `${finished}.${process.pid}`;
-  try {
-    await run(join(EXAMPLES, 'build.sh'), [started], { timeout: 280_000 });
-    await rename(started, finished);
-  } finally {
-    await rm(started, { recursive: true, force: true });
-  }
-  return finished;
+  return builtOnce(join(CACHE, hash.digest('hex').slice(0, 16)), (started) =>
+    run(join(EXAMPLES, 'build.sh'), [started], { timeout: 280_000 }),
+  );
 }
 
 const title =

@@ -6,6 +6,7 @@ import type { Filter } from '../../server/filter/filter.js';
 import { FILTER_FIELDS, parseFilter } from '../../server/filter/parse.js';
 import { anyFilter } from './arbitrary-filter.js';
 import { printFilter } from './print.js';
+import { codeBlocks } from '../docs/code-blocks.js';
 
 /** And and or of the same kind side by side are one. */
 function flat(filter: Filter | undefined): unknown {
@@ -104,9 +105,7 @@ describe('a filter', () => {
 
   test('of the documentation is read, and every field is documented', () => {
     const text = readFileSync('docs/filter.md', 'utf8');
-    const examples = [...text.matchAll(/^```filter\n([^]*?)^```/gm)].flatMap(([, lines = '']) =>
-      lines.trim().split('\n'),
-    );
+    const examples = codeBlocks(text, 'filter').flatMap((lines) => lines.trim().split('\n'));
     expect(examples.length).toBeGreaterThan(8);
     for (const example of examples) expect(parseFilter(example)).toBeDefined();
     for (const field of FILTER_FIELDS) expect(text).toContain(`\`${field}\``);

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { codeBlocks } from '../docs/code-blocks.js';
 import { TestDaemon } from '../rpc/wire.js';
 import { pythonPackage, type InstalledPackage } from './package.js';
 import { run } from './virtualenv.js';
@@ -11,8 +12,7 @@ const PAGES = ['README.md', ...readdirSync(CLIENTS).map((name) => join(CLIENTS, 
 
 /** The Python of a page, as it is printed. */
 function pythonOf(page: string): string {
-  const blocks = [...readFileSync(page, 'utf8').matchAll(/^```python\n([^]*?)^```$/gm)];
-  return blocks.map(([, code = '']) => code).join('\n');
+  return codeBlocks(readFileSync(page, 'utf8'), 'python').join('\n');
 }
 
 describe('Python of the documentation runs as it is printed', () => {

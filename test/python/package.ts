@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { exists, PYTHON_CACHE, run, virtualenv } from './virtualenv.js';
+import { builtOnce } from '../built-once.js';
+import { PYTHON_CACHE, run, virtualenv } from './virtualenv.js';
 
 /** What all Python of the tests runs with. */
 export const REQUIREMENTS = resolve('test/python/requirements.txt');
@@ -23,8 +24,7 @@ export interface InstalledPackage {
 /** Builds the wheel of the Python package and installs it, once for each content of it; tests use what a user gets. */
 export async function pythonPackage(): Promise<InstalledPackage> {
   const python = await virtualenv(REQUIREMENTS);
-  const finished = join(PYTHON_CACHE, `package-${contentHash()}`);
-  if (!(await exists(finished))) await build(python, finished);
+  const finished = await builtOnce(join(PYTHON_CACHE, `package-${contentHash()}`), (started) => build(python, started));
   const path = join(finished, 'site');
   const [wheel = ''] = (await readdir(finished)).filter((name) => name.endsWith('.whl'));
   const env = { ...process.env, PYTHONPATH: path, PYTHONDONTWRITEBYTECODE: '1' };
@@ -41,8 +41,7 @@ function contentHash(): string {
 }
 
 /** From a source package, as it is published: what that lacks, the wheel would lack. */
-async function build(python: string, finished: string): Promise<void> {
-  const started = `${finished}.${process.pid}`;
+async function build(python: string, started: string): Promise<void> {
   const checkout = await mkdtemp(join(tmpdir(), 'optistore-package-'));
   try {
     // Building writes the contract's classes beside the sources.
@@ -60,10 +59,6 @@ async function build(python: string, finished: string): Promise<void> {
     const [wheel = ''] = await readdir(started);
     const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input', '--no-deps'];
     await run(python, [...pip, '--target', join(started, 'site'), join(started, wheel)], { timeout: 60_000 });
-    await rename(started, finished);
-  } catch (error) {
-    await rm(started, { recursive: true, force: true });
-    if (!(await exists(finished))) throw error;
   } finally {
     await rm(checkout, { recursive: true, force: true });
   }
