@@ -1,7 +1,7 @@
 # Everything a contributor needs; `make help` lists it.
 .DEFAULT_GOAL := help
 BUILT := dist/.built
-SOURCES := $(shell find proto server clients -type f \( -name '*.ts' -o -name '*.proto' \) -not -path 'proto/gen/*') \
+SOURCES := $(shell find proto server clients -type f \( -name '*.ts' -o -name '*.tsx' -o -name '*.css' -o -name '*.html' -o -name '*.proto' \) -not -path 'proto/gen/*') \
 	buf.gen.yaml tsconfig.json tsconfig.build.json package.json
 
 .PHONY: help install build demo run test conformance check format faults bench bench-peers bench-clients bench-growth profile clean
@@ -40,6 +40,7 @@ check: build ## format, lint, types, contract
 	npx prettier --check .
 	npx eslint .
 	npx tsc --noEmit
+	npx tsc --noEmit -p clients/web
 	npx buf lint
 	npx buf breaking --against proto/released/v1.binpb
 

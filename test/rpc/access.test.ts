@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createClient, OptistoreError, type OptistoreClient } from '../../clients/typescript/index.js';
-import { BackendState, StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { BackendState, Scope, StorageService } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { NewToken } from '../../server/rpc/access/token-file.js';
 import { createToken, readTokens, revokeToken } from '../../server/rpc/access/token-file.js';
 import { Tokens } from '../../server/rpc/access/tokens.js';
@@ -191,6 +191,13 @@ test('a token with a prefix is told that a store failed; what failed, which may 
   };
   expect(await messages('reader')).toEqual([expect.stringContaining('place-of-others')]);
   expect(await messages('team')).toEqual(["A token for all keys is told what, and the daemon's log has it."]);
+});
+
+test('the status tells who asks what they may do, and nothing of the kind where no token is asked for', async () => {
+  expect((await as('reader').getStatus()).caller).toMatchObject({ name: 'reader', scope: Scope.READ, prefix: '' });
+  expect((await as('team').getStatus()).caller).toMatchObject({ name: 'team', prefix: 'team/' });
+  await using open = await TestDaemon.start();
+  expect((await clientOf(undefined, open.address).getStatus()).caller).toBeUndefined();
 });
 
 test('who saved a result is kept, by the name of the token', async () => {

@@ -26,6 +26,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What a token allows; each allows what stands before it as well.
+type Scope int32
+
+const (
+	// Not said.
+	Scope_SCOPE_UNSPECIFIED Scope = 0
+	// Load, list, show, watch, status.
+	Scope_SCOPE_READ Scope = 1
+	// Save, update, copy, move, delete, result sets, migrate.
+	Scope_SCOPE_WRITE Scope = 2
+	// Verify, replicate, migrate the store.
+	Scope_SCOPE_ADMIN Scope = 3
+)
+
+// Enum value maps for Scope.
+var (
+	Scope_name = map[int32]string{
+		0: "SCOPE_UNSPECIFIED",
+		1: "SCOPE_READ",
+		2: "SCOPE_WRITE",
+		3: "SCOPE_ADMIN",
+	}
+	Scope_value = map[string]int32{
+		"SCOPE_UNSPECIFIED": 0,
+		"SCOPE_READ":        1,
+		"SCOPE_WRITE":       2,
+		"SCOPE_ADMIN":       3,
+	}
+)
+
+func (x Scope) Enum() *Scope {
+	p := new(Scope)
+	*p = x
+	return p
+}
+
+func (x Scope) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Scope) Descriptor() protoreflect.EnumDescriptor {
+	return file_optistore_v1_storage_service_proto_enumTypes[0].Descriptor()
+}
+
+func (Scope) Type() protoreflect.EnumType {
+	return &file_optistore_v1_storage_service_proto_enumTypes[0]
+}
+
+func (x Scope) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Scope.Descriptor instead.
+func (Scope) EnumDescriptor() ([]byte, []int) {
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{0}
+}
+
 // Whether a store works.
 type BackendState int32
 
@@ -64,11 +121,11 @@ func (x BackendState) String() string {
 }
 
 func (BackendState) Descriptor() protoreflect.EnumDescriptor {
-	return file_optistore_v1_storage_service_proto_enumTypes[0].Descriptor()
+	return file_optistore_v1_storage_service_proto_enumTypes[1].Descriptor()
 }
 
 func (BackendState) Type() protoreflect.EnumType {
-	return &file_optistore_v1_storage_service_proto_enumTypes[0]
+	return &file_optistore_v1_storage_service_proto_enumTypes[1]
 }
 
 func (x BackendState) Number() protoreflect.EnumNumber {
@@ -77,7 +134,7 @@ func (x BackendState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BackendState.Descriptor instead.
 func (BackendState) EnumDescriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{0}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{1}
 }
 
 // What became of a copy that was checked.
@@ -127,11 +184,11 @@ func (x VerifyState) String() string {
 }
 
 func (VerifyState) Descriptor() protoreflect.EnumDescriptor {
-	return file_optistore_v1_storage_service_proto_enumTypes[1].Descriptor()
+	return file_optistore_v1_storage_service_proto_enumTypes[2].Descriptor()
 }
 
 func (VerifyState) Type() protoreflect.EnumType {
-	return &file_optistore_v1_storage_service_proto_enumTypes[1]
+	return &file_optistore_v1_storage_service_proto_enumTypes[2]
 }
 
 func (x VerifyState) Number() protoreflect.EnumNumber {
@@ -140,7 +197,7 @@ func (x VerifyState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use VerifyState.Descriptor instead.
 func (VerifyState) EnumDescriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{1}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{2}
 }
 
 // A message from the client to SaveResult.
@@ -807,7 +864,11 @@ type LoadResultRequest struct {
 	// The client opens files of the daemon's machine itself: where rows lie in such files it is told the places, as
 	// `local_blocks`. Only over the Unix socket, without `result_set`, and of stores that have such files (LevelDB,
 	// filesystem); all other rows are sent as batches, as without this. Without effect with `follow`.
-	LocalFiles    bool `protobuf:"varint,11,opt,name=local_files,json=localFiles,proto3" json:"local_files,omitempty"`
+	LocalFiles bool `protobuf:"varint,11,opt,name=local_files,json=localFiles,proto3" json:"local_files,omitempty"`
+	// A sample of at most this many rows that shows the run as a whole, where the result has more: see RowSample. 0: no sample;
+	// else 1,000 to 1,000,000. Its batches have `row_numbers`, and `first_row` and `row_count` count positions in it. The same
+	// revision always gives the same sample. REQUEST_INVALID with `follow` and `result_set`; `local_files` is without effect.
+	SampleRows    uint32 `protobuf:"varint,12,opt,name=sample_rows,json=sampleRows,proto3" json:"sample_rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -917,6 +978,13 @@ func (x *LoadResultRequest) GetLocalFiles() bool {
 		return x.LocalFiles
 	}
 	return false
+}
+
+func (x *LoadResultRequest) GetSampleRows() uint32 {
+	if x != nil {
+		return x.SampleRows
+	}
+	return 0
 }
 
 // A message from the server in LoadResult.
@@ -1165,7 +1233,9 @@ type LoadHeader struct {
 	// Number of rows to come. 0 with `follow`: nobody knows it yet.
 	RowCount uint64 `protobuf:"varint,5,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
 	// The primary could not be asked, and may have something newer.
-	Stale         bool `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	Stale bool `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	// What was chosen. Absent: no sample was asked for, or the result has no more rows than that, and all are sent as without it.
+	Sample        *RowSample `protobuf:"bytes,7,opt,name=sample,proto3" json:"sample,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1242,6 +1312,91 @@ func (x *LoadHeader) GetStale() bool {
 	return false
 }
 
+func (x *LoadHeader) GetSample() *RowSample {
+	if x != nil {
+		return x.Sample
+	}
+	return nil
+}
+
+// Rows that stand for all of a result, in row order. In it are: for each number column a row with its smallest and one with its
+// largest value; each feasible row that improved an objective upon all rows before it, the newest of them first where they
+// are too many; the Pareto front, to which `sample_rows` / 2 rows go at most; and as many of all other rows as there is room
+// for, evenly spread over the run. A row is feasible as at ColumnSummary.best; missing values and NaN are on no front.
+type RowSample struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of rows in it.
+	RowCount uint64 `protobuf:"varint,1,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
+	// Rows on the Pareto front of the feasible rows; of equal ones the first. With four objectives or more the objectives are parted
+	// into boxes, a few thousand in all, and of each box that no other one dominates one row counts: `front_is_exact` is
+	// false. It is false as well where so many rows are on the front that the daemon thinned it while it was found.
+	FrontRowCount uint64 `protobuf:"varint,2,opt,name=front_row_count,json=frontRowCount,proto3" json:"front_row_count,omitempty"`
+	// Whether each row of the front was found.
+	FrontIsExact bool `protobuf:"varint,3,opt,name=front_is_exact,json=frontIsExact,proto3" json:"front_is_exact,omitempty"`
+	// Of the front, the rows that are in the sample: fewer where it has more than `sample_rows` / 2, evenly spread over the first objective.
+	SentFrontRowCount uint64 `protobuf:"varint,4,opt,name=sent_front_row_count,json=sentFrontRowCount,proto3" json:"sent_front_row_count,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RowSample) Reset() {
+	*x = RowSample{}
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RowSample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RowSample) ProtoMessage() {}
+
+func (x *RowSample) ProtoReflect() protoreflect.Message {
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RowSample.ProtoReflect.Descriptor instead.
+func (*RowSample) Descriptor() ([]byte, []int) {
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RowSample) GetRowCount() uint64 {
+	if x != nil {
+		return x.RowCount
+	}
+	return 0
+}
+
+func (x *RowSample) GetFrontRowCount() uint64 {
+	if x != nil {
+		return x.FrontRowCount
+	}
+	return 0
+}
+
+func (x *RowSample) GetFrontIsExact() bool {
+	if x != nil {
+		return x.FrontIsExact
+	}
+	return false
+}
+
+func (x *RowSample) GetSentFrontRowCount() uint64 {
+	if x != nil {
+		return x.SentFrontRowCount
+	}
+	return 0
+}
+
 // All rows were sent.
 type LoadTrailer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1255,7 +1410,7 @@ type LoadTrailer struct {
 
 func (x *LoadTrailer) Reset() {
 	*x = LoadTrailer{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[12]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1422,7 @@ func (x *LoadTrailer) String() string {
 func (*LoadTrailer) ProtoMessage() {}
 
 func (x *LoadTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[12]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1435,7 @@ func (x *LoadTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadTrailer.ProtoReflect.Descriptor instead.
 func (*LoadTrailer) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{12}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LoadTrailer) GetRowCount() uint64 {
@@ -1310,7 +1465,7 @@ type GetResultRequest struct {
 
 func (x *GetResultRequest) Reset() {
 	*x = GetResultRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[13]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1477,7 @@ func (x *GetResultRequest) String() string {
 func (*GetResultRequest) ProtoMessage() {}
 
 func (x *GetResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[13]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1490,7 @@ func (x *GetResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResultRequest.ProtoReflect.Descriptor instead.
 func (*GetResultRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{13}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetResultRequest) GetKey() string {
@@ -1365,7 +1520,7 @@ type GetResultResponse struct {
 
 func (x *GetResultResponse) Reset() {
 	*x = GetResultResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[14]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1532,7 @@ func (x *GetResultResponse) String() string {
 func (*GetResultResponse) ProtoMessage() {}
 
 func (x *GetResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[14]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1545,7 @@ func (x *GetResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResultResponse.ProtoReflect.Descriptor instead.
 func (*GetResultResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{14}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetResultResponse) GetResult() *Result {
@@ -1433,7 +1588,7 @@ type ListResultsRequest struct {
 
 func (x *ListResultsRequest) Reset() {
 	*x = ListResultsRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[15]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1445,7 +1600,7 @@ func (x *ListResultsRequest) String() string {
 func (*ListResultsRequest) ProtoMessage() {}
 
 func (x *ListResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[15]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1458,7 +1613,7 @@ func (x *ListResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResultsRequest.ProtoReflect.Descriptor instead.
 func (*ListResultsRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{15}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListResultsRequest) GetPrefix() string {
@@ -1528,7 +1683,7 @@ type ListResultsResponse struct {
 
 func (x *ListResultsResponse) Reset() {
 	*x = ListResultsResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[16]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1695,7 @@ func (x *ListResultsResponse) String() string {
 func (*ListResultsResponse) ProtoMessage() {}
 
 func (x *ListResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[16]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1708,7 @@ func (x *ListResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResultsResponse.ProtoReflect.Descriptor instead.
 func (*ListResultsResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{16}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListResultsResponse) GetResults() []*Result {
@@ -1600,7 +1755,7 @@ type DeleteResultRequest struct {
 
 func (x *DeleteResultRequest) Reset() {
 	*x = DeleteResultRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[17]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1767,7 @@ func (x *DeleteResultRequest) String() string {
 func (*DeleteResultRequest) ProtoMessage() {}
 
 func (x *DeleteResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[17]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1780,7 @@ func (x *DeleteResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResultRequest.ProtoReflect.Descriptor instead.
 func (*DeleteResultRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{17}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteResultRequest) GetKey() string {
@@ -1660,7 +1815,7 @@ type DeleteResultResponse struct {
 
 func (x *DeleteResultResponse) Reset() {
 	*x = DeleteResultResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[18]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1827,7 @@ func (x *DeleteResultResponse) String() string {
 func (*DeleteResultResponse) ProtoMessage() {}
 
 func (x *DeleteResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[18]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1840,7 @@ func (x *DeleteResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResultResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResultResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{18}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DeleteResultResponse) GetRevision() uint64 {
@@ -1710,7 +1865,7 @@ type ListUploadsRequest struct {
 
 func (x *ListUploadsRequest) Reset() {
 	*x = ListUploadsRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[19]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1877,7 @@ func (x *ListUploadsRequest) String() string {
 func (*ListUploadsRequest) ProtoMessage() {}
 
 func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[19]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +1890,7 @@ func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsRequest.ProtoReflect.Descriptor instead.
 func (*ListUploadsRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{19}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListUploadsRequest) GetPrefix() string {
@@ -1772,7 +1927,7 @@ type ListUploadsResponse struct {
 
 func (x *ListUploadsResponse) Reset() {
 	*x = ListUploadsResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[20]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +1939,7 @@ func (x *ListUploadsResponse) String() string {
 func (*ListUploadsResponse) ProtoMessage() {}
 
 func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[20]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +1952,7 @@ func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsResponse.ProtoReflect.Descriptor instead.
 func (*ListUploadsResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{20}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListUploadsResponse) GetUploads() []*Upload {
@@ -1839,7 +1994,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[21]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +2006,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[21]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +2019,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{21}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Upload) GetUploadId() string {
@@ -1934,7 +2089,7 @@ type AbortUploadRequest struct {
 
 func (x *AbortUploadRequest) Reset() {
 	*x = AbortUploadRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[22]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1946,7 +2101,7 @@ func (x *AbortUploadRequest) String() string {
 func (*AbortUploadRequest) ProtoMessage() {}
 
 func (x *AbortUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[22]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1959,7 +2114,7 @@ func (x *AbortUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortUploadRequest.ProtoReflect.Descriptor instead.
 func (*AbortUploadRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{22}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AbortUploadRequest) GetUploadId() string {
@@ -1978,7 +2133,7 @@ type AbortUploadResponse struct {
 
 func (x *AbortUploadResponse) Reset() {
 	*x = AbortUploadResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[23]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2145,7 @@ func (x *AbortUploadResponse) String() string {
 func (*AbortUploadResponse) ProtoMessage() {}
 
 func (x *AbortUploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[23]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2158,7 @@ func (x *AbortUploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortUploadResponse.ProtoReflect.Descriptor instead.
 func (*AbortUploadResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{23}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{24}
 }
 
 // Nothing to say.
@@ -2015,7 +2170,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[24]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2182,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[24]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2195,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{24}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{25}
 }
 
 // How the daemon is.
@@ -2063,14 +2218,16 @@ type GetStatusResponse struct {
 	// What loads from the secondary were for, and what was repaired. Absent: there is no secondary.
 	Fallback *FallbackStatus `protobuf:"bytes,8,opt,name=fallback,proto3" json:"fallback,omitempty"`
 	// The check that runs by itself. Absent: it is off.
-	Scrub         *ScrubStatus `protobuf:"bytes,9,opt,name=scrub,proto3" json:"scrub,omitempty"`
+	Scrub *ScrubStatus `protobuf:"bytes,9,opt,name=scrub,proto3" json:"scrub,omitempty"`
+	// Who asks, and what they may do. Absent: no token was asked for, and everything is allowed.
+	Caller        *Caller `protobuf:"bytes,10,opt,name=caller,proto3" json:"caller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[25]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2239,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[25]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2252,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{25}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -2161,6 +2318,77 @@ func (x *GetStatusResponse) GetScrub() *ScrubStatus {
 	return nil
 }
 
+func (x *GetStatusResponse) GetCaller() *Caller {
+	if x != nil {
+		return x.Caller
+	}
+	return nil
+}
+
+// Who calls, by the token of the call.
+type Caller struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it allows.
+	Scope Scope `protobuf:"varint,2,opt,name=scope,proto3,enum=optistore.v1.Scope" json:"scope,omitempty"`
+	// For keys that begin with this. Empty: for all.
+	Prefix        string `protobuf:"bytes,3,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Caller) Reset() {
+	*x = Caller{}
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Caller) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Caller) ProtoMessage() {}
+
+func (x *Caller) ProtoReflect() protoreflect.Message {
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Caller.ProtoReflect.Descriptor instead.
+func (*Caller) Descriptor() ([]byte, []int) {
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Caller) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Caller) GetScope() Scope {
+	if x != nil {
+		return x.Scope
+	}
+	return Scope_SCOPE_UNSPECIFIED
+}
+
+func (x *Caller) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
 // How copying to the secondary is.
 type ReplicationStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2180,7 +2408,7 @@ type ReplicationStatus struct {
 
 func (x *ReplicationStatus) Reset() {
 	*x = ReplicationStatus{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[26]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2420,7 @@ func (x *ReplicationStatus) String() string {
 func (*ReplicationStatus) ProtoMessage() {}
 
 func (x *ReplicationStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[26]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2433,7 @@ func (x *ReplicationStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicationStatus.ProtoReflect.Descriptor instead.
 func (*ReplicationStatus) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{26}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReplicationStatus) GetPendingCount() uint64 {
@@ -2262,7 +2490,7 @@ type FallbackStatus struct {
 
 func (x *FallbackStatus) Reset() {
 	*x = FallbackStatus{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[27]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2274,7 +2502,7 @@ func (x *FallbackStatus) String() string {
 func (*FallbackStatus) ProtoMessage() {}
 
 func (x *FallbackStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[27]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2287,7 +2515,7 @@ func (x *FallbackStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FallbackStatus.ProtoReflect.Descriptor instead.
 func (*FallbackStatus) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{27}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FallbackStatus) GetFallbackCount() uint64 {
@@ -2347,7 +2575,7 @@ type ScrubStatus struct {
 
 func (x *ScrubStatus) Reset() {
 	*x = ScrubStatus{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[28]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2359,7 +2587,7 @@ func (x *ScrubStatus) String() string {
 func (*ScrubStatus) ProtoMessage() {}
 
 func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[28]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2372,7 +2600,7 @@ func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubStatus.ProtoReflect.Descriptor instead.
 func (*ScrubStatus) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{28}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ScrubStatus) GetLastStartTime() *timestamppb.Timestamp {
@@ -2438,7 +2666,7 @@ type BackendStatus struct {
 
 func (x *BackendStatus) Reset() {
 	*x = BackendStatus{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[29]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +2678,7 @@ func (x *BackendStatus) String() string {
 func (*BackendStatus) ProtoMessage() {}
 
 func (x *BackendStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[29]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +2691,7 @@ func (x *BackendStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackendStatus.ProtoReflect.Descriptor instead.
 func (*BackendStatus) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{29}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BackendStatus) GetRole() Backend {
@@ -2531,7 +2759,7 @@ type CacheStatus struct {
 
 func (x *CacheStatus) Reset() {
 	*x = CacheStatus{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[30]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2771,7 @@ func (x *CacheStatus) String() string {
 func (*CacheStatus) ProtoMessage() {}
 
 func (x *CacheStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[30]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2784,7 @@ func (x *CacheStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CacheStatus.ProtoReflect.Descriptor instead.
 func (*CacheStatus) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{30}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CacheStatus) GetHitCount() uint64 {
@@ -2624,7 +2852,7 @@ type UpdateResultRequest struct {
 
 func (x *UpdateResultRequest) Reset() {
 	*x = UpdateResultRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[31]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +2864,7 @@ func (x *UpdateResultRequest) String() string {
 func (*UpdateResultRequest) ProtoMessage() {}
 
 func (x *UpdateResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[31]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +2877,7 @@ func (x *UpdateResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateResultRequest.ProtoReflect.Descriptor instead.
 func (*UpdateResultRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{31}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *UpdateResultRequest) GetResult() *Result {
@@ -2684,7 +2912,7 @@ type UpdateResultResponse struct {
 
 func (x *UpdateResultResponse) Reset() {
 	*x = UpdateResultResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[32]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +2924,7 @@ func (x *UpdateResultResponse) String() string {
 func (*UpdateResultResponse) ProtoMessage() {}
 
 func (x *UpdateResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[32]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +2937,7 @@ func (x *UpdateResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateResultResponse.ProtoReflect.Descriptor instead.
 func (*UpdateResultResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{32}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *UpdateResultResponse) GetResult() *Result {
@@ -2738,7 +2966,7 @@ type CopyResultRequest struct {
 
 func (x *CopyResultRequest) Reset() {
 	*x = CopyResultRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[33]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +2978,7 @@ func (x *CopyResultRequest) String() string {
 func (*CopyResultRequest) ProtoMessage() {}
 
 func (x *CopyResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[33]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +2991,7 @@ func (x *CopyResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyResultRequest.ProtoReflect.Descriptor instead.
 func (*CopyResultRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{33}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CopyResultRequest) GetKey() string {
@@ -2816,7 +3044,7 @@ type CopyResultResponse struct {
 
 func (x *CopyResultResponse) Reset() {
 	*x = CopyResultResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[34]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +3056,7 @@ func (x *CopyResultResponse) String() string {
 func (*CopyResultResponse) ProtoMessage() {}
 
 func (x *CopyResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[34]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +3069,7 @@ func (x *CopyResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyResultResponse.ProtoReflect.Descriptor instead.
 func (*CopyResultResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{34}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CopyResultResponse) GetCopiedRowCount() uint64 {
@@ -2890,7 +3118,7 @@ type PutResultSetRequest struct {
 
 func (x *PutResultSetRequest) Reset() {
 	*x = PutResultSetRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[35]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +3130,7 @@ func (x *PutResultSetRequest) String() string {
 func (*PutResultSetRequest) ProtoMessage() {}
 
 func (x *PutResultSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[35]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3143,7 @@ func (x *PutResultSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResultSetRequest.ProtoReflect.Descriptor instead.
 func (*PutResultSetRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{35}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PutResultSetRequest) GetKey() string {
@@ -2987,7 +3215,7 @@ type PutResultSetResponse struct {
 
 func (x *PutResultSetResponse) Reset() {
 	*x = PutResultSetResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[36]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +3227,7 @@ func (x *PutResultSetResponse) String() string {
 func (*PutResultSetResponse) ProtoMessage() {}
 
 func (x *PutResultSetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[36]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +3240,7 @@ func (x *PutResultSetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResultSetResponse.ProtoReflect.Descriptor instead.
 func (*PutResultSetResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{36}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PutResultSetResponse) GetResult() *Result {
@@ -3044,7 +3272,7 @@ type DeleteResultSetRequest struct {
 
 func (x *DeleteResultSetRequest) Reset() {
 	*x = DeleteResultSetRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[37]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3284,7 @@ func (x *DeleteResultSetRequest) String() string {
 func (*DeleteResultSetRequest) ProtoMessage() {}
 
 func (x *DeleteResultSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[37]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3297,7 @@ func (x *DeleteResultSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResultSetRequest.ProtoReflect.Descriptor instead.
 func (*DeleteResultSetRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{37}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DeleteResultSetRequest) GetKey() string {
@@ -3104,7 +3332,7 @@ type DeleteResultSetResponse struct {
 
 func (x *DeleteResultSetResponse) Reset() {
 	*x = DeleteResultSetResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[38]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3116,7 +3344,7 @@ func (x *DeleteResultSetResponse) String() string {
 func (*DeleteResultSetResponse) ProtoMessage() {}
 
 func (x *DeleteResultSetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[38]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3129,7 +3357,7 @@ func (x *DeleteResultSetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResultSetResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResultSetResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{38}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DeleteResultSetResponse) GetResult() *Result {
@@ -3161,7 +3389,7 @@ type MigrateResultRequest struct {
 
 func (x *MigrateResultRequest) Reset() {
 	*x = MigrateResultRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[39]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3401,7 @@ func (x *MigrateResultRequest) String() string {
 func (*MigrateResultRequest) ProtoMessage() {}
 
 func (x *MigrateResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[39]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3414,7 @@ func (x *MigrateResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateResultRequest.ProtoReflect.Descriptor instead.
 func (*MigrateResultRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{39}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *MigrateResultRequest) GetKey() string {
@@ -3260,7 +3488,7 @@ type MigrateResultResponse struct {
 
 func (x *MigrateResultResponse) Reset() {
 	*x = MigrateResultResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[40]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3272,7 +3500,7 @@ func (x *MigrateResultResponse) String() string {
 func (*MigrateResultResponse) ProtoMessage() {}
 
 func (x *MigrateResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[40]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3285,7 +3513,7 @@ func (x *MigrateResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateResultResponse.ProtoReflect.Descriptor instead.
 func (*MigrateResultResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{40}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *MigrateResultResponse) GetKey() string {
@@ -3369,7 +3597,7 @@ type ReplicateResultsRequest struct {
 
 func (x *ReplicateResultsRequest) Reset() {
 	*x = ReplicateResultsRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[41]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3381,7 +3609,7 @@ func (x *ReplicateResultsRequest) String() string {
 func (*ReplicateResultsRequest) ProtoMessage() {}
 
 func (x *ReplicateResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[41]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3394,7 +3622,7 @@ func (x *ReplicateResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicateResultsRequest.ProtoReflect.Descriptor instead.
 func (*ReplicateResultsRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{41}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReplicateResultsRequest) GetPrefix() string {
@@ -3423,7 +3651,7 @@ type ReplicateResultsResponse struct {
 
 func (x *ReplicateResultsResponse) Reset() {
 	*x = ReplicateResultsResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[42]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3435,7 +3663,7 @@ func (x *ReplicateResultsResponse) String() string {
 func (*ReplicateResultsResponse) ProtoMessage() {}
 
 func (x *ReplicateResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[42]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3448,7 +3676,7 @@ func (x *ReplicateResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicateResultsResponse.ProtoReflect.Descriptor instead.
 func (*ReplicateResultsResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{42}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReplicateResultsResponse) GetKey() string {
@@ -3495,7 +3723,7 @@ type MigrateStoreRequest struct {
 
 func (x *MigrateStoreRequest) Reset() {
 	*x = MigrateStoreRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[43]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3507,7 +3735,7 @@ func (x *MigrateStoreRequest) String() string {
 func (*MigrateStoreRequest) ProtoMessage() {}
 
 func (x *MigrateStoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[43]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,7 +3748,7 @@ func (x *MigrateStoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateStoreRequest.ProtoReflect.Descriptor instead.
 func (*MigrateStoreRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{43}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{45}
 }
 
 // How far it is.
@@ -3555,7 +3783,7 @@ type MigrateStoreResponse struct {
 
 func (x *MigrateStoreResponse) Reset() {
 	*x = MigrateStoreResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[44]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3567,7 +3795,7 @@ func (x *MigrateStoreResponse) String() string {
 func (*MigrateStoreResponse) ProtoMessage() {}
 
 func (x *MigrateStoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[44]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3580,7 +3808,7 @@ func (x *MigrateStoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateStoreResponse.ProtoReflect.Descriptor instead.
 func (*MigrateStoreResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{44}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *MigrateStoreResponse) GetKey() string {
@@ -3669,7 +3897,7 @@ type VerifyResultsRequest struct {
 
 func (x *VerifyResultsRequest) Reset() {
 	*x = VerifyResultsRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[45]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3681,7 +3909,7 @@ func (x *VerifyResultsRequest) String() string {
 func (*VerifyResultsRequest) ProtoMessage() {}
 
 func (x *VerifyResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[45]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3694,7 +3922,7 @@ func (x *VerifyResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResultsRequest.ProtoReflect.Descriptor instead.
 func (*VerifyResultsRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{45}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *VerifyResultsRequest) GetPrefix() string {
@@ -3743,7 +3971,7 @@ type VerifyResultsResponse struct {
 
 func (x *VerifyResultsResponse) Reset() {
 	*x = VerifyResultsResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[46]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3755,7 +3983,7 @@ func (x *VerifyResultsResponse) String() string {
 func (*VerifyResultsResponse) ProtoMessage() {}
 
 func (x *VerifyResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[46]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3768,7 +3996,7 @@ func (x *VerifyResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResultsResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResultsResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{46}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *VerifyResultsResponse) GetKey() string {
@@ -3842,7 +4070,7 @@ type WatchResultsRequest struct {
 
 func (x *WatchResultsRequest) Reset() {
 	*x = WatchResultsRequest{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[47]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3854,7 +4082,7 @@ func (x *WatchResultsRequest) String() string {
 func (*WatchResultsRequest) ProtoMessage() {}
 
 func (x *WatchResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[47]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3867,7 +4095,7 @@ func (x *WatchResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResultsRequest.ProtoReflect.Descriptor instead.
 func (*WatchResultsRequest) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{47}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *WatchResultsRequest) GetPrefix() string {
@@ -3911,7 +4139,7 @@ type WatchResultsResponse struct {
 
 func (x *WatchResultsResponse) Reset() {
 	*x = WatchResultsResponse{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[48]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3923,7 +4151,7 @@ func (x *WatchResultsResponse) String() string {
 func (*WatchResultsResponse) ProtoMessage() {}
 
 func (x *WatchResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[48]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3936,7 +4164,7 @@ func (x *WatchResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResultsResponse.ProtoReflect.Descriptor instead.
 func (*WatchResultsResponse) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{48}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *WatchResultsResponse) GetEventNumber() uint64 {
@@ -4034,7 +4262,7 @@ type DeletedResult struct {
 
 func (x *DeletedResult) Reset() {
 	*x = DeletedResult{}
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[49]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4046,7 +4274,7 @@ func (x *DeletedResult) String() string {
 func (*DeletedResult) ProtoMessage() {}
 
 func (x *DeletedResult) ProtoReflect() protoreflect.Message {
-	mi := &file_optistore_v1_storage_service_proto_msgTypes[49]
+	mi := &file_optistore_v1_storage_service_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4059,7 +4287,7 @@ func (x *DeletedResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletedResult.ProtoReflect.Descriptor instead.
 func (*DeletedResult) Descriptor() ([]byte, []int) {
-	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{49}
+	return file_optistore_v1_storage_service_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DeletedResult) GetKey() string {
@@ -4127,7 +4355,7 @@ const file_optistore_v1_storage_service_proto_rawDesc = "" +
 	"\aSaveAck\x12*\n" +
 	"\x11durable_row_count\x18\x01 \x01(\x04R\x0fdurableRowCount\"=\n" +
 	"\rSaveCommitted\x12,\n" +
-	"\x06result\x18\x01 \x01(\v2\x14.optistore.v1.ResultR\x06result\"\x9b\x03\n" +
+	"\x06result\x18\x01 \x01(\v2\x14.optistore.v1.ResultR\x06result\"\xbc\x03\n" +
 	"\x11LoadResultRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1f\n" +
 	"\brevision\x18\x02 \x01(\x04H\x00R\brevision\x88\x01\x01\x12\x18\n" +
@@ -4142,7 +4370,9 @@ const file_optistore_v1_storage_service_proto_rawDesc = "" +
 	"\abackend\x18\n" +
 	" \x01(\x0e2\x15.optistore.v1.BackendR\abackend\x12\x1f\n" +
 	"\vlocal_files\x18\v \x01(\bR\n" +
-	"localFilesB\v\n" +
+	"localFiles\x12\x1f\n" +
+	"\vsample_rows\x18\f \x01(\rR\n" +
+	"sampleRowsB\v\n" +
 	"\t_revisionB\f\n" +
 	"\n" +
 	"_first_rowB\f\n" +
@@ -4163,7 +4393,7 @@ const file_optistore_v1_storage_service_proto_rawDesc = "" +
 	"\tfirst_row\x18\x05 \x01(\x04R\bfirstRow\x12\x1d\n" +
 	"\n" +
 	"row_counts\x18\x06 \x03(\rR\trowCounts\x12\x18\n" +
-	"\abuffers\x18\a \x01(\fR\abuffers\"\xf8\x01\n" +
+	"\abuffers\x18\a \x01(\fR\abuffers\"\xa9\x02\n" +
 	"\n" +
 	"LoadHeader\x12,\n" +
 	"\x06result\x18\x01 \x01(\v2\x14.optistore.v1.ResultR\x06result\x126\n" +
@@ -4172,7 +4402,13 @@ const file_optistore_v1_storage_service_proto_rawDesc = "" +
 	"\tvariables\x18\x03 \x03(\v2\x16.optistore.v1.VariableR\tvariables\x12\x1b\n" +
 	"\tfirst_row\x18\x04 \x01(\x04R\bfirstRow\x12\x1b\n" +
 	"\trow_count\x18\x05 \x01(\x04R\browCount\x12\x14\n" +
-	"\x05stale\x18\x06 \x01(\bR\x05stale\"X\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\x12/\n" +
+	"\x06sample\x18\a \x01(\v2\x17.optistore.v1.RowSampleR\x06sample\"\xa7\x01\n" +
+	"\tRowSample\x12\x1b\n" +
+	"\trow_count\x18\x01 \x01(\x04R\browCount\x12&\n" +
+	"\x0ffront_row_count\x18\x02 \x01(\x04R\rfrontRowCount\x12$\n" +
+	"\x0efront_is_exact\x18\x03 \x01(\bR\ffrontIsExact\x12/\n" +
+	"\x14sent_front_row_count\x18\x04 \x01(\x04R\x11sentFrontRowCount\"X\n" +
 	"\vLoadTrailer\x12\x1b\n" +
 	"\trow_count\x18\x01 \x01(\x04R\browCount\x12,\n" +
 	"\x06result\x18\x02 \x01(\v2\x14.optistore.v1.ResultR\x06result\"R\n" +
@@ -4231,7 +4467,7 @@ const file_optistore_v1_storage_service_proto_rawDesc = "" +
 	"\x12AbortUploadRequest\x12\x1b\n" +
 	"\tupload_id\x18\x01 \x01(\tR\buploadId\"\x15\n" +
 	"\x13AbortUploadResponse\"\x12\n" +
-	"\x10GetStatusRequest\"\xc6\x03\n" +
+	"\x10GetStatusRequest\"\xf4\x03\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x129\n" +
 	"\n" +
@@ -4242,7 +4478,13 @@ const file_optistore_v1_storage_service_proto_rawDesc = "" +
 	"\fstream_count\x18\x06 \x01(\x04R\vstreamCount\x12A\n" +
 	"\vreplication\x18\a \x01(\v2\x1f.optistore.v1.ReplicationStatusR\vreplication\x128\n" +
 	"\bfallback\x18\b \x01(\v2\x1c.optistore.v1.FallbackStatusR\bfallback\x12/\n" +
-	"\x05scrub\x18\t \x01(\v2\x19.optistore.v1.ScrubStatusR\x05scrub\"\xef\x01\n" +
+	"\x05scrub\x18\t \x01(\v2\x19.optistore.v1.ScrubStatusR\x05scrub\x12,\n" +
+	"\x06caller\x18\n" +
+	" \x01(\v2\x14.optistore.v1.CallerR\x06caller\"_\n" +
+	"\x06Caller\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
+	"\x05scope\x18\x02 \x01(\x0e2\x13.optistore.v1.ScopeR\x05scope\x12\x16\n" +
+	"\x06prefix\x18\x03 \x01(\tR\x06prefix\"\xef\x01\n" +
 	"\x11ReplicationStatus\x12#\n" +
 	"\rpending_count\x18\x01 \x01(\x04R\fpendingCount\x12J\n" +
 	"\x13oldest_pending_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x11oldestPendingTime\x12!\n" +
@@ -4401,7 +4643,13 @@ const file_optistore_v1_storage_service_proto_rawDesc = "" +
 	"\x05event\"=\n" +
 	"\rDeletedResult\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision*`\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision*P\n" +
+	"\x05Scope\x12\x15\n" +
+	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"SCOPE_READ\x10\x01\x12\x0f\n" +
+	"\vSCOPE_WRITE\x10\x02\x12\x0f\n" +
+	"\vSCOPE_ADMIN\x10\x03*`\n" +
 	"\fBackendState\x12\x1d\n" +
 	"\x19BACKEND_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13BACKEND_STATE_READY\x10\x01\x12\x18\n" +
@@ -4447,182 +4695,188 @@ func file_optistore_v1_storage_service_proto_rawDescGZIP() []byte {
 	return file_optistore_v1_storage_service_proto_rawDescData
 }
 
-var file_optistore_v1_storage_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_optistore_v1_storage_service_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_optistore_v1_storage_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_optistore_v1_storage_service_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_optistore_v1_storage_service_proto_goTypes = []any{
-	(BackendState)(0),                // 0: optistore.v1.BackendState
-	(VerifyState)(0),                 // 1: optistore.v1.VerifyState
-	(*SaveResultRequest)(nil),        // 2: optistore.v1.SaveResultRequest
-	(*SaveOpen)(nil),                 // 3: optistore.v1.SaveOpen
-	(*SaveFlush)(nil),                // 4: optistore.v1.SaveFlush
-	(*SaveCommit)(nil),               // 5: optistore.v1.SaveCommit
-	(*SaveResultResponse)(nil),       // 6: optistore.v1.SaveResultResponse
-	(*SaveOpened)(nil),               // 7: optistore.v1.SaveOpened
-	(*SaveAck)(nil),                  // 8: optistore.v1.SaveAck
-	(*SaveCommitted)(nil),            // 9: optistore.v1.SaveCommitted
-	(*LoadResultRequest)(nil),        // 10: optistore.v1.LoadResultRequest
-	(*LoadResultResponse)(nil),       // 11: optistore.v1.LoadResultResponse
-	(*LocalBlocks)(nil),              // 12: optistore.v1.LocalBlocks
-	(*LoadHeader)(nil),               // 13: optistore.v1.LoadHeader
-	(*LoadTrailer)(nil),              // 14: optistore.v1.LoadTrailer
-	(*GetResultRequest)(nil),         // 15: optistore.v1.GetResultRequest
-	(*GetResultResponse)(nil),        // 16: optistore.v1.GetResultResponse
-	(*ListResultsRequest)(nil),       // 17: optistore.v1.ListResultsRequest
-	(*ListResultsResponse)(nil),      // 18: optistore.v1.ListResultsResponse
-	(*DeleteResultRequest)(nil),      // 19: optistore.v1.DeleteResultRequest
-	(*DeleteResultResponse)(nil),     // 20: optistore.v1.DeleteResultResponse
-	(*ListUploadsRequest)(nil),       // 21: optistore.v1.ListUploadsRequest
-	(*ListUploadsResponse)(nil),      // 22: optistore.v1.ListUploadsResponse
-	(*Upload)(nil),                   // 23: optistore.v1.Upload
-	(*AbortUploadRequest)(nil),       // 24: optistore.v1.AbortUploadRequest
-	(*AbortUploadResponse)(nil),      // 25: optistore.v1.AbortUploadResponse
-	(*GetStatusRequest)(nil),         // 26: optistore.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),        // 27: optistore.v1.GetStatusResponse
-	(*ReplicationStatus)(nil),        // 28: optistore.v1.ReplicationStatus
-	(*FallbackStatus)(nil),           // 29: optistore.v1.FallbackStatus
-	(*ScrubStatus)(nil),              // 30: optistore.v1.ScrubStatus
-	(*BackendStatus)(nil),            // 31: optistore.v1.BackendStatus
-	(*CacheStatus)(nil),              // 32: optistore.v1.CacheStatus
-	(*UpdateResultRequest)(nil),      // 33: optistore.v1.UpdateResultRequest
-	(*UpdateResultResponse)(nil),     // 34: optistore.v1.UpdateResultResponse
-	(*CopyResultRequest)(nil),        // 35: optistore.v1.CopyResultRequest
-	(*CopyResultResponse)(nil),       // 36: optistore.v1.CopyResultResponse
-	(*PutResultSetRequest)(nil),      // 37: optistore.v1.PutResultSetRequest
-	(*PutResultSetResponse)(nil),     // 38: optistore.v1.PutResultSetResponse
-	(*DeleteResultSetRequest)(nil),   // 39: optistore.v1.DeleteResultSetRequest
-	(*DeleteResultSetResponse)(nil),  // 40: optistore.v1.DeleteResultSetResponse
-	(*MigrateResultRequest)(nil),     // 41: optistore.v1.MigrateResultRequest
-	(*MigrateResultResponse)(nil),    // 42: optistore.v1.MigrateResultResponse
-	(*ReplicateResultsRequest)(nil),  // 43: optistore.v1.ReplicateResultsRequest
-	(*ReplicateResultsResponse)(nil), // 44: optistore.v1.ReplicateResultsResponse
-	(*MigrateStoreRequest)(nil),      // 45: optistore.v1.MigrateStoreRequest
-	(*MigrateStoreResponse)(nil),     // 46: optistore.v1.MigrateStoreResponse
-	(*VerifyResultsRequest)(nil),     // 47: optistore.v1.VerifyResultsRequest
-	(*VerifyResultsResponse)(nil),    // 48: optistore.v1.VerifyResultsResponse
-	(*WatchResultsRequest)(nil),      // 49: optistore.v1.WatchResultsRequest
-	(*WatchResultsResponse)(nil),     // 50: optistore.v1.WatchResultsResponse
-	(*DeletedResult)(nil),            // 51: optistore.v1.DeletedResult
-	nil,                              // 52: optistore.v1.SaveOpen.TagsEntry
-	nil,                              // 53: optistore.v1.ListResultsRequest.TagsEntry
-	(*RowBatch)(nil),                 // 54: optistore.v1.RowBatch
-	(*Problem)(nil),                  // 55: optistore.v1.Problem
-	(*structpb.Struct)(nil),          // 56: google.protobuf.Struct
-	(ReplicationMode)(0),             // 57: optistore.v1.ReplicationMode
-	(Backend)(0),                     // 58: optistore.v1.Backend
-	(Outcome)(0),                     // 59: optistore.v1.Outcome
-	(*ResultSet)(nil),                // 60: optistore.v1.ResultSet
-	(*Result)(nil),                   // 61: optistore.v1.Result
-	(*Variable)(nil),                 // 62: optistore.v1.Variable
-	(ResultView)(0),                  // 63: optistore.v1.ResultView
-	(*timestamppb.Timestamp)(nil),    // 64: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),    // 65: google.protobuf.FieldMask
-	(*RowNumbers)(nil),               // 66: optistore.v1.RowNumbers
-	(SetOperation)(0),                // 67: optistore.v1.SetOperation
+	(Scope)(0),                       // 0: optistore.v1.Scope
+	(BackendState)(0),                // 1: optistore.v1.BackendState
+	(VerifyState)(0),                 // 2: optistore.v1.VerifyState
+	(*SaveResultRequest)(nil),        // 3: optistore.v1.SaveResultRequest
+	(*SaveOpen)(nil),                 // 4: optistore.v1.SaveOpen
+	(*SaveFlush)(nil),                // 5: optistore.v1.SaveFlush
+	(*SaveCommit)(nil),               // 6: optistore.v1.SaveCommit
+	(*SaveResultResponse)(nil),       // 7: optistore.v1.SaveResultResponse
+	(*SaveOpened)(nil),               // 8: optistore.v1.SaveOpened
+	(*SaveAck)(nil),                  // 9: optistore.v1.SaveAck
+	(*SaveCommitted)(nil),            // 10: optistore.v1.SaveCommitted
+	(*LoadResultRequest)(nil),        // 11: optistore.v1.LoadResultRequest
+	(*LoadResultResponse)(nil),       // 12: optistore.v1.LoadResultResponse
+	(*LocalBlocks)(nil),              // 13: optistore.v1.LocalBlocks
+	(*LoadHeader)(nil),               // 14: optistore.v1.LoadHeader
+	(*RowSample)(nil),                // 15: optistore.v1.RowSample
+	(*LoadTrailer)(nil),              // 16: optistore.v1.LoadTrailer
+	(*GetResultRequest)(nil),         // 17: optistore.v1.GetResultRequest
+	(*GetResultResponse)(nil),        // 18: optistore.v1.GetResultResponse
+	(*ListResultsRequest)(nil),       // 19: optistore.v1.ListResultsRequest
+	(*ListResultsResponse)(nil),      // 20: optistore.v1.ListResultsResponse
+	(*DeleteResultRequest)(nil),      // 21: optistore.v1.DeleteResultRequest
+	(*DeleteResultResponse)(nil),     // 22: optistore.v1.DeleteResultResponse
+	(*ListUploadsRequest)(nil),       // 23: optistore.v1.ListUploadsRequest
+	(*ListUploadsResponse)(nil),      // 24: optistore.v1.ListUploadsResponse
+	(*Upload)(nil),                   // 25: optistore.v1.Upload
+	(*AbortUploadRequest)(nil),       // 26: optistore.v1.AbortUploadRequest
+	(*AbortUploadResponse)(nil),      // 27: optistore.v1.AbortUploadResponse
+	(*GetStatusRequest)(nil),         // 28: optistore.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),        // 29: optistore.v1.GetStatusResponse
+	(*Caller)(nil),                   // 30: optistore.v1.Caller
+	(*ReplicationStatus)(nil),        // 31: optistore.v1.ReplicationStatus
+	(*FallbackStatus)(nil),           // 32: optistore.v1.FallbackStatus
+	(*ScrubStatus)(nil),              // 33: optistore.v1.ScrubStatus
+	(*BackendStatus)(nil),            // 34: optistore.v1.BackendStatus
+	(*CacheStatus)(nil),              // 35: optistore.v1.CacheStatus
+	(*UpdateResultRequest)(nil),      // 36: optistore.v1.UpdateResultRequest
+	(*UpdateResultResponse)(nil),     // 37: optistore.v1.UpdateResultResponse
+	(*CopyResultRequest)(nil),        // 38: optistore.v1.CopyResultRequest
+	(*CopyResultResponse)(nil),       // 39: optistore.v1.CopyResultResponse
+	(*PutResultSetRequest)(nil),      // 40: optistore.v1.PutResultSetRequest
+	(*PutResultSetResponse)(nil),     // 41: optistore.v1.PutResultSetResponse
+	(*DeleteResultSetRequest)(nil),   // 42: optistore.v1.DeleteResultSetRequest
+	(*DeleteResultSetResponse)(nil),  // 43: optistore.v1.DeleteResultSetResponse
+	(*MigrateResultRequest)(nil),     // 44: optistore.v1.MigrateResultRequest
+	(*MigrateResultResponse)(nil),    // 45: optistore.v1.MigrateResultResponse
+	(*ReplicateResultsRequest)(nil),  // 46: optistore.v1.ReplicateResultsRequest
+	(*ReplicateResultsResponse)(nil), // 47: optistore.v1.ReplicateResultsResponse
+	(*MigrateStoreRequest)(nil),      // 48: optistore.v1.MigrateStoreRequest
+	(*MigrateStoreResponse)(nil),     // 49: optistore.v1.MigrateStoreResponse
+	(*VerifyResultsRequest)(nil),     // 50: optistore.v1.VerifyResultsRequest
+	(*VerifyResultsResponse)(nil),    // 51: optistore.v1.VerifyResultsResponse
+	(*WatchResultsRequest)(nil),      // 52: optistore.v1.WatchResultsRequest
+	(*WatchResultsResponse)(nil),     // 53: optistore.v1.WatchResultsResponse
+	(*DeletedResult)(nil),            // 54: optistore.v1.DeletedResult
+	nil,                              // 55: optistore.v1.SaveOpen.TagsEntry
+	nil,                              // 56: optistore.v1.ListResultsRequest.TagsEntry
+	(*RowBatch)(nil),                 // 57: optistore.v1.RowBatch
+	(*Problem)(nil),                  // 58: optistore.v1.Problem
+	(*structpb.Struct)(nil),          // 59: google.protobuf.Struct
+	(ReplicationMode)(0),             // 60: optistore.v1.ReplicationMode
+	(Backend)(0),                     // 61: optistore.v1.Backend
+	(Outcome)(0),                     // 62: optistore.v1.Outcome
+	(*ResultSet)(nil),                // 63: optistore.v1.ResultSet
+	(*Result)(nil),                   // 64: optistore.v1.Result
+	(*Variable)(nil),                 // 65: optistore.v1.Variable
+	(ResultView)(0),                  // 66: optistore.v1.ResultView
+	(*timestamppb.Timestamp)(nil),    // 67: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),    // 68: google.protobuf.FieldMask
+	(*RowNumbers)(nil),               // 69: optistore.v1.RowNumbers
+	(SetOperation)(0),                // 70: optistore.v1.SetOperation
 }
 var file_optistore_v1_storage_service_proto_depIdxs = []int32{
-	3,  // 0: optistore.v1.SaveResultRequest.open:type_name -> optistore.v1.SaveOpen
-	54, // 1: optistore.v1.SaveResultRequest.batch:type_name -> optistore.v1.RowBatch
-	4,  // 2: optistore.v1.SaveResultRequest.flush:type_name -> optistore.v1.SaveFlush
-	5,  // 3: optistore.v1.SaveResultRequest.commit:type_name -> optistore.v1.SaveCommit
-	55, // 4: optistore.v1.SaveOpen.problem:type_name -> optistore.v1.Problem
-	52, // 5: optistore.v1.SaveOpen.tags:type_name -> optistore.v1.SaveOpen.TagsEntry
-	56, // 6: optistore.v1.SaveOpen.attributes:type_name -> google.protobuf.Struct
-	57, // 7: optistore.v1.SaveOpen.replication:type_name -> optistore.v1.ReplicationMode
-	58, // 8: optistore.v1.SaveOpen.to_backend:type_name -> optistore.v1.Backend
-	59, // 9: optistore.v1.SaveCommit.outcome:type_name -> optistore.v1.Outcome
-	60, // 10: optistore.v1.SaveCommit.result_sets:type_name -> optistore.v1.ResultSet
-	7,  // 11: optistore.v1.SaveResultResponse.opened:type_name -> optistore.v1.SaveOpened
-	8,  // 12: optistore.v1.SaveResultResponse.ack:type_name -> optistore.v1.SaveAck
-	9,  // 13: optistore.v1.SaveResultResponse.committed:type_name -> optistore.v1.SaveCommitted
-	61, // 14: optistore.v1.SaveOpened.committed:type_name -> optistore.v1.Result
-	61, // 15: optistore.v1.SaveCommitted.result:type_name -> optistore.v1.Result
-	58, // 16: optistore.v1.LoadResultRequest.backend:type_name -> optistore.v1.Backend
-	13, // 17: optistore.v1.LoadResultResponse.header:type_name -> optistore.v1.LoadHeader
-	54, // 18: optistore.v1.LoadResultResponse.batch:type_name -> optistore.v1.RowBatch
-	14, // 19: optistore.v1.LoadResultResponse.trailer:type_name -> optistore.v1.LoadTrailer
-	12, // 20: optistore.v1.LoadResultResponse.local_blocks:type_name -> optistore.v1.LocalBlocks
-	61, // 21: optistore.v1.LoadHeader.result:type_name -> optistore.v1.Result
-	58, // 22: optistore.v1.LoadHeader.served_from:type_name -> optistore.v1.Backend
-	62, // 23: optistore.v1.LoadHeader.variables:type_name -> optistore.v1.Variable
-	61, // 24: optistore.v1.LoadTrailer.result:type_name -> optistore.v1.Result
-	63, // 25: optistore.v1.GetResultRequest.view:type_name -> optistore.v1.ResultView
-	61, // 26: optistore.v1.GetResultResponse.result:type_name -> optistore.v1.Result
-	53, // 27: optistore.v1.ListResultsRequest.tags:type_name -> optistore.v1.ListResultsRequest.TagsEntry
-	63, // 28: optistore.v1.ListResultsRequest.view:type_name -> optistore.v1.ResultView
-	61, // 29: optistore.v1.ListResultsResponse.results:type_name -> optistore.v1.Result
-	58, // 30: optistore.v1.DeleteResultRequest.backend:type_name -> optistore.v1.Backend
-	23, // 31: optistore.v1.ListUploadsResponse.uploads:type_name -> optistore.v1.Upload
-	64, // 32: optistore.v1.Upload.create_time:type_name -> google.protobuf.Timestamp
-	64, // 33: optistore.v1.Upload.update_time:type_name -> google.protobuf.Timestamp
-	64, // 34: optistore.v1.Upload.expire_time:type_name -> google.protobuf.Timestamp
-	64, // 35: optistore.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	31, // 36: optistore.v1.GetStatusResponse.backends:type_name -> optistore.v1.BackendStatus
-	32, // 37: optistore.v1.GetStatusResponse.cache:type_name -> optistore.v1.CacheStatus
-	28, // 38: optistore.v1.GetStatusResponse.replication:type_name -> optistore.v1.ReplicationStatus
-	29, // 39: optistore.v1.GetStatusResponse.fallback:type_name -> optistore.v1.FallbackStatus
-	30, // 40: optistore.v1.GetStatusResponse.scrub:type_name -> optistore.v1.ScrubStatus
-	64, // 41: optistore.v1.ReplicationStatus.oldest_pending_time:type_name -> google.protobuf.Timestamp
-	64, // 42: optistore.v1.ScrubStatus.last_start_time:type_name -> google.protobuf.Timestamp
-	64, // 43: optistore.v1.ScrubStatus.last_end_time:type_name -> google.protobuf.Timestamp
-	58, // 44: optistore.v1.BackendStatus.role:type_name -> optistore.v1.Backend
-	0,  // 45: optistore.v1.BackendStatus.state:type_name -> optistore.v1.BackendState
-	61, // 46: optistore.v1.UpdateResultRequest.result:type_name -> optistore.v1.Result
-	65, // 47: optistore.v1.UpdateResultRequest.update_mask:type_name -> google.protobuf.FieldMask
-	61, // 48: optistore.v1.UpdateResultResponse.result:type_name -> optistore.v1.Result
-	61, // 49: optistore.v1.CopyResultResponse.result:type_name -> optistore.v1.Result
-	66, // 50: optistore.v1.PutResultSetRequest.rows:type_name -> optistore.v1.RowNumbers
-	67, // 51: optistore.v1.PutResultSetRequest.operation:type_name -> optistore.v1.SetOperation
-	61, // 52: optistore.v1.PutResultSetResponse.result:type_name -> optistore.v1.Result
-	60, // 53: optistore.v1.PutResultSetResponse.result_set:type_name -> optistore.v1.ResultSet
-	61, // 54: optistore.v1.DeleteResultSetResponse.result:type_name -> optistore.v1.Result
-	58, // 55: optistore.v1.MigrateResultRequest.from_backend:type_name -> optistore.v1.Backend
-	58, // 56: optistore.v1.MigrateResultRequest.to_backend:type_name -> optistore.v1.Backend
-	58, // 57: optistore.v1.VerifyResultsRequest.backend:type_name -> optistore.v1.Backend
-	58, // 58: optistore.v1.VerifyResultsResponse.backend:type_name -> optistore.v1.Backend
-	1,  // 59: optistore.v1.VerifyResultsResponse.state:type_name -> optistore.v1.VerifyState
-	61, // 60: optistore.v1.WatchResultsResponse.committed:type_name -> optistore.v1.Result
-	61, // 61: optistore.v1.WatchResultsResponse.updated:type_name -> optistore.v1.Result
-	51, // 62: optistore.v1.WatchResultsResponse.deleted:type_name -> optistore.v1.DeletedResult
-	23, // 63: optistore.v1.WatchResultsResponse.upload:type_name -> optistore.v1.Upload
-	2,  // 64: optistore.v1.StorageService.SaveResult:input_type -> optistore.v1.SaveResultRequest
-	10, // 65: optistore.v1.StorageService.LoadResult:input_type -> optistore.v1.LoadResultRequest
-	15, // 66: optistore.v1.StorageService.GetResult:input_type -> optistore.v1.GetResultRequest
-	17, // 67: optistore.v1.StorageService.ListResults:input_type -> optistore.v1.ListResultsRequest
-	33, // 68: optistore.v1.StorageService.UpdateResult:input_type -> optistore.v1.UpdateResultRequest
-	35, // 69: optistore.v1.StorageService.CopyResult:input_type -> optistore.v1.CopyResultRequest
-	37, // 70: optistore.v1.StorageService.PutResultSet:input_type -> optistore.v1.PutResultSetRequest
-	39, // 71: optistore.v1.StorageService.DeleteResultSet:input_type -> optistore.v1.DeleteResultSetRequest
-	41, // 72: optistore.v1.StorageService.MigrateResult:input_type -> optistore.v1.MigrateResultRequest
-	43, // 73: optistore.v1.StorageService.ReplicateResults:input_type -> optistore.v1.ReplicateResultsRequest
-	45, // 74: optistore.v1.StorageService.MigrateStore:input_type -> optistore.v1.MigrateStoreRequest
-	47, // 75: optistore.v1.StorageService.VerifyResults:input_type -> optistore.v1.VerifyResultsRequest
-	49, // 76: optistore.v1.StorageService.WatchResults:input_type -> optistore.v1.WatchResultsRequest
-	19, // 77: optistore.v1.StorageService.DeleteResult:input_type -> optistore.v1.DeleteResultRequest
-	21, // 78: optistore.v1.StorageService.ListUploads:input_type -> optistore.v1.ListUploadsRequest
-	24, // 79: optistore.v1.StorageService.AbortUpload:input_type -> optistore.v1.AbortUploadRequest
-	26, // 80: optistore.v1.StorageService.GetStatus:input_type -> optistore.v1.GetStatusRequest
-	6,  // 81: optistore.v1.StorageService.SaveResult:output_type -> optistore.v1.SaveResultResponse
-	11, // 82: optistore.v1.StorageService.LoadResult:output_type -> optistore.v1.LoadResultResponse
-	16, // 83: optistore.v1.StorageService.GetResult:output_type -> optistore.v1.GetResultResponse
-	18, // 84: optistore.v1.StorageService.ListResults:output_type -> optistore.v1.ListResultsResponse
-	34, // 85: optistore.v1.StorageService.UpdateResult:output_type -> optistore.v1.UpdateResultResponse
-	36, // 86: optistore.v1.StorageService.CopyResult:output_type -> optistore.v1.CopyResultResponse
-	38, // 87: optistore.v1.StorageService.PutResultSet:output_type -> optistore.v1.PutResultSetResponse
-	40, // 88: optistore.v1.StorageService.DeleteResultSet:output_type -> optistore.v1.DeleteResultSetResponse
-	42, // 89: optistore.v1.StorageService.MigrateResult:output_type -> optistore.v1.MigrateResultResponse
-	44, // 90: optistore.v1.StorageService.ReplicateResults:output_type -> optistore.v1.ReplicateResultsResponse
-	46, // 91: optistore.v1.StorageService.MigrateStore:output_type -> optistore.v1.MigrateStoreResponse
-	48, // 92: optistore.v1.StorageService.VerifyResults:output_type -> optistore.v1.VerifyResultsResponse
-	50, // 93: optistore.v1.StorageService.WatchResults:output_type -> optistore.v1.WatchResultsResponse
-	20, // 94: optistore.v1.StorageService.DeleteResult:output_type -> optistore.v1.DeleteResultResponse
-	22, // 95: optistore.v1.StorageService.ListUploads:output_type -> optistore.v1.ListUploadsResponse
-	25, // 96: optistore.v1.StorageService.AbortUpload:output_type -> optistore.v1.AbortUploadResponse
-	27, // 97: optistore.v1.StorageService.GetStatus:output_type -> optistore.v1.GetStatusResponse
-	81, // [81:98] is the sub-list for method output_type
-	64, // [64:81] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	4,  // 0: optistore.v1.SaveResultRequest.open:type_name -> optistore.v1.SaveOpen
+	57, // 1: optistore.v1.SaveResultRequest.batch:type_name -> optistore.v1.RowBatch
+	5,  // 2: optistore.v1.SaveResultRequest.flush:type_name -> optistore.v1.SaveFlush
+	6,  // 3: optistore.v1.SaveResultRequest.commit:type_name -> optistore.v1.SaveCommit
+	58, // 4: optistore.v1.SaveOpen.problem:type_name -> optistore.v1.Problem
+	55, // 5: optistore.v1.SaveOpen.tags:type_name -> optistore.v1.SaveOpen.TagsEntry
+	59, // 6: optistore.v1.SaveOpen.attributes:type_name -> google.protobuf.Struct
+	60, // 7: optistore.v1.SaveOpen.replication:type_name -> optistore.v1.ReplicationMode
+	61, // 8: optistore.v1.SaveOpen.to_backend:type_name -> optistore.v1.Backend
+	62, // 9: optistore.v1.SaveCommit.outcome:type_name -> optistore.v1.Outcome
+	63, // 10: optistore.v1.SaveCommit.result_sets:type_name -> optistore.v1.ResultSet
+	8,  // 11: optistore.v1.SaveResultResponse.opened:type_name -> optistore.v1.SaveOpened
+	9,  // 12: optistore.v1.SaveResultResponse.ack:type_name -> optistore.v1.SaveAck
+	10, // 13: optistore.v1.SaveResultResponse.committed:type_name -> optistore.v1.SaveCommitted
+	64, // 14: optistore.v1.SaveOpened.committed:type_name -> optistore.v1.Result
+	64, // 15: optistore.v1.SaveCommitted.result:type_name -> optistore.v1.Result
+	61, // 16: optistore.v1.LoadResultRequest.backend:type_name -> optistore.v1.Backend
+	14, // 17: optistore.v1.LoadResultResponse.header:type_name -> optistore.v1.LoadHeader
+	57, // 18: optistore.v1.LoadResultResponse.batch:type_name -> optistore.v1.RowBatch
+	16, // 19: optistore.v1.LoadResultResponse.trailer:type_name -> optistore.v1.LoadTrailer
+	13, // 20: optistore.v1.LoadResultResponse.local_blocks:type_name -> optistore.v1.LocalBlocks
+	64, // 21: optistore.v1.LoadHeader.result:type_name -> optistore.v1.Result
+	61, // 22: optistore.v1.LoadHeader.served_from:type_name -> optistore.v1.Backend
+	65, // 23: optistore.v1.LoadHeader.variables:type_name -> optistore.v1.Variable
+	15, // 24: optistore.v1.LoadHeader.sample:type_name -> optistore.v1.RowSample
+	64, // 25: optistore.v1.LoadTrailer.result:type_name -> optistore.v1.Result
+	66, // 26: optistore.v1.GetResultRequest.view:type_name -> optistore.v1.ResultView
+	64, // 27: optistore.v1.GetResultResponse.result:type_name -> optistore.v1.Result
+	56, // 28: optistore.v1.ListResultsRequest.tags:type_name -> optistore.v1.ListResultsRequest.TagsEntry
+	66, // 29: optistore.v1.ListResultsRequest.view:type_name -> optistore.v1.ResultView
+	64, // 30: optistore.v1.ListResultsResponse.results:type_name -> optistore.v1.Result
+	61, // 31: optistore.v1.DeleteResultRequest.backend:type_name -> optistore.v1.Backend
+	25, // 32: optistore.v1.ListUploadsResponse.uploads:type_name -> optistore.v1.Upload
+	67, // 33: optistore.v1.Upload.create_time:type_name -> google.protobuf.Timestamp
+	67, // 34: optistore.v1.Upload.update_time:type_name -> google.protobuf.Timestamp
+	67, // 35: optistore.v1.Upload.expire_time:type_name -> google.protobuf.Timestamp
+	67, // 36: optistore.v1.GetStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	34, // 37: optistore.v1.GetStatusResponse.backends:type_name -> optistore.v1.BackendStatus
+	35, // 38: optistore.v1.GetStatusResponse.cache:type_name -> optistore.v1.CacheStatus
+	31, // 39: optistore.v1.GetStatusResponse.replication:type_name -> optistore.v1.ReplicationStatus
+	32, // 40: optistore.v1.GetStatusResponse.fallback:type_name -> optistore.v1.FallbackStatus
+	33, // 41: optistore.v1.GetStatusResponse.scrub:type_name -> optistore.v1.ScrubStatus
+	30, // 42: optistore.v1.GetStatusResponse.caller:type_name -> optistore.v1.Caller
+	0,  // 43: optistore.v1.Caller.scope:type_name -> optistore.v1.Scope
+	67, // 44: optistore.v1.ReplicationStatus.oldest_pending_time:type_name -> google.protobuf.Timestamp
+	67, // 45: optistore.v1.ScrubStatus.last_start_time:type_name -> google.protobuf.Timestamp
+	67, // 46: optistore.v1.ScrubStatus.last_end_time:type_name -> google.protobuf.Timestamp
+	61, // 47: optistore.v1.BackendStatus.role:type_name -> optistore.v1.Backend
+	1,  // 48: optistore.v1.BackendStatus.state:type_name -> optistore.v1.BackendState
+	64, // 49: optistore.v1.UpdateResultRequest.result:type_name -> optistore.v1.Result
+	68, // 50: optistore.v1.UpdateResultRequest.update_mask:type_name -> google.protobuf.FieldMask
+	64, // 51: optistore.v1.UpdateResultResponse.result:type_name -> optistore.v1.Result
+	64, // 52: optistore.v1.CopyResultResponse.result:type_name -> optistore.v1.Result
+	69, // 53: optistore.v1.PutResultSetRequest.rows:type_name -> optistore.v1.RowNumbers
+	70, // 54: optistore.v1.PutResultSetRequest.operation:type_name -> optistore.v1.SetOperation
+	64, // 55: optistore.v1.PutResultSetResponse.result:type_name -> optistore.v1.Result
+	63, // 56: optistore.v1.PutResultSetResponse.result_set:type_name -> optistore.v1.ResultSet
+	64, // 57: optistore.v1.DeleteResultSetResponse.result:type_name -> optistore.v1.Result
+	61, // 58: optistore.v1.MigrateResultRequest.from_backend:type_name -> optistore.v1.Backend
+	61, // 59: optistore.v1.MigrateResultRequest.to_backend:type_name -> optistore.v1.Backend
+	61, // 60: optistore.v1.VerifyResultsRequest.backend:type_name -> optistore.v1.Backend
+	61, // 61: optistore.v1.VerifyResultsResponse.backend:type_name -> optistore.v1.Backend
+	2,  // 62: optistore.v1.VerifyResultsResponse.state:type_name -> optistore.v1.VerifyState
+	64, // 63: optistore.v1.WatchResultsResponse.committed:type_name -> optistore.v1.Result
+	64, // 64: optistore.v1.WatchResultsResponse.updated:type_name -> optistore.v1.Result
+	54, // 65: optistore.v1.WatchResultsResponse.deleted:type_name -> optistore.v1.DeletedResult
+	25, // 66: optistore.v1.WatchResultsResponse.upload:type_name -> optistore.v1.Upload
+	3,  // 67: optistore.v1.StorageService.SaveResult:input_type -> optistore.v1.SaveResultRequest
+	11, // 68: optistore.v1.StorageService.LoadResult:input_type -> optistore.v1.LoadResultRequest
+	17, // 69: optistore.v1.StorageService.GetResult:input_type -> optistore.v1.GetResultRequest
+	19, // 70: optistore.v1.StorageService.ListResults:input_type -> optistore.v1.ListResultsRequest
+	36, // 71: optistore.v1.StorageService.UpdateResult:input_type -> optistore.v1.UpdateResultRequest
+	38, // 72: optistore.v1.StorageService.CopyResult:input_type -> optistore.v1.CopyResultRequest
+	40, // 73: optistore.v1.StorageService.PutResultSet:input_type -> optistore.v1.PutResultSetRequest
+	42, // 74: optistore.v1.StorageService.DeleteResultSet:input_type -> optistore.v1.DeleteResultSetRequest
+	44, // 75: optistore.v1.StorageService.MigrateResult:input_type -> optistore.v1.MigrateResultRequest
+	46, // 76: optistore.v1.StorageService.ReplicateResults:input_type -> optistore.v1.ReplicateResultsRequest
+	48, // 77: optistore.v1.StorageService.MigrateStore:input_type -> optistore.v1.MigrateStoreRequest
+	50, // 78: optistore.v1.StorageService.VerifyResults:input_type -> optistore.v1.VerifyResultsRequest
+	52, // 79: optistore.v1.StorageService.WatchResults:input_type -> optistore.v1.WatchResultsRequest
+	21, // 80: optistore.v1.StorageService.DeleteResult:input_type -> optistore.v1.DeleteResultRequest
+	23, // 81: optistore.v1.StorageService.ListUploads:input_type -> optistore.v1.ListUploadsRequest
+	26, // 82: optistore.v1.StorageService.AbortUpload:input_type -> optistore.v1.AbortUploadRequest
+	28, // 83: optistore.v1.StorageService.GetStatus:input_type -> optistore.v1.GetStatusRequest
+	7,  // 84: optistore.v1.StorageService.SaveResult:output_type -> optistore.v1.SaveResultResponse
+	12, // 85: optistore.v1.StorageService.LoadResult:output_type -> optistore.v1.LoadResultResponse
+	18, // 86: optistore.v1.StorageService.GetResult:output_type -> optistore.v1.GetResultResponse
+	20, // 87: optistore.v1.StorageService.ListResults:output_type -> optistore.v1.ListResultsResponse
+	37, // 88: optistore.v1.StorageService.UpdateResult:output_type -> optistore.v1.UpdateResultResponse
+	39, // 89: optistore.v1.StorageService.CopyResult:output_type -> optistore.v1.CopyResultResponse
+	41, // 90: optistore.v1.StorageService.PutResultSet:output_type -> optistore.v1.PutResultSetResponse
+	43, // 91: optistore.v1.StorageService.DeleteResultSet:output_type -> optistore.v1.DeleteResultSetResponse
+	45, // 92: optistore.v1.StorageService.MigrateResult:output_type -> optistore.v1.MigrateResultResponse
+	47, // 93: optistore.v1.StorageService.ReplicateResults:output_type -> optistore.v1.ReplicateResultsResponse
+	49, // 94: optistore.v1.StorageService.MigrateStore:output_type -> optistore.v1.MigrateStoreResponse
+	51, // 95: optistore.v1.StorageService.VerifyResults:output_type -> optistore.v1.VerifyResultsResponse
+	53, // 96: optistore.v1.StorageService.WatchResults:output_type -> optistore.v1.WatchResultsResponse
+	22, // 97: optistore.v1.StorageService.DeleteResult:output_type -> optistore.v1.DeleteResultResponse
+	24, // 98: optistore.v1.StorageService.ListUploads:output_type -> optistore.v1.ListUploadsResponse
+	27, // 99: optistore.v1.StorageService.AbortUpload:output_type -> optistore.v1.AbortUploadResponse
+	29, // 100: optistore.v1.StorageService.GetStatus:output_type -> optistore.v1.GetStatusResponse
+	84, // [84:101] is the sub-list for method output_type
+	67, // [67:84] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_optistore_v1_storage_service_proto_init() }
@@ -4652,13 +4906,13 @@ func file_optistore_v1_storage_service_proto_init() {
 		(*LoadResultResponse_Trailer)(nil),
 		(*LoadResultResponse_LocalBlocks)(nil),
 	}
-	file_optistore_v1_storage_service_proto_msgTypes[17].OneofWrappers = []any{}
-	file_optistore_v1_storage_service_proto_msgTypes[31].OneofWrappers = []any{}
+	file_optistore_v1_storage_service_proto_msgTypes[18].OneofWrappers = []any{}
 	file_optistore_v1_storage_service_proto_msgTypes[33].OneofWrappers = []any{}
 	file_optistore_v1_storage_service_proto_msgTypes[35].OneofWrappers = []any{}
 	file_optistore_v1_storage_service_proto_msgTypes[37].OneofWrappers = []any{}
-	file_optistore_v1_storage_service_proto_msgTypes[47].OneofWrappers = []any{}
-	file_optistore_v1_storage_service_proto_msgTypes[48].OneofWrappers = []any{
+	file_optistore_v1_storage_service_proto_msgTypes[39].OneofWrappers = []any{}
+	file_optistore_v1_storage_service_proto_msgTypes[49].OneofWrappers = []any{}
+	file_optistore_v1_storage_service_proto_msgTypes[50].OneofWrappers = []any{
 		(*WatchResultsResponse_Committed)(nil),
 		(*WatchResultsResponse_Updated)(nil),
 		(*WatchResultsResponse_Deleted)(nil),
@@ -4669,8 +4923,8 @@ func file_optistore_v1_storage_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_optistore_v1_storage_service_proto_rawDesc), len(file_optistore_v1_storage_service_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   52,
+			NumEnums:      3,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -13,7 +13,7 @@ import {
 import { StorageError } from '../../errors.js';
 import type { StorageManager } from '../../manager/storage-manager.js';
 import type { CallContext, StorageServiceHandlers } from '../service.js';
-import { described, hasScope, type Caller, type Scope } from './caller.js';
+import { described, hasScope, toCaller, type Caller, type Scope } from './caller.js';
 import type { Tokens } from './tokens.js';
 import { UploadPlaces, type GiveBack } from './upload-places.js';
 
@@ -106,7 +106,7 @@ function forCatalogue({
       }),
     getStatus: (request, context) =>
       unary(tokens, context, 'read', async (caller, own) => {
-        const status = await handlers.getStatus(request, own);
+        const status = { ...(await handlers.getStatus(request, own)), caller: toCaller(caller) };
         return caller.prefix === '' ? status : withoutReasons(status);
       }),
   };
