@@ -1,3 +1,4 @@
+import { Fragment } from 'preact';
 import type { Result } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { hasSecondary } from '../connection/status.js';
 import { formatBytes, formatCount, formatCounted } from '../parts/format.js';
@@ -43,7 +44,7 @@ export function RunRow({ result, isSelected, isFresh, isCurrent, showsUpdates, o
       </td>
       <td class="key">
         <a class="mono" href={runHref(key)} tabIndex={tabIndex}>
-          {key}
+          <BreakableKey text={key} />
         </a>
         <span class="brief muted">
           <OutcomeBadge outcome={result.outcome} /> · {formatCounted(rowCount, 'row')} · {formatBytes(sizeBytes)} ·{' '}
@@ -81,9 +82,23 @@ export function RunRow({ result, isSelected, isFresh, isCurrent, showsUpdates, o
   );
 }
 
+/** A key, which may be broken behind its slashes. */
+function BreakableKey({ text }: { readonly text: string }) {
+  return (
+    <>
+      {text.split(/(?<=\/)/).map((segment, i) => (
+        <Fragment key={i}>
+          {i > 0 && <wbr />}
+          {segment}
+        </Fragment>
+      ))}
+    </>
+  );
+}
+
 /** A name that narrows the list to those that have it. */
 function Name({ field, text }: { readonly field: 'solver' | 'problem'; readonly text: string }) {
-  if (text === '') return <span class={`${field} muted`}>–</span>;
+  if (text === '') return null;
   return (
     <button
       type="button"

@@ -88,7 +88,7 @@ function UploadRow({ upload, rates }: { readonly upload: Upload; readonly rates:
       </div>
       <StreamState upload={upload} now={now} />
       <span class="rows number">{formatCounted(durableRowCount, 'row')}</span>
-      <span class="rate number">{rate === undefined ? '…' : formatRate(rate)} rows/s</span>
+      <span class="rate number">{rate === undefined ? '–' : formatRate(rate)} rows/s</span>
       <Sparkline values={rates.lineOf(uploadId)} label={`Rows per second of ${key} over the last minute`} />
       <Button
         kind="quiet"

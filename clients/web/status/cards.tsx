@@ -54,20 +54,16 @@ function Figure({ value, name }: { readonly value: string; readonly name: string
   );
 }
 
+function stateOf({ state }: BackendStatus): readonly [tone: Tone, text: string] {
+  return state === BackendState.READY ? ['ok', 'ready'] : ['error', 'failed'];
+}
+
 /** A store. */
-export function StoreCard({
-  store: { role, type, state, message, sizeBytes, resultCount },
-}: {
-  readonly store: BackendStatus;
-}) {
+export function StoreCard({ store }: { readonly store: BackendStatus }) {
+  const { role, type, message, sizeBytes, resultCount } = store;
   const name = BACKEND_NAMES[role];
-  const isReady = state === BackendState.READY;
   return (
-    <Card
-      title={`${name.slice(0, 1).toUpperCase()}${name.slice(1)}`}
-      about={type}
-      state={isReady ? ['ok', 'ready'] : ['error', 'failed']}
-    >
+    <Card title={`${name.slice(0, 1).toUpperCase()}${name.slice(1)}`} about={type} state={stateOf(store)}>
       <div class="figures">
         <Figure value={formatCount(resultCount)} name={resultCount === 1n ? 'result' : 'results'} />
         <Figure value={formatBytes(sizeBytes)} name="of rows" />
@@ -78,11 +74,20 @@ export function StoreCard({
 }
 
 /** The cache, and how well it does. */
-export function CacheCard({ cache, hitRates }: { readonly cache: CacheStatus; readonly hitRates: readonly number[] }) {
+export function CacheCard({
+  cache,
+  store,
+  hitRates,
+}: {
+  readonly cache: CacheStatus;
+  /** What it says as a store: it also holds results of its own. */
+  readonly store: BackendStatus | undefined;
+  readonly hitRates: readonly number[];
+}) {
   const { hitCount, missCount, evictionCount, tooLargeCount, errorCount, sizeBytes, limitBytes } = cache;
   const rate = hitRateOf(cache);
   return (
-    <Card title="Cache" about="of whole results, in memory">
+    <Card title="Cache" about="in memory" {...(store && { state: stateOf(store) })}>
       <div class="figures">
         <Figure value={rate === undefined ? '–' : formatShare(rate)} name="of the loads answered" />
         <Sparkline values={hitRates} top={1} label="Hit rate over the last two minutes, from 0 to 100 %" />
@@ -99,9 +104,11 @@ export function CacheCard({ cache, hitRates }: { readonly cache: CacheStatus; re
           ['Misses', formatCount(missCount)],
           ['Evicted', formatCount(evictionCount)],
           ['Too large', formatCount(tooLargeCount)],
+          store && ['Results', formatCount(store.resultCount)],
           errorCount > 0n ? ['Errors', formatCount(errorCount)] : undefined,
         ]}
       />
+      <Failure text={store?.message ?? ''} />
     </Card>
   );
 }
@@ -144,7 +151,7 @@ export function FallbackCard({
   return (
     <Card
       title="Fallback"
-      about="the secondary in place of the primary"
+      about="to the secondary"
       state={circuitOpen ? ['error', 'serving from the secondary'] : ['ok', 'primary serves']}
     >
       <KeyValue
@@ -170,7 +177,7 @@ export function ScrubCard({
     ? [lastEndTime === undefined ? 'plain' : 'ok', lastEndTime === undefined ? 'first pass to come' : 'all checks']
     : ['error', 'look here'];
   return (
-    <Card title="Scrub" about="reads everything again by itself" state={state}>
+    <Card title="Scrub" about="reads all again" state={state}>
       <KeyValue
         items={[
           ['Last pass began', <RelativeTime at={lastStartTime} />],

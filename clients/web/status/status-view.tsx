@@ -1,5 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
+import { Backend } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { Scope, type GetStatusResponse } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { explain, isAborted } from '../connection/errors.js';
 import { refreshStatus, status, whyNot, whyNotSecondary } from '../connection/status.js';
@@ -27,7 +28,9 @@ export function StatusView() {
     return <ErrorState title="The status could not be got" message={failure} />;
   }
   history.take(told);
-  const { backends, cache, replication, fallback, scrub } = told;
+  const cacheStore = told.backends.find(({ role }) => role === Backend.CACHE);
+  const stores = told.backends.filter((store) => store !== cacheStore);
+  const { cache, replication, fallback, scrub } = told;
   return (
     <div class="status">
       <header>
@@ -37,10 +40,10 @@ export function StatusView() {
       </header>
       <OperationsPanel />
       <div class="cards">
-        {backends.map((store) => (
+        {stores.map((store) => (
           <StoreCard key={store.role} store={store} />
         ))}
-        {cache && <CacheCard cache={cache} hitRates={history.hitRates()} />}
+        {cache && <CacheCard cache={cache} store={cacheStore} hitRates={history.hitRates()} />}
         {replication && <ReplicationCard replication={replication} pendingCounts={history.pendingCounts()} />}
         {fallback && <FallbackCard fallback={fallback} />}
         {scrub && <ScrubCard scrub={scrub} />}
