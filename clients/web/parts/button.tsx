@@ -28,7 +28,7 @@ export function Button(props: ButtonProps) {
       class={`button ${kind} ${children === undefined ? 'square' : ''} ${props.class ?? ''}`}
       title={whyNot ?? (children === undefined ? label : undefined)}
       aria-label={label}
-      aria-disabled={isOff}
+      aria-disabled={isOff || undefined}
       aria-pressed={isPressed}
       onClick={(event) => {
         if (isOff) event.preventDefault();

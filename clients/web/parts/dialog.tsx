@@ -21,6 +21,9 @@ export function Dialog({ title, children, actions, isWide = false, onClose }: Di
   useEffect(() => {
     const shown = dialog.current;
     shown?.showModal();
+    // What is filled in first; where nothing is, what changes nothing.
+    const first = shown?.querySelector<HTMLElement>('.body :is(input, select, textarea)');
+    (first ?? shown?.querySelector<HTMLElement>('footer button'))?.focus();
     return () => shown?.close();
   }, []);
   return (

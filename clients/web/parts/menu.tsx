@@ -65,7 +65,7 @@ function MenuList({ items, place, onClose }: MenuListProps) {
           role="menuitem"
           class={item.isDanger === true ? 'danger' : ''}
           title={item.whyNot}
-          aria-disabled={item.whyNot !== undefined}
+          aria-disabled={item.whyNot !== undefined || undefined}
           onClick={() => choose(item)}
         >
           <Icon name={item.icon} />

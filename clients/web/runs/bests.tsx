@@ -20,7 +20,7 @@ export function Bests({ result }: { readonly result: Result }) {
     <span class="bests" title={lines.map(({ told }) => told).join('\n')}>
       {lines.slice(0, SHOWN_MAX).map(({ name, best }) => (
         <span key={name}>
-          <span class="name">{name}</span>
+          <span class="name">{name}</span>{' '}
           <span class="number">{best === undefined ? '–' : formatNumber(best, 4)}</span>
         </span>
       ))}

@@ -100,7 +100,7 @@ export function startMigrateStore(): void {
 function wordOf({ complete, openUploadIds, pendingCount, failedCount }: MigrateStoreResponse): string {
   const open = openUploadIds.length;
   if (open > 0)
-    return `${formatCounted(open, 'save')} in progress stay in the primary until they are committed. Wait for them, and run this again before the stores are swapped.`;
+    return `${formatCounted(open, 'save')} in progress: the rows stay in the primary until they are committed. Wait for that, and run this again before the stores are swapped.`;
   if (failedCount > 0n)
     return `${formatCounted(failedCount, 'result')} could not be copied. Do not swap the stores yet.`;
   if (pendingCount > 0n)
@@ -139,7 +139,7 @@ function readMigrated(message: MigrateResultResponse, failed: number): Told {
   return {
     progress: {
       ...{ at: `${key}${rows}`, done: Number(doneCount), total: Number(totalCount) },
-      counts: { done: Number(doneCount), failed, copied: formatBytes(copiedBytes) },
+      counts: { results: Number(doneCount), failed, copied: formatBytes(copiedBytes) },
     },
     finding: failure === '' ? undefined : { key, what: 'left where it is', tone: 'error', message: failure },
   };

@@ -7,7 +7,7 @@ import { refreshStatus, status, whyNot, whyNotSecondary } from '../connection/st
 import { pause } from '../connection/wait.js';
 import { Button } from '../parts/button.js';
 import { nowMs } from '../parts/clock.js';
-import { formatCount, formatDuration, msOf } from '../parts/format.js';
+import { formatCounted, formatDuration, msOf } from '../parts/format.js';
 import { ErrorState, Loading } from '../parts/states.js';
 import { CacheCard, FallbackCard, ReplicationCard, ScrubCard, StoreCard } from './cards.js';
 import { MigrateStoreDialog, ReplicateDialog, VerifyDialog } from './dialogs.js';
@@ -30,6 +30,7 @@ export function StatusView() {
   history.take(told);
   const cacheStore = told.backends.find(({ role }) => role === Backend.CACHE);
   const stores = told.backends.filter((store) => store !== cacheStore);
+  const storeCards = stores.map((store) => <StoreCard key={store.role} store={store} />);
   const { cache, replication, fallback, scrub } = told;
   return (
     <div class="status">
@@ -39,10 +40,9 @@ export function StatusView() {
         <Actions />
       </header>
       <OperationsPanel />
-      <div class="cards">
-        {stores.map((store) => (
-          <StoreCard key={store.role} store={store} />
-        ))}
+      {stores.length > 1 && <div class="cards">{storeCards}</div>}
+      <div class="cards narrow">
+        {stores.length === 1 && storeCards}
         {cache && <CacheCard cache={cache} store={cacheStore} hitRates={history.hitRates()} />}
         {replication && <ReplicationCard replication={replication} pendingCounts={history.pendingCounts()} />}
         {fallback && <FallbackCard fallback={fallback} />}
@@ -81,8 +81,8 @@ function DaemonFacts({ told: { startTime, uploadCount, streamCount, version } }:
     <p class="facts muted number">
       <span>version {version}</span>
       {startMs !== undefined && <span>up {formatDuration(nowMs.value - startMs)}</span>}
-      <span>{formatCount(uploadCount)} saves in progress</span>
-      <span>{formatCount(streamCount)} streams</span>
+      <span>{formatCounted(uploadCount, 'save')} in progress</span>
+      <span>{formatCounted(streamCount, 'stream')}</span>
     </p>
   );
 }
