@@ -1,4 +1,4 @@
-import { isLoggedIn, logOut } from './connection/daemon.js';
+import { isLoggedIn, logOut, tokenWanted } from './connection/daemon.js';
 import { connection } from './connection/events.js';
 import { scopeName, status } from './connection/status.js';
 import { Button } from './parts/button.js';
@@ -8,7 +8,12 @@ import { showShortcuts } from './shortcuts.js';
 import { switchTheme, theme, type Theme } from './theme/scheme.js';
 
 const THEME_ICONS: Readonly<Record<Theme, IconName>> = { auto: 'auto', light: 'sun', dark: 'moon' };
-const CONNECTION_TEXTS = { connecting: 'Connecting', connected: 'Connected', lost: 'Connection lost' } as const;
+const CONNECTION_TEXTS = {
+  connecting: 'Connecting',
+  connected: 'Connected',
+  lost: 'Connection lost',
+  out: 'Not logged in',
+} as const;
 
 /** Name, ways to the views, and how the page stands with the daemon. */
 export function Header() {
@@ -30,9 +35,7 @@ export function Header() {
       </nav>
       <div class="about">
         <Caller />
-        <span class={`connection ${connection.value}`} role="status" title={CONNECTION_TEXTS[connection.value]}>
-          <span class="text">{CONNECTION_TEXTS[connection.value]}</span>
-        </span>
+        <ConnectionState />
         {status.value && <span class="version number">v{status.value.version}</span>}
         <Button kind="quiet" icon="keyboard" label="Keyboard shortcuts (?)" class="keys" onClick={showShortcuts} />
         <Button
@@ -44,6 +47,15 @@ export function Header() {
         {isLoggedIn.value && <Button kind="quiet" icon="logout" label="Log out" onClick={logOut} />}
       </div>
     </header>
+  );
+}
+
+function ConnectionState() {
+  const state = tokenWanted.value === undefined ? connection.value : 'out';
+  return (
+    <span class={`connection ${state}`} role="status" title={CONNECTION_TEXTS[state]}>
+      <span class="text">{CONNECTION_TEXTS[state]}</span>
+    </span>
   );
 }
 

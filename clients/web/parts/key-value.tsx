@@ -1,13 +1,15 @@
 import type { ComponentChildren } from 'preact';
 
-/** Facts with their names; those that are undefined are left out. */
+/** Facts with their names, side by side or a line each; those that are undefined are left out. */
 export function KeyValue({
   items,
+  isList = false,
 }: {
+  readonly isList?: boolean;
   readonly items: readonly (readonly [name: string, value: ComponentChildren] | undefined)[];
 }) {
   return (
-    <dl class="key-value">
+    <dl class={isList ? 'key-value list' : 'key-value'}>
       {items.map(
         (item) =>
           item && (

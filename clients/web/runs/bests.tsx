@@ -7,7 +7,7 @@ const SHOWN_MAX = 3;
 /** Best feasible value of each objective, the first few of them. */
 export function Bests({ result }: { readonly result: Result }) {
   const objectives = (result.problem?.variables ?? []).filter(({ role }) => role === VariableRole.OBJECTIVE);
-  if (objectives.length === 0) return <span class="muted">–</span>;
+  if (objectives.length === 0) return <span class="muted none">–</span>;
   const bests = new Map(result.columns.map(({ name, best }) => [name, best]));
   const lines = objectives.map(({ name, unit, direction }) => {
     const best = bests.get(name);

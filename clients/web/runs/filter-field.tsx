@@ -22,8 +22,11 @@ export function FilterField({
   const text = useSignal(filter);
   const field = useRef<HTMLInputElement>(null);
   const behind = useRef<HTMLDivElement>(null);
+  const shown = useRef(filter);
   useEffect(() => {
-    text.value = filter;
+    // Not when it is there first: someone may be typing already.
+    if (shown.current !== filter) text.value = filter;
+    shown.current = filter;
   }, [filter]);
   const mark = error?.reason === 'FILTER_INVALID' && text.value === filter ? markOf(filter, error) : undefined;
   const follow = () => {

@@ -4,8 +4,11 @@ import { toast } from '../parts/toast.js';
 import { ask, type RunQuery } from './run-query.js';
 
 const FIRST_SAVE = 'npx optistore save runs/beam examples/welded_beam.csv --problem examples/welded_beam.problem.json';
-const FROM_PYTHON = `with optistore.connect() as client:
-    with client.save("runs/sphere", [optistore.design_variable("x", -5, 5), optistore.objective("f")]) as run:
+const FROM_PYTHON = `import optistore
+
+variables = [optistore.design_variable("x", -5, 5), optistore.objective("f")]
+with optistore.connect() as client, client.save("runs/sphere", variables) as run:
+    for x in (-2.0, -1.0, 0.0, 1.0, 2.0):
         run.append({"x": x, "f": x**2})`;
 
 /** There is nothing at all: how a first run is saved. */

@@ -82,14 +82,17 @@ export function RunRow({ result, isSelected, isFresh, isCurrent, showsUpdates, o
   );
 }
 
-/** A key, which may be broken behind its slashes. */
+/** A part of a key that is longer may be broken anywhere. */
+const SEGMENT_LENGTH_MAX = 32;
+
+/** A key, which is broken behind its slashes where it has to be. */
 function BreakableKey({ text }: { readonly text: string }) {
   return (
     <>
       {text.split(/(?<=\/)/).map((segment, i) => (
         <Fragment key={i}>
           {i > 0 && <wbr />}
-          {segment}
+          <span class={segment.length <= SEGMENT_LENGTH_MAX ? 'segment' : undefined}>{segment}</span>
         </Fragment>
       ))}
     </>

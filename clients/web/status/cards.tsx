@@ -88,10 +88,8 @@ export function CacheCard({
   const rate = hitRateOf(cache);
   return (
     <Card title="Cache" about="in memory" {...(store && { state: stateOf(store) })}>
-      <div class="figures">
-        <Figure value={rate === undefined ? '–' : formatShare(rate)} name="of the loads answered" />
-        <Sparkline values={hitRates} top={1} label="Hit rate over the last two minutes, from 0 to 100 %" />
-      </div>
+      <Figure value={rate === undefined ? '–' : formatShare(rate)} name="of the loads answered" />
+      <Sparkline values={hitRates} top={1} label="Hit rate over the last two minutes, from 0 to 100 %" />
       <div class="filled">
         <meter aria-label="Cache size" min={0} max={Number(limitBytes)} value={Number(sizeBytes)} />
         <span class="number">
@@ -99,6 +97,7 @@ export function CacheCard({
         </span>
       </div>
       <KeyValue
+        isList
         items={[
           ['Hits', formatCount(hitCount)],
           ['Misses', formatCount(missCount)],
@@ -125,12 +124,11 @@ export function ReplicationCard({
   const state = lastFailure !== '' ? 'error' : pendingCount > 0n ? 'warn' : 'ok';
   const text = { error: 'failing', warn: 'catching up', ok: 'up to date' }[state];
   return (
-    <Card title="Replication" about="to the secondary" state={[state, text]}>
-      <div class="figures">
-        <Figure value={formatCount(pendingCount)} name="pending" />
-        <Sparkline values={pendingCounts} label="Pending copies over the last two minutes" />
-      </div>
+    <Card title="Replication" state={[state, text]}>
+      <Figure value={formatCount(pendingCount)} name="pending" />
+      <Sparkline values={pendingCounts} label="Pending copies over the last two minutes" />
       <KeyValue
+        isList
         items={[
           ['Lag', oldestMs === undefined ? 'none' : formatDuration(nowMs.value - oldestMs)],
           ['Copied', formatCount(copiedCount)],
@@ -149,14 +147,11 @@ export function FallbackCard({
   readonly fallback: FallbackStatus;
 }) {
   return (
-    <Card
-      title="Fallback"
-      about="to the secondary"
-      state={circuitOpen ? ['error', 'serving from the secondary'] : ['ok', 'primary serves']}
-    >
+    <Card title="Fallback" state={circuitOpen ? ['error', 'secondary serves'] : ['ok', 'primary serves']}>
+      <Figure value={formatCount(fallbackCount)} name="calls answered by the secondary" />
       <KeyValue
+        isList
         items={[
-          ['Calls it answered', formatCount(fallbackCount)],
           ['Loads it went on with', formatCount(continuedCount)],
           ['Repaired', formatCount(repairedCount)],
           ['Repairs failed', formatCount(repairFailureCount)],
@@ -177,12 +172,13 @@ export function ScrubCard({
     ? [lastEndTime === undefined ? 'plain' : 'ok', lastEndTime === undefined ? 'first pass to come' : 'all checks']
     : ['error', 'look here'];
   return (
-    <Card title="Scrub" about="reads all again" state={state}>
+    <Card title="Scrub" state={state}>
+      <Figure value={formatCount(checkedCount)} name={checkedCount === 1n ? 'copy checked' : 'copies checked'} />
       <KeyValue
+        isList
         items={[
           ['Last pass began', <RelativeTime at={lastStartTime} />],
           ['Ended', <RelativeTime at={lastEndTime} />],
-          ['Copies checked', formatCount(checkedCount)],
           ['Corrupt or missing', formatCount(corruptCount)],
           ['Repaired', formatCount(repairedCount)],
         ]}
