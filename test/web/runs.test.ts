@@ -157,6 +157,20 @@ describeInBrowser('runs', (browser) => {
     await row(second, 'sweep/000').waitFor();
   });
 
+  test('who comes back from a run is where they were, and sees what came meanwhile', async () => {
+    const page = await open();
+    await row(page, 'sweep/070').scrollIntoViewIfNeeded();
+    const top = await page.evaluate(() => scrollY);
+    expect(top).toBeGreaterThan(500);
+    await row(page, 'sweep/070').getByRole('link').click();
+    await page.waitForURL(/#\/run\//);
+    await save('back/meanwhile');
+    await page.goBack();
+    await row(page, 'back/meanwhile').waitFor();
+    await expect.poll(() => page.evaluate(() => scrollY)).toBeGreaterThan(top - 100);
+    await client.deleteResult('back/meanwhile');
+  });
+
   test('a save in progress grows as its rows come, and can be aborted', async () => {
     const page = await open();
     const writer = await client.save('live/growing', PROBLEM, { uploadId: 'growing-1' });

@@ -23,7 +23,13 @@ export function later<Props extends object>(load: () => Promise<ComponentType<Pr
       if (!isLoaded.peek()) begin();
     }, []);
     if (failure.value !== undefined)
-      return <ErrorState title="This view could not be loaded" message={failure.value} onRetry={begin} />;
+      return (
+        <ErrorState
+          title="This view could not be loaded"
+          message={`${failure.value}. Where the daemon was updated, reload the page.`}
+          onRetry={begin}
+        />
+      );
     if (!isLoaded.value || loaded === undefined) return <Loading />;
     const View = loaded;
     return <View {...props} />;

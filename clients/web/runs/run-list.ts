@@ -1,11 +1,11 @@
 import { batch, effect, signal } from '@preact/signals';
 import { ResultView, type Result } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { OptistoreError } from '../../typescript/errors.js';
-import { daemon } from '../connection/daemon.js';
+import { daemon, tokenWanted } from '../connection/daemon.js';
 import { explain, isAborted } from '../connection/errors.js';
 import { connection, onEvent, whenWatching, type DaemonEvent } from '../connection/events.js';
 import type { RunQuery } from './run-query.js';
-import { forget } from './selection.js';
+import { forget, renew } from './selection.js';
 
 /** A page of runs. */
 export interface RunPage {
@@ -23,8 +23,16 @@ const PAGE_SIZE = 50;
 /** Commits that come close behind each other are shown at once. */
 const RELOAD_AFTER_MS = 200;
 const RELOADS_APART_MS = 1000;
+/** More than so many new results are not counted. */
+export const UNSEEN_MAX = 100;
 /** Rows are marked as new for this long. */
 const FRESH_MS = 4000;
+
+/** What was shown last: whoever comes back sees it at once, where they were. Not with another token. */
+let remembered: { readonly page: RunPage; readonly scrollTop: number } | undefined;
+effect(() => {
+  if (tokenWanted.value !== undefined) remembered = undefined;
+});
 
 /** The runs that are shown, kept up to date by what the daemon tells. */
 export class RunList implements Disposable {
@@ -41,12 +49,18 @@ export class RunList implements Disposable {
   private isOutdated = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private loadedMs = 0;
+  private readonly toCount: string[] = [];
+  private isCounting = false;
+  /** Noted as it changes: when the view goes, its height is gone already. */
+  private scrollTop = 0;
+  private readonly noteScroll = () => (this.scrollTop = scrollY);
   private readonly stops: (() => void)[];
 
   constructor() {
     const stopRetries = effect(() => {
       if (connection.value === 'connected' && (this.isOutdated || this.failure.peek()?.isRetryable)) void this.reload();
     });
+    addEventListener('scroll', this.noteScroll, { passive: true });
     this.stops = [onEvent((event) => this.take(event)), stopRetries];
   }
 
@@ -54,8 +68,11 @@ export class RunList implements Disposable {
   async show(query: RunQuery): Promise<void> {
     this.query = query;
     this.unseen.value = new Set();
+    this.toCount.length = 0;
+    const isBack = this.page.peek() === undefined && this.bringBack(query);
     await whenWatching();
-    await this.load(query, false);
+    // Someone may have gone on meanwhile.
+    if (this.query === query) await this.load(query, isBack);
   }
 
   /** Asks for the same again. */
@@ -65,9 +82,21 @@ export class RunList implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    const page = this.page.peek();
+    if (page !== undefined && tokenWanted.peek() === undefined) remembered = { page, scrollTop: this.scrollTop };
+    removeEventListener('scroll', this.noteScroll);
     this.loading.abort();
     clearTimeout(this.timer);
     for (const stop of this.stops) stop();
+  }
+
+  /** Shows what was shown before the view was left, if it is the same; gives whether it is. */
+  private bringBack(query: RunQuery): boolean {
+    if (remembered === undefined || JSON.stringify(remembered.page.query) !== JSON.stringify(query)) return false;
+    const { page, scrollTop } = remembered;
+    this.page.value = { ...page, query };
+    requestAnimationFrame(() => scrollTo(0, scrollTop));
+    return true;
   }
 
   private async load(query: RunQuery, isSame: boolean): Promise<void> {
@@ -82,6 +111,7 @@ export class RunList implements Disposable {
       batch(() => {
         if (isSame && this.page.peek() !== undefined) this.markFresh(page.results.filter(({ key }) => !known.has(key)));
         this.page.value = page;
+        renew(page.results);
         this.failure.value = undefined;
       });
     } catch (error) {
@@ -125,21 +155,29 @@ export class RunList implements Disposable {
   private async refresh(key: string): Promise<void> {
     try {
       const { result } = await daemon.getResult({ key, view: ResultView.FULL }, { signal: this.loading.signal });
-      if (result !== undefined) this.change((shown) => shown.map((old) => (old.key === key ? result : old)));
+      if (result === undefined) return;
+      this.change((shown) => shown.map((old) => (old.key === key ? result : old)));
+      renew([result]);
     } catch (error) {
       if (!isAborted(error)) this.isOutdated = true;
     }
   }
 
+  /** Counts keys that belong to what is shown, one question at a time. */
   private async countUnseen(key: string, query: RunQuery): Promise<void> {
-    if (!key.startsWith(query.prefix)) return;
+    if (!key.startsWith(query.prefix) || this.unseen.peek().size + this.toCount.length >= UNSEEN_MAX) return;
+    this.toCount.push(key);
+    if (this.isCounting) return;
+    this.isCounting = true;
     try {
-      // Of the keys that begin with it, it is the first.
-      const request = { prefix: key, filter: query.filter, pageSize: 1 };
-      const { results } = await daemon.listResults(request, { signal: this.loading.signal });
-      if (this.query === query && results[0]?.key === key) this.unseen.value = new Set(this.unseen.peek()).add(key);
+      for (let next = this.toCount.shift(); next !== undefined; next = this.toCount.shift()) {
+        const isOne = query.filter === '' || (await isMatch(next, query.filter, this.loading.signal));
+        if (isOne && this.query === query) this.unseen.value = new Set(this.unseen.peek()).add(next);
+      }
     } catch (error) {
       if (!isAborted(error)) this.isOutdated = true;
+    } finally {
+      this.isCounting = false;
     }
   }
 
@@ -171,4 +209,10 @@ async function listPage(query: RunQuery, signal: AbortSignal): Promise<RunPage> 
   const request = { filter, prefix, orderBy: sort, pageToken, pageSize: PAGE_SIZE, view: ResultView.FULL };
   const { results, nextPageToken, unreachable, stale } = await daemon.listResults(request, { signal });
   return { query, results, nextPageToken, unreachable, isStale: stale };
+}
+
+async function isMatch(key: string, filter: string, signal: AbortSignal): Promise<boolean> {
+  // Of the keys that begin with it, it is the first.
+  const { results } = await daemon.listResults({ prefix: key, filter, pageSize: 1 }, { signal });
+  return results[0]?.key === key;
 }

@@ -6,7 +6,7 @@ import { Icon } from '../parts/icon.js';
 import { ErrorState, Loading } from '../parts/states.js';
 import { NoMatch, NoRuns } from './no-runs.js';
 import { Paging } from './paging.js';
-import { RunList } from './run-list.js';
+import { RunList, UNSEEN_MAX } from './run-list.js';
 import { MovingRun } from './run-menu.js';
 import { OperationsPanel } from '../status/operations-panel.js';
 import { runQuery, turnTo } from './run-query.js';
@@ -59,7 +59,7 @@ function Unseen({ list }: { readonly list: RunList }) {
   };
   return (
     <Button class="unseen-runs" icon="up" onClick={show}>
-      {formatCounted(count, 'new result')}
+      {count < UNSEEN_MAX ? formatCounted(count, 'new result') : `${count} new results or more`}
     </Button>
   );
 }

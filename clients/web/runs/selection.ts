@@ -1,11 +1,17 @@
-import { signal, type ReadonlySignal } from '@preact/signals';
+import { effect, signal, type ReadonlySignal } from '@preact/signals';
 import type { Result } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { tokenWanted } from '../connection/daemon.js';
 
 const chosen = signal<ReadonlyMap<string, Result>>(new Map());
 let anchor: string | undefined;
 
 /** The runs that are selected, by key, also those of other pages. */
 export const selection: ReadonlySignal<ReadonlyMap<string, Result>> = chosen;
+
+// What one token has selected is not for the next.
+effect(() => {
+  if (tokenWanted.value !== undefined) clearSelection();
+});
 
 /** Selects a run or lets go of it; with `shown` all from the one that was clicked last up to it. */
 export function toggle(result: Result, shown?: readonly Result[]): void {
@@ -34,6 +40,13 @@ export function toggleAll(results: readonly Result[]): void {
     else changed.delete(result.key);
   }
   chosen.value = changed;
+}
+
+/** Puts runs as they are now in the place of those that are selected. */
+export function renew(results: readonly Result[]): void {
+  const known = results.filter(({ key }) => chosen.peek().has(key));
+  if (known.length > 0)
+    chosen.value = new Map([...chosen.peek(), ...known.map((result) => [result.key, result] as const)]);
 }
 
 /** Lets go of a run that is no longer there. */

@@ -58,6 +58,19 @@ function stateOf({ state }: BackendStatus): readonly [tone: Tone, text: string] 
   return state === BackendState.READY ? ['ok', 'ready'] : ['error', 'failed'];
 }
 
+/** What went on while the page looked. */
+function Chart({ children }: { readonly children: ComponentChildren }) {
+  return (
+    <figure class="chart">
+      {children}
+      <figcaption class="muted">
+        <span>2 min ago</span>
+        <span>now</span>
+      </figcaption>
+    </figure>
+  );
+}
+
 /** A store. */
 export function StoreCard({ store }: { readonly store: BackendStatus }) {
   const { role, type, message, sizeBytes, resultCount } = store;
@@ -89,7 +102,9 @@ export function CacheCard({
   return (
     <Card title="Cache" about="in memory" {...(store && { state: stateOf(store) })}>
       <Figure value={rate === undefined ? '–' : formatShare(rate)} name="of the loads answered" />
-      <Sparkline values={hitRates} top={1} label="Hit rate over the last two minutes, from 0 to 100 %" />
+      <Chart>
+        <Sparkline values={hitRates} top={1} label="Hit rate over the last two minutes, from 0 to 100 %" />
+      </Chart>
       <div class="filled">
         <meter aria-label="Cache size" min={0} max={Number(limitBytes)} value={Number(sizeBytes)} />
         <span class="number">
@@ -126,7 +141,9 @@ export function ReplicationCard({
   return (
     <Card title="Replication" state={[state, text]}>
       <Figure value={formatCount(pendingCount)} name="pending" />
-      <Sparkline values={pendingCounts} label="Pending copies over the last two minutes" />
+      <Chart>
+        <Sparkline values={pendingCounts} label="Pending copies over the last two minutes" />
+      </Chart>
       <KeyValue
         isList
         items={[

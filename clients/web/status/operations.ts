@@ -1,4 +1,5 @@
-import { signal, type ReadonlySignal } from '@preact/signals';
+import { effect, signal, type ReadonlySignal } from '@preact/signals';
+import { tokenWanted } from '../connection/daemon.js';
 import { explain, isAborted } from '../connection/errors.js';
 import { toast } from '../parts/toast.js';
 
@@ -54,6 +55,13 @@ let lastId = 0;
 
 /** Operations that run, and those that have ended and were not dismissed. */
 export const operations: ReadonlySignal<readonly Operation[]> = all;
+
+// What was done with one token is not shown to the next.
+effect(() => {
+  if (tokenWanted.value === undefined) return;
+  for (const operation of all.peek()) operation.cancel();
+  all.value = [];
+});
 
 /** Takes an operation that has ended off the page. */
 export function dismiss(operation: Operation): void {
