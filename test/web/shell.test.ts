@@ -1,3 +1,6 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
@@ -32,6 +35,13 @@ describeInBrowser('the page', (browser) => {
     await page.getByText('Connected', { exact: true }).waitFor();
     await page.getByText(/^v\d+\.\d+\.\d+$/).waitFor();
     expect(await page.title()).toBe('Runs · optistore');
+  });
+
+  test('all of its files together are below 400 KB, compressed', () => {
+    const files = readdirSync('dist/web', { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    expect(files.length).toBeGreaterThan(3);
+    const sizes = files.map(({ parentPath, name }) => gzipSync(readFileSync(join(parentPath, name))).byteLength);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(400_000);
   });
 
   test('the content is reached past the header, and an address that is none leads back', async () => {
@@ -82,21 +92,63 @@ describeInBrowser('the page', (browser) => {
     await page.getByText('Connected', { exact: true }).waitFor();
   });
 
-  test('it comes back at once when it is told to', async () => {
+  test('a daemon that hangs is noticed', async () => {
+    const page = await browser.page(url);
+    await page.getByRole('link', { name: 'kept' }).waitFor();
+    await page.getByText('Connected', { exact: true }).waitFor();
+    await page.clock.install();
+    // From its next word on it is waited for by this clock.
+    await save('hanging');
+    await page.getByRole('link', { name: 'hanging' }).waitFor();
+    process.kill(daemon.process.pid, 'SIGSTOP');
+    try {
+      await page.clock.fastForward(41_000);
+      await page.getByRole('alert').getByText('The daemon says nothing any more.').waitFor();
+    } finally {
+      process.kill(daemon.process.pid, 'SIGCONT');
+    }
+    await page.clock.fastForward(20_000);
+    await page.getByRole('alert').waitFor({ state: 'detached' });
+  });
+
+  test('a page that nobody looks at lets go of its connection, and is up to date when it is looked at again', async () => {
+    const page = await browser.page(url);
+    await page.getByText('Connected', { exact: true }).waitFor();
+    const streams = async () => Number((await client.getStatus()).streamCount);
+    const look = (state: DocumentVisibilityState) =>
+      page.evaluate((shown) => {
+        Object.defineProperty(document, 'visibilityState', { value: shown, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+      }, state);
+    await expect.poll(streams).toBe(1);
+    await page.clock.install();
+    await look('hidden');
+    await page.clock.fastForward(59_000);
+    expect(await streams()).toBe(1);
+    await page.clock.fastForward(2000);
+    await expect.poll(streams).toBe(0);
+    await save('while hidden');
+    await look('visible');
+    await page.clock.fastForward(5000);
+    await page.getByRole('link', { name: 'while hidden' }).waitFor();
+    expect(await page.getByRole('alert').count()).toBe(0);
+  });
+
+  test('it does not wait when it is told to try', async () => {
     const page = await browser.page(url);
     await page.getByText('Connected', { exact: true }).waitFor();
     const web = webAddress(daemon);
     await daemon.process.stop('SIGTERM');
-    const banner = page.getByRole('alert').filter({ hasText: 'Connection lost.' });
-    // Long enough that it would not come back by itself meanwhile.
-    await banner.getByText(/Next try in [4-9] s/).waitFor();
-    await daemon.restart('--web', web);
-    const [answered] = await Promise.all([
-      page.waitForResponse((response) => response.url().includes('WatchResults'), { timeout: 1500 }),
+    await page
+      .getByRole('alert')
+      .getByText(/Next try in [34] s/)
+      .waitFor();
+    const [tried] = await Promise.all([
+      page.waitForRequest((request) => request.url().includes('WatchResults'), { timeout: 1500 }),
       page.getByRole('button', { name: 'Try now' }).click(),
     ]);
-    expect(answered.status()).toBe(200);
-    await banner.waitFor({ state: 'detached' });
+    expect(tried.method()).toBe('POST');
+    await daemon.restart('--web', web);
   });
 
   test('a store that was begun anew is listed anew', async () => {

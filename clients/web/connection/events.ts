@@ -28,7 +28,9 @@ export interface Loss {
 
 const FIRST_WAIT_MS = 500;
 const WAIT_MS_MAX = 15_000;
-/** The daemon says something every 15 s: with nothing for this long the connection is dead. */
+/** A daemon that works answers at once. */
+const ANSWER_MS_MAX = 10_000;
+/** And it says something every 15 s: with nothing for this long the connection is dead. */
 const SILENCE_MS_MAX = 40_000;
 /** A browser has six connections to a daemon: a page that nobody looks at lets its own go after this long. */
 const HIDDEN_MS_MAX = 60_000;
@@ -95,13 +97,19 @@ export async function watchDaemon(): Promise<never> {
 async function watchOnce(succeeded: () => void): Promise<void> {
   stopStream = new AbortController();
   const { signal } = stopStream;
-  let silence = setTimeout(() => stopStream.abort(), SILENCE_MS_MAX);
+  let isSilent = false;
+  const expectWord = (withinMs: number) =>
+    setTimeout(() => {
+      isSilent = true;
+      stopStream.abort();
+    }, withinMs);
+  let silence = expectWord(ANSWER_MS_MAX);
   const request = { includeUploads: true, ...(afterEvent !== undefined && { afterEvent }) };
   let isFirst = true;
   try {
     for await (const response of daemon.watchResults(request, { signal })) {
       clearTimeout(silence);
-      silence = setTimeout(() => stopStream.abort(), SILENCE_MS_MAX);
+      silence = expectWord(SILENCE_MS_MAX);
       if (isFirst) {
         succeeded();
         await arrive(signal);
@@ -109,6 +117,8 @@ async function watchOnce(succeeded: () => void): Promise<void> {
       }
       batch(() => take(response));
     }
+  } catch (error) {
+    throw isSilent ? new Error('The daemon says nothing any more.', { cause: error }) : error;
   } finally {
     clearTimeout(silence);
     stopStream.abort();
