@@ -208,6 +208,26 @@ describeInBrowser('runs', (browser) => {
     await page.getByText('No run matches').waitFor();
   });
 
+  test('a list that takes longer than commits are apart still comes to its end', async () => {
+    const page = await open('?prefix=busy/');
+    await page.getByText('No run matches').waitFor();
+    await page.route('**/ListResults', async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      await route.continue();
+    });
+    const shown = row(page, 'busy/0').waitFor();
+    let isShown = false;
+    void shown.then(() => (isShown = true));
+    let count = 0;
+    for (; !isShown && count < 40; count++) {
+      await save(`busy/${count}`);
+      await Promise.race([shown, new Promise((resolve) => setTimeout(resolve, 250))]);
+    }
+    expect(count).toBeLessThan(40);
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
+    for (let i = 0; i < count; i++) await client.deleteResult(`busy/${i}`);
+  });
+
   test('while another page is read nothing moves: new results are counted, and shown on demand', async () => {
     const page = await open('?filter=' + encodeURIComponent('NOT tags.hidden:*'));
     await row(page, 'studies/beam').waitFor();

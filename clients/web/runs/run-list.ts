@@ -47,6 +47,7 @@ export class RunList implements Disposable {
   private query: RunQuery | undefined;
   private loading = new AbortController();
   private isOutdated = false;
+  private isBusy = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private loadedMs = 0;
   private readonly toCount: string[] = [];
@@ -104,6 +105,7 @@ export class RunList implements Disposable {
     const { signal } = (this.loading = new AbortController());
     this.isLoading.value = !isSame;
     this.isOutdated = false;
+    this.isBusy = true;
     try {
       const page = await listPage(query, signal);
       if (this.query !== query || signal.aborted) return;
@@ -117,9 +119,16 @@ export class RunList implements Disposable {
     } catch (error) {
       if (!isAborted(error)) this.fail(explain(error), query);
     } finally {
-      if (!signal.aborted) this.isLoading.value = false;
-      this.loadedMs = Date.now();
+      if (!signal.aborted) this.end();
     }
+  }
+
+  private end(): void {
+    this.isLoading.value = false;
+    this.isBusy = false;
+    this.loadedMs = Date.now();
+    // What came meanwhile has waited: with each reload breaking off the one before, a slow list would never end.
+    if (this.isOutdated && this.failure.peek() === undefined) this.reloadSoon();
   }
 
   private fail(error: OptistoreError, query: RunQuery): void {
@@ -143,7 +152,7 @@ export class RunList implements Disposable {
 
   private reloadSoon(): void {
     this.isOutdated = true;
-    if (this.timer !== undefined) return;
+    if (this.timer !== undefined || this.isBusy) return;
     const waitMs = Math.max(RELOAD_AFTER_MS, this.loadedMs + RELOADS_APART_MS - Date.now());
     this.timer = setTimeout(() => {
       this.timer = undefined;
