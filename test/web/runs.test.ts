@@ -3,11 +3,9 @@ import type { Page } from 'playwright-core';
 import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
 import { Outcome } from '../../proto/gen/optistore/v1/result_pb.js';
 import { run } from '../cli/cli.js';
-import { saveRun } from '../rpc/raw-load.js';
-import { floatRun, floats } from '../rpc/sample-runs.js';
 import { webAddress } from '../rpc/web/web-daemon.js';
 import { PROBLEM, TestDaemon } from '../rpc/wire.js';
-import { describeInBrowser, expectAccessible, screenshot, type PageOptions } from './browser.js';
+import { describeInBrowser, expectAccessible, screenshot } from './browser.js';
 import { saveExample } from './example-runs.js';
 
 /** As many as two pages hold, and some. */
@@ -20,8 +18,7 @@ describeInBrowser('runs', (browser) => {
   beforeAll(async () => {
     daemon = await TestDaemon.start('--web', '127.0.0.1:0');
     client = createClient({ address: daemon.address });
-    for (let i = 0; i < SWEEP; i++)
-      await saveRun(daemon.address, `sweep/${String(i).padStart(3, '0')}`, floats(2), floatRun(2, 10 + i), 1000);
+    for (let i = 0; i < SWEEP; i++) await save(`sweep/${String(i).padStart(3, '0')}`);
     await saveExample(daemon.address, 'bench/bnh', 'bnh', '--tag', 'suite=mop');
     await saveExample(daemon.address, 'bench/dtlz2', 'dtlz2', '--tag', 'suite=mop', '--tag', 'pop size=92');
     await saveExample(daemon.address, 'studies/optuna', 'beam_optuna', '--tag', 'team=wing');
@@ -33,7 +30,7 @@ describeInBrowser('runs', (browser) => {
     await daemon[Symbol.asyncDispose]();
   });
 
-  const open = (query = '', options?: PageOptions) => browser.page(`http://${webAddress(daemon)}/#/${query}`, options);
+  const open = (query = '') => browser.page(`http://${webAddress(daemon)}/#/${query}`);
   const filter = (text: string) => `?filter=${encodeURIComponent(text)}`;
   const save = async (key: string, tags: Record<string, string> = {}) => {
     const writer = await client.save(key, PROBLEM, { tags });
@@ -305,16 +302,20 @@ describeInBrowser('runs', (browser) => {
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('studies/beam');
   });
 
-  test.each<[string, PageOptions]>([
-    ['runs-375', { width: 375, height: 812 }],
-    ['runs-dark', { colorScheme: 'dark' }],
-    ['runs-4k', { width: 3840, height: 2160 }],
-  ])('is accessible, and nothing sticks out sideways: %s', async (name, options) => {
-    const page = await open('', options);
+  test('is accessible, and nothing sticks out sideways, from 375 pixels to 4K, and in the dark', async () => {
+    const page = await open();
     await row(page, 'studies/beam').waitFor();
-    await expectAccessible(page);
-    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
-    await screenshot(page, name);
+    for (const [name, width, height, colorScheme] of [
+      ['runs-375', 375, 812, 'light'],
+      ['runs-4k', 3840, 2160, 'light'],
+      ['runs-dark', 1280, 800, 'dark'],
+    ] as const) {
+      await page.setViewportSize({ width, height });
+      await page.emulateMedia({ colorScheme });
+      await expectAccessible(page);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
+      await screenshot(page, name);
+    }
   });
 });
 

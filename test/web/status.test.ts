@@ -9,7 +9,7 @@ import { saveRun } from '../rpc/raw-load.js';
 import { floatRun, floats } from '../rpc/sample-runs.js';
 import { webAddress } from '../rpc/web/web-daemon.js';
 import { TestDaemon } from '../rpc/wire.js';
-import { describeInBrowser, expectAccessible, screenshot, type PageOptions } from './browser.js';
+import { describeInBrowser, expectAccessible, screenshot } from './browser.js';
 
 describeInBrowser('status with two stores', (browser) => {
   let daemon: TestDaemon;
@@ -30,7 +30,7 @@ describeInBrowser('status with two stores', (browser) => {
     await daemon[Symbol.asyncDispose]();
   });
 
-  const open = (options?: PageOptions) => browser.page(`http://${webAddress(daemon)}/#/status`, options);
+  const open = () => browser.page(`http://${webAddress(daemon)}/#/status`);
   const placesOf = async (key: string) => (await client.getResult(key)).placements.map(({ backend }) => backend);
 
   test('shows the stores, the cache, replication, fallback and scrub, and goes on doing so', async () => {
@@ -141,16 +141,20 @@ describeInBrowser('status with two stores', (browser) => {
     await expect.poll(async () => Number((await client.getStatus()).streamCount)).toBe(1);
   });
 
-  test.each<[string, PageOptions]>([
-    ['status-375', { width: 375, height: 812 }],
-    ['status-dark', { colorScheme: 'dark' }],
-    ['status-4k', { width: 3840, height: 2160 }],
-  ])('is accessible, and nothing sticks out sideways: %s', async (name, options) => {
-    const page = await open(options);
+  test('is accessible, and nothing sticks out sideways, from 375 pixels to 4K, and in the dark', async () => {
+    const page = await open();
     await page.getByRole('heading', { name: 'Primary' }).waitFor();
-    await expectAccessible(page);
-    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
-    await screenshot(page, name);
+    for (const [name, width, height, colorScheme] of [
+      ['status-375', 375, 812, 'light'],
+      ['status-4k', 3840, 2160, 'light'],
+      ['status-dark', 1280, 800, 'dark'],
+    ] as const) {
+      await page.setViewportSize({ width, height });
+      await page.emulateMedia({ colorScheme });
+      await expectAccessible(page);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
+      await screenshot(page, name);
+    }
   });
 });
 
