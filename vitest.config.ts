@@ -11,6 +11,7 @@ export default defineConfig({
     // They wait for disks and daemons more than they compute.
     maxWorkers: '100%',
     hookTimeout: 300_000,
+    expect: { poll: { timeout: 10_000 } },
     ...(process.env['FAULTS'] === 'long' ? faults : {}),
     reporters: ['default', ['json', { outputFile: 'dist/test-report.json' }], './test/conformance/table-reporter.ts'],
   },

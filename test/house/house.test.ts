@@ -27,6 +27,8 @@ const MAY_IMPORT: readonly [folder: string, allowed: readonly string[]][] = [
   ['server/manager', [...FOUNDATION, 'server/manager', 'server/backends/backend.ts', 'server/backends/revisions.ts']],
   // The interface's types only; which backend it is, nobody here knows.
   ['server/rpc', [...FOUNDATION, 'server/manager', 'server/rpc', 'server/backends/backend.ts']],
+  // It runs in a browser: what it takes of the server are functions on bytes and numbers.
+  ['clients/web', ['proto/gen', 'server/rows', 'clients/typescript/errors.ts', 'clients/web']],
   ['clients/typescript', ['proto/gen', 'server/rows', 'server/limits.ts', 'server/loopback.ts', 'clients/typescript']],
 ];
 /** The tree is built in one file. */
