@@ -1,4 +1,9 @@
 import { render } from 'preact';
+import { App } from './app.js';
+import { watchDaemon } from './connection/events.js';
+import { listenToShortcuts } from './shortcuts.js';
 
 const page = document.getElementById('page');
-if (page !== null) render(<main>optistore</main>, page);
+if (page !== null) render(<App />, page);
+listenToShortcuts();
+void watchDaemon();

@@ -230,8 +230,7 @@ describe('by hand', () => {
   });
 
   test.each([
-    '/',
-    '/index.html',
+    '/index.htm',
     '/healthz/',
     '/../etc/passwd',
     '//healthz',

@@ -1,0 +1,76 @@
+import { useId, useRef } from 'preact/hooks';
+import { Button } from './button.js';
+import { Icon, type IconName } from './icon.js';
+
+/** Something that a menu offers. */
+export interface MenuItem {
+  readonly text: string;
+  readonly icon: IconName;
+  readonly isDanger?: boolean;
+  /** Why it can't be used now. */
+  readonly whyNot?: string | undefined;
+  readonly onChoose: () => void;
+}
+
+/** A button that opens a list of things to do. Arrow keys go through it, Esc and a click elsewhere close it. */
+export function Menu({ label, items }: { readonly label: string; readonly items: readonly MenuItem[] }) {
+  const list = useRef<HTMLDivElement>(null);
+  const place = useRef<HTMLSpanElement>(null);
+  const id = useId();
+  const open = () => {
+    if (list.current === null || place.current === null) return;
+    list.current.showPopover();
+    putBeside(list.current, place.current.getBoundingClientRect());
+    list.current.querySelector('button')?.focus();
+  };
+  return (
+    <span ref={place} class="menu">
+      <Button kind="quiet" icon="more" label={label} onClick={open} />
+      <div
+        ref={list}
+        id={id}
+        popover="auto"
+        role="menu"
+        aria-label={label}
+        onKeyDown={(event) => walk(event, list.current)}
+      >
+        {items.map(({ text, icon, isDanger = false, whyNot, onChoose }) => (
+          <button
+            key={text}
+            type="button"
+            role="menuitem"
+            class={isDanger ? 'danger' : ''}
+            title={whyNot}
+            aria-disabled={whyNot !== undefined}
+            onClick={() => {
+              if (whyNot !== undefined) return;
+              list.current?.hidePopover();
+              onChoose();
+            }}
+          >
+            <Icon name={icon} />
+            {text}
+          </button>
+        ))}
+      </div>
+    </span>
+  );
+}
+
+/** Below the button, its right edge at the button's; above it where there is no room. */
+function putBeside(list: HTMLElement, { right, top, bottom }: DOMRect): void {
+  const { offsetWidth: width, offsetHeight: height } = list;
+  const isBelow = bottom + height + 4 <= innerHeight;
+  list.style.left = `${Math.max(4, right - width)}px`;
+  list.style.top = `${isBelow ? bottom + 2 : Math.max(4, top - height - 2)}px`;
+}
+
+function walk(event: KeyboardEvent, list: HTMLElement | null): void {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step === undefined || list === null) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const items = [...list.querySelectorAll('button')];
+  const at = items.findIndex((item) => item === document.activeElement);
+  items[(at + step + items.length) % items.length]?.focus();
+}

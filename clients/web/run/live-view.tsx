@@ -1,0 +1,4 @@
+/** A save in progress. */
+export function LiveView({ runKey }: { readonly runKey: string }) {
+  return <h1>{runKey}</h1>;
+}

@@ -1,0 +1,4 @@
+/** The list of runs. */
+export function RunsView() {
+  return <h1>Runs</h1>;
+}
