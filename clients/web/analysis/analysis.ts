@@ -2,8 +2,8 @@
 import type { Answers, ColumnPart, Question, Request, Response } from './questions.js';
 
 interface Waiting {
-  resolve(answer: Answers[keyof Answers]): void;
-  reject(error: Error): void;
+  readonly resolve: (answer: Answers[keyof Answers]) => void;
+  readonly reject: (error: Error) => void;
 }
 
 const waiting = new Map<number, Waiting>();
@@ -34,10 +34,10 @@ export class RunAnalysis implements Disposable {
   private readonly sent = new Map<number, number>();
 
   /** Asks about columns, by their indices, as they are now. */
-  ask<Case extends keyof Answers>(
-    question: Question & { readonly case: Case },
+  ask<Asked extends Question>(
+    question: Asked,
     columns: ReadonlyMap<number, Float64Array>,
-  ): Promise<Answers[Case]> {
+  ): Promise<Answers[Asked['case']]> {
     const parts = [...columns].flatMap(([index, values]) => this.partOf(index, values) ?? []);
     const id = ++lastQuestion;
     const transferred = parts.map(({ values }) => values.buffer as ArrayBuffer);

@@ -27,9 +27,9 @@ function feasibleRows({ constraints }: Goals, column: ColumnsOf, from: number, e
  * lacks an objective's value, and each of a problem without objectives, is feasible and no more.
  */
 export class RowClasses {
-  private classes = new Uint8Array(0);
+  private classes: Uint8Array = new Uint8Array(0);
   private done = 0;
-  private front = new Uint32Array(0);
+  private front: Uint32Array = new Uint32Array(0);
 
   constructor(private readonly goals: Goals) {}
 

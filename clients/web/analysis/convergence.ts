@@ -110,7 +110,10 @@ function objectiveConvergence(
   const [best, lower, median, upper] = [empty(), empty(), empty(), empty()];
   let bestSoFar = NaN;
   steps.forEach(({ rows }, step) => {
-    const feasible = Float64Array.from(Array.from(rows).filter((row) => classes[row] !== 0), (row) => values[row] as number)
+    const feasible = Float64Array.from(
+      Array.from(rows).filter((row) => classes[row] !== 0),
+      (row) => values[row] as number,
+    )
       .filter((value) => !Number.isNaN(value))
       .sort();
     if (feasible.length > 0 && !(bestSoFar <= (feasible[0] as number))) bestSoFar = feasible[0] as number;

@@ -17,7 +17,9 @@ export function hypervolume(
     return Float64Array.from(values, (value) => Math.max(0, (value - from) / (to - from)));
   });
   const count = scaled[0]?.length ?? 0;
-  const inside = Array.from({ length: count }, (_, i) => i).filter((i) => scaled.every((values) => (values[i] as number) < 1));
+  const inside = Array.from({ length: count }, (_, i) => i).filter((i) =>
+    scaled.every((values) => (values[i] as number) < 1),
+  );
   return scaled.length === 2 ? area(scaled, inside) : volume(scaled, inside);
 }
 
@@ -30,7 +32,8 @@ function area([first, second]: readonly Float64Array[], points: readonly number[
 /** Of the square from 0 to 1. */
 function areaBelow({ first, second }: Staircase): number {
   let sum = 0;
-  for (let i = 0; i < first.length; i++) sum += ((first[i + 1] ?? 1) - (first[i] as number)) * (1 - (second[i] as number));
+  for (let i = 0; i < first.length; i++)
+    sum += ((first[i + 1] ?? 1) - (first[i] as number)) * (1 - (second[i] as number));
   return sum;
 }
 

@@ -46,5 +46,4 @@ export type Request =
 
 /** A message from it. */
 export type Response =
-  | { readonly id: number; readonly answer: Answers[keyof Answers] }
-  | { readonly id: number; readonly failure: string };
+  { readonly id: number; readonly answer: Answers[keyof Answers] } | { readonly id: number; readonly failure: string };

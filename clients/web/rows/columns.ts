@@ -123,7 +123,7 @@ class GrowingNumbers implements GrowingColumn {
 
 /** The bytes as a memory of their own that begins at 0, where numbers can be viewed. */
 function aligned(bytes: Uint8Array): ArrayBuffer {
-  return bytes.slice().buffer as ArrayBuffer;
+  return bytes.slice().buffer;
 }
 
 function grown<Numbers extends { set(from: Numbers): void }>(from: Numbers, to: Numbers): Numbers {
@@ -176,7 +176,12 @@ class GrowingText implements GrowingColumn {
     const { variable, parts } = this;
     const rows = this.rows?.slice();
     const length = rows?.length ?? this.length;
-    return { kind: 'text', variable, length, text: (row) => textOf(parts, rows === undefined ? row : (rows[row] ?? -1)) };
+    return {
+      kind: 'text',
+      variable,
+      length,
+      text: (row) => textOf(parts, rows === undefined ? row : (rows[row] ?? -1)),
+    };
   }
 }
 

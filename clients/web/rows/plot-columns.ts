@@ -1,5 +1,5 @@
 import { Direction, ValueType, VariableRole, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import type { RunColumn, TextColumn } from './columns.js';
+import type { NumberColumn, TextColumn } from './columns.js';
 import type { RunRows } from './run-rows.js';
 
 /** A column as plots take it: numbers, those of a categorical column being places in `labels`. */
@@ -18,44 +18,71 @@ export interface PlotColumn {
 
 /** A string column with more different values than this is no axis. */
 const LABELS_MAX = 64;
+const TRUTH = ['false', 'true'];
 
-/** The columns that can be plotted, in the order of the problem; strings only where they have few different values. */
-export function plotColumnsOf({ columns, rowCount }: RunRows): PlotColumn[] {
-  return columns.flatMap((column, index) => plotColumn(column, index, rowCount) ?? []);
+/** The columns of a run that can be plotted; those of strings are read once, also while the run grows. */
+export class PlotColumns {
+  private readonly coded = new Map<number, CodedColumn>();
+
+  /** In the order of the problem; strings only where they have few different values. */
+  of({ columns, rowCount }: RunRows): PlotColumn[] {
+    return columns.flatMap((column, index) => {
+      if (column.kind === 'number') return [numberColumn(column, index)];
+      const coded = this.coded.get(index) ?? new CodedColumn(column.variable.categories);
+      this.coded.set(index, coded);
+      return coded.upTo(column, rowCount) ? [textColumn(column, index, coded, rowCount)] : [];
+    });
+  }
+
+  /** Rows were left out: all are read anew. */
+  forget(): void {
+    this.coded.clear();
+  }
 }
 
-function plotColumn(column: RunColumn, index: number, rowCount: number): PlotColumn | undefined {
-  const { variable } = column;
+function numberColumn({ variable, values }: NumberColumn, index: number): PlotColumn {
+  const { name, unit, role, valueType } = variable;
+  return { index, name, unit, role, variable, values, labels: valueType === ValueType.BOOL ? TRUTH : undefined };
+}
+
+function textColumn({ variable }: TextColumn, index: number, coded: CodedColumn, rowCount: number): PlotColumn {
   const { name, unit, role } = variable;
-  if (column.kind === 'number') {
-    const labels = variable.valueType === ValueType.BOOL ? ['false', 'true'] : undefined;
-    return { index, name, unit, role, variable, values: column.values, labels };
-  }
-  const coded = codesOf(column, variable.categories, rowCount);
-  return coded && { index, name, unit, role, variable, ...coded };
+  return { index, name, unit, role, variable, values: coded.codes.subarray(0, rowCount), labels: [...coded.labels] };
 }
 
-function codesOf(
-  column: TextColumn,
-  categories: readonly string[],
-  rowCount: number,
-): { values: Float64Array; labels: string[] } | undefined {
-  const labels = [...categories];
-  const codes = new Map(labels.map((label, code) => [label, code]));
-  const values = new Float64Array(rowCount).fill(NaN);
-  for (let row = 0; row < rowCount; row++) {
-    const text = column.text(row);
-    if (text === undefined) continue;
-    let code = codes.get(text);
-    if (code === undefined) {
-      code = labels.length;
-      if (code === LABELS_MAX) return undefined;
-      labels.push(text);
-      codes.set(text, code);
-    }
-    values[row] = code;
+/** Strings as numbers, in the order of their categories and then of their first rows. */
+class CodedColumn {
+  readonly labels: string[];
+  codes = new Float64Array(0);
+  private readonly known: Map<string, number>;
+  private done = 0;
+
+  constructor(categories: readonly string[]) {
+    this.labels = [...categories];
+    this.known = new Map(categories.map((label, code) => [label, code]));
   }
-  return { values, labels };
+
+  /** Reads the rows that are new; false once there are too many different values. */
+  upTo(column: TextColumn, rowCount: number): boolean {
+    if (rowCount > this.codes.length) {
+      const grown = new Float64Array(Math.max(rowCount, this.codes.length * 2)).fill(NaN);
+      grown.set(this.codes);
+      this.codes = grown;
+    }
+    while (this.done < rowCount && this.labels.length <= LABELS_MAX) {
+      const text = column.text(this.done);
+      this.codes[this.done++] = text === undefined ? NaN : this.codeOf(text);
+    }
+    return this.labels.length <= LABELS_MAX;
+  }
+
+  private codeOf(text: string): number {
+    const known = this.known.get(text);
+    if (known !== undefined) return known;
+    const code = this.labels.push(text) - 1;
+    this.known.set(text, code);
+    return code;
+  }
 }
 
 /** `f2 [in]`: how an axis is called. */
@@ -73,6 +100,8 @@ export function directionOf({ role, variable }: Pick<PlotColumn, 'role' | 'varia
 export function generationOf(columns: readonly PlotColumn[]): PlotColumn | undefined {
   return columns.find(
     ({ role, name, labels }) =>
-      role === VariableRole.OBSERVABLE && labels === undefined && /^(generation|gen|iteration|iter|epoch)s?$/i.test(name),
+      role === VariableRole.OBSERVABLE &&
+      labels === undefined &&
+      /^(generation|gen|iteration|iter|epoch)s?$/i.test(name),
   );
 }

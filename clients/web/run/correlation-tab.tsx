@@ -1,0 +1,5 @@
+import type { RunModel } from './run-model.js';
+
+export function CorrelationTab({ model }: { readonly model: RunModel }) {
+  return <p>{model.rows.value.rowCount}</p>;
+}
