@@ -1,9 +1,10 @@
 import { effect, useComputed, useSignal, type ReadonlySignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { listenForDrags, placeIn, type Drag, type Place } from './drag.js';
+import { listenForDrags, placeIn, type Drag, type DragHandlers, type Place } from './drag.js';
 import { HoverCard, type Hovered } from './hover-card.js';
 import { Legend } from './legend.js';
+import { toggled } from './toggled.js';
 import { classMarks } from './marks.js';
 import type { PlotRows } from './plot-rows.js';
 import './plots.css';
@@ -31,35 +32,19 @@ export function Scatter3d({ rows, axes, selection, card, children }: Scatter3dPr
   const hovered = useSignal<Hovered | undefined>(undefined);
   const marks = useComputed(classMarks);
   const canvas = useRef<HTMLCanvasElement>(null);
+  const turning = { tool, turn, hovered };
   useEffect(() => {
     if (canvas.current === null) return;
-    const element = canvas.current;
-    const plot = new SpacePlot(element);
+    const plot = new SpacePlot(canvas.current);
     const stop = [
       effect(() =>
         plot.show({
-          rows: rows.value,
-          axes,
-          mask: selection.mask.value,
-          marks: marks.value,
-          hidden: hidden.value,
-          turn: turn.value,
+          ...{ rows: rows.value, axes, mask: selection.mask.value },
+          ...{ marks: marks.value, hidden: hidden.value, turn: turn.value },
         }),
       ),
-      listenForDrags(element, {
-        hover(event) {
-          const row = event && plot.rowAt(placeIn(element, event));
-          hovered.value = event && row !== undefined ? { row, x: event.clientX, y: event.clientY } : undefined;
-        },
-        start: (from, event) =>
-          tool.value === 'pan' ? turnDrag(turn, from) : brushDrag(element, plot, selection, from, event),
-        click(event) {
-          const row = plot.rowAt(placeIn(element, event));
-          if (row === undefined) selection.clear();
-          else selection.pick(row, rows.peek().rowCount, event.shiftKey);
-        },
-      }),
-      listenForWheel(element, turn),
+      listenForDrags(canvas.current, pointerOf(canvas.current, plot, { rows, selection }, turning)),
+      listenForWheel(canvas.current, turn),
     ];
     return () => {
       for (const end of stop) end();
@@ -101,14 +86,37 @@ export function Scatter3d({ rows, axes, selection, card, children }: Scatter3dPr
         marks={marks.value}
         counts={rows.value.counts}
         hidden={hidden.value}
-        onToggle={(mark) => {
-          const next = new Set(hidden.peek());
-          if (!next.delete(mark)) next.add(mark);
-          hidden.value = next;
-        }}
+        onToggle={(mark) => (hidden.value = toggled(hidden.peek(), mark))}
       />
     </div>
   );
+}
+
+interface Turning {
+  readonly tool: ReadonlySignal<Tool>;
+  readonly turn: { value: Turn };
+  readonly hovered: { value: Hovered | undefined };
+}
+
+function pointerOf(
+  element: HTMLElement,
+  plot: SpacePlot,
+  { rows, selection }: Pick<Scatter3dProps, 'rows' | 'selection'>,
+  { tool, turn, hovered }: Turning,
+): DragHandlers {
+  return {
+    hover(event) {
+      const row = event && plot.rowAt(placeIn(element, event));
+      hovered.value = event && row !== undefined ? { row, x: event.clientX, y: event.clientY } : undefined;
+    },
+    start: (from, event) =>
+      tool.value === 'pan' ? turnDrag(turn, from) : brushDrag(element, plot, selection, from, event),
+    click(event) {
+      const row = plot.rowAt(placeIn(element, event));
+      if (row === undefined) selection.clear();
+      else selection.pick(row, rows.peek().rowCount, event.shiftKey);
+    },
+  };
 }
 
 function turned({ yaw, pitch, zoom }: Turn, right: number, up: number): Turn {

@@ -14,6 +14,7 @@ import './plots.css';
 import { ScatterPlot, type Extent, type ScatterAxis, type ScatterContent } from './scatter-plot.js';
 import { ScatterTools, type Tool } from './scatter-tools.js';
 import { changeOf, type Selection } from './selection.js';
+import { toggled } from './toggled.js';
 
 export interface ScatterProps {
   readonly rows: ReadonlySignal<PlotRows>;
@@ -42,11 +43,7 @@ export function Scatter({ rows, x, y, selection, marks, card, children }: Scatte
   const { columns, counts } = rows.value;
   const [columnX, columnY] = [columns.find(({ index }) => index === x), columns.find(({ index }) => index === y)];
   if (columnX === undefined || columnY === undefined) return null;
-  const toggle = (mark: number) => {
-    const next = new Set(hidden.peek());
-    if (!next.delete(mark)) next.add(mark);
-    hidden.value = next;
-  };
+  const toggle = (mark: number) => (hidden.value = toggled(hidden.peek(), mark));
   return (
     <div class="scatter">
       <div class="plot-tools">

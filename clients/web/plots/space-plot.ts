@@ -111,7 +111,7 @@ export class SpacePlot implements Disposable {
       const px = ((x[row] as number) - a.min) * a.scale - 0.5;
       const py = ((y[row] as number) - b.min) * b.scale - 0.5;
       const pz = ((z[row] as number) - c.min) * c.scale - 0.5;
-      this.screen.x[row] = view.x(px, py, pz) * this.ratio;
+      this.screen.x[row] = view.x(px, py) * this.ratio;
       this.screen.y[row] = view.y(px, py, pz) * this.ratio;
       this.depth[row] = view.depth(px, py, pz);
     }
@@ -158,7 +158,7 @@ class View {
     this.middle = [width / 2, height / 2];
   }
 
-  x(x: number, y: number, _z: number): number {
+  x(x: number, y: number): number {
     const [sinYaw, cosYaw] = this.sines;
     return this.middle[0] + (x * cosYaw - y * sinYaw) * this.scale;
   }
@@ -193,6 +193,10 @@ function fromBehind(depth: Float32Array): Uint32Array {
   return order;
 }
 
+function flat([x, y]: readonly [number, number, number]): readonly [number, number] {
+  return [x, y];
+}
+
 function corner(i: number): readonly [number, number, number] {
   return [(i & 1) - 0.5, ((i >> 1) & 1) - 0.5, ((i >> 2) & 1) - 0.5];
 }
@@ -209,8 +213,8 @@ function paintCube(
   context.lineWidth = 1;
   context.beginPath();
   for (const [from, to] of EDGES) {
-    context.moveTo(view.x(...corner(from)), view.y(...corner(from)));
-    context.lineTo(view.x(...corner(to)), view.y(...corner(to)));
+    context.moveTo(view.x(...flat(corner(from))), view.y(...corner(from)));
+    context.lineTo(view.x(...flat(corner(to))), view.y(...corner(to)));
   }
   context.stroke();
   context.textBaseline = 'middle';
@@ -222,11 +226,11 @@ function paintCube(
     const at = (share: number, beyond: number) => {
       const middle = from.map((value, i) => value + ((to[i] as number) - value) * share);
       const out = middle.map((value, i) => (i === axis ? value : value * (1 + beyond))) as [number, number, number];
-      return [view.x(...out), view.y(...out)] as const;
+      return [view.x(out[0], out[1]), view.y(...out)] as const;
     };
     const write = (written: string, share: number, beyond: number) => {
       const [x, y] = at(share, beyond);
-      context.textAlign = x < view.x(0, 0, 0) ? 'right' : 'left';
+      context.textAlign = x < view.x(0, 0) ? 'right' : 'left';
       context.fillText(written, x, y);
     };
     context.fillStyle = theme.text;

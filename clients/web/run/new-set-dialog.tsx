@@ -1,4 +1,4 @@
-import { useSignal } from '@preact/signals';
+import { useSignal, type Signal } from '@preact/signals';
 import { Button } from '../parts/button.js';
 import { Dialog } from '../parts/dialog.js';
 import { toast } from '../parts/toast.js';
@@ -61,15 +61,7 @@ export function NewSetDialog(props: {
           />
           {isTaken && <small>There is a set of this name: it is replaced.</small>}
         </label>
-        <label class="field">
-          <span>Description</span>
-          <textarea
-            rows={3}
-            maxLength={4096}
-            value={description.value}
-            onInput={(event) => (description.value = event.currentTarget.value)}
-          />
-        </label>
+        <Description value={description} />
         {failure.value !== undefined && (
           <p class="form-error" role="alert">
             {failure.value}
@@ -77,5 +69,19 @@ export function NewSetDialog(props: {
         )}
       </form>
     </Dialog>
+  );
+}
+
+function Description({ value }: { readonly value: Signal<string> }) {
+  return (
+    <label class="field">
+      <span>Description</span>
+      <textarea
+        rows={3}
+        maxLength={4096}
+        value={value.value}
+        onInput={(event) => (value.value = event.currentTarget.value)}
+      />
+    </label>
   );
 }

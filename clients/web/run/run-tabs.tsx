@@ -34,7 +34,7 @@ export function RunTabs(props: {
   const id = useId();
   const tabs = [...tabsOf(model), ...more];
   const wanted = route.value.query.get('tab');
-  const shown = tabs.find(({ name }) => name === wanted) ?? (tabs[0] as Tab);
+  const shown = tabs.find(({ name }) => name === wanted) ?? (tabs[0]);
   const go = (name: string) => changeQuery({ tab: name === tabs[0]?.name ? undefined : name });
   const onKey = (event: KeyboardEvent) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];

@@ -52,21 +52,7 @@ export function SetsTab({ run }: { readonly run: OpenRun }) {
       </div>
       <div class="table-scroll" tabIndex={0} role="region" aria-label="Table of result sets">
         <table>
-          <thead>
-            <tr>
-              <th>
-                <span class="unseen">Chosen</span>
-              </th>
-              <th>Name</th>
-              <th class="number">Rows</th>
-              <th>Made of</th>
-              <th>By</th>
-              <th>When</th>
-              <th>
-                <span class="unseen">What can be done</span>
-              </th>
-            </tr>
-          </thead>
+          <SetsHead />
           <tbody>
             {sets.map((set) => (
               <SetRow
@@ -90,6 +76,26 @@ export function SetsTab({ run }: { readonly run: OpenRun }) {
         />
       )}
     </section>
+  );
+}
+
+function SetsHead() {
+  return (
+    <thead>
+      <tr>
+        <th>
+          <span class="unseen">Chosen</span>
+        </th>
+        <th>Name</th>
+        <th class="number">Rows</th>
+        <th>Made of</th>
+        <th>By</th>
+        <th>When</th>
+        <th>
+          <span class="unseen">What can be done</span>
+        </th>
+      </tr>
+    </thead>
   );
 }
 
