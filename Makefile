@@ -41,6 +41,7 @@ check: build ## format, lint, types, contract
 	npx eslint .
 	npx tsc --noEmit
 	npx tsc --noEmit -p clients/web
+	npx tsc --noEmit -p test/web
 	npx buf lint
 	npx buf breaking --against proto/released/v1.binpb
 

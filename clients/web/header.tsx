@@ -16,7 +16,7 @@ export function Header() {
   const isRuns = view === 'runs' || view === 'run' || view === 'live' || view === 'compare';
   return (
     <header class="shell">
-      <a class="brand" href={runsHref()}>
+      <a class="brand" href={runsHref()} aria-label="optistore">
         <Mark />
         <span>optistore</span>
       </a>

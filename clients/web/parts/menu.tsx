@@ -1,4 +1,6 @@
-import { useId, useRef } from 'preact/hooks';
+import { useSignal } from '@preact/signals';
+import type { RefObject } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
 import { Button } from './button.js';
 import { Icon, type IconName } from './icon.js';
 
@@ -14,46 +16,63 @@ export interface MenuItem {
 
 /** A button that opens a list of things to do. Arrow keys go through it, Esc and a click elsewhere close it. */
 export function Menu({ label, items }: { readonly label: string; readonly items: readonly MenuItem[] }) {
-  const list = useRef<HTMLDivElement>(null);
   const place = useRef<HTMLSpanElement>(null);
-  const id = useId();
-  const open = () => {
+  // A page has many menus, and one at most that is open.
+  const isOpen = useSignal(false);
+  const close = () => (isOpen.value = false);
+  return (
+    <span ref={place} class="menu">
+      <Button kind="quiet" icon="more" label={label} onClick={() => (isOpen.value = true)} />
+      {isOpen.value && <MenuList items={items} place={place} onClose={close} />}
+    </span>
+  );
+}
+
+/** What an open menu shows, and where. */
+interface MenuListProps {
+  readonly items: readonly MenuItem[];
+  readonly place: RefObject<HTMLElement | null>;
+  readonly onClose: () => void;
+}
+
+function MenuList({ items, place, onClose }: MenuListProps) {
+  const list = useRef<HTMLDivElement>(null);
+  useEffect(() => {
     if (list.current === null || place.current === null) return;
     list.current.showPopover();
     putBeside(list.current, place.current.getBoundingClientRect());
     list.current.querySelector('button')?.focus();
+  }, []);
+  const choose = ({ whyNot, onChoose }: MenuItem) => {
+    if (whyNot !== undefined) return;
+    list.current?.hidePopover();
+    onChoose();
   };
   return (
-    <span ref={place} class="menu">
-      <Button kind="quiet" icon="more" label={label} onClick={open} />
-      <div
-        ref={list}
-        id={id}
-        popover="auto"
-        role="menu"
-        aria-label={label}
-        onKeyDown={(event) => walk(event, list.current)}
-      >
-        {items.map(({ text, icon, isDanger = false, whyNot, onChoose }) => (
-          <button
-            key={text}
-            type="button"
-            role="menuitem"
-            class={isDanger ? 'danger' : ''}
-            title={whyNot}
-            aria-disabled={whyNot !== undefined}
-            onClick={() => {
-              if (whyNot !== undefined) return;
-              list.current?.hidePopover();
-              onChoose();
-            }}
-          >
-            <Icon name={icon} />
-            {text}
-          </button>
-        ))}
-      </div>
-    </span>
+    <div
+      ref={list}
+      popover="auto"
+      role="menu"
+      onKeyDown={(event) => walk(event, list.current)}
+      onToggle={(event) => {
+        if (event.newState === 'closed') onClose();
+      }}
+    >
+      {items.map((item) => (
+        <button
+          key={item.text}
+          type="button"
+          role="menuitem"
+          class={item.isDanger === true ? 'danger' : ''}
+          title={item.whyNot}
+          aria-disabled={item.whyNot !== undefined}
+          onClick={() => choose(item)}
+        >
+          <Icon name={item.icon} />
+          {item.text}
+        </button>
+      ))}
+    </div>
   );
 }
 
