@@ -1,5 +1,6 @@
-import type { Goals, Objective } from './constraints.js';
-import { frontOf } from './front.js';
+import { readPoint } from '../../../server/rows/front/objectives.js';
+import { paretoFront, type ParetoFront } from '../../../server/rows/front/pareto-front.js';
+import type { Goals } from './goals.js';
 
 /** What a row is to the optimization; as numbers, so that a run's fit into bytes. The better is drawn later. */
 export const RowClass = { INFEASIBLE: 0, DOMINATED: 1, FEASIBLE: 2, FRONT: 3 } as const;
@@ -7,19 +8,6 @@ export type RowClass = (typeof RowClass)[keyof typeof RowClass];
 
 /** Numbers of the columns, by the variables' indices. */
 export type ColumnsOf = (index: number) => Float64Array;
-
-/** 1 for each of the rows `from` to `end` whose constraints all hold; a missing or NaN value does not hold. */
-function feasibleRows({ constraints }: Goals, column: ColumnsOf, from: number, end: number): Uint8Array {
-  const feasible = new Uint8Array(end - from).fill(1);
-  for (const { index, target, low, high } of constraints) {
-    const values = column(index);
-    for (let row = from; row < end; row++) {
-      const value = (values[row] as number) - target;
-      if (!(value >= low && value <= high)) feasible[row - from] = 0;
-    }
-  }
-  return feasible;
-}
 
 /**
  * The class of each row of a run that may still grow: rows that come are compared with each other and with the front so far alone.
@@ -29,27 +17,33 @@ function feasibleRows({ constraints }: Goals, column: ColumnsOf, from: number, e
 export class RowClasses {
   private classes: Uint8Array = new Uint8Array(0);
   private done = 0;
-  private front: Uint32Array = new Uint32Array(0);
+  private readonly front: ParetoFront;
+  private frontRows: Float64Array = new Float64Array(0);
 
-  constructor(private readonly goals: Goals) {}
+  constructor(private readonly goals: Goals) {
+    this.front = paretoFront(goals.objectives.length);
+  }
 
   /** Takes the rows up to `rowCount`; gives the classes of all, which are its own. */
   upTo(rowCount: number, column: ColumnsOf): Uint8Array {
+    const { goals, front } = this;
     const from = this.done;
     this.reserve(rowCount);
     const classes = this.classes.subarray(0, rowCount);
-    const values = this.goals.objectives.map(({ index, sign }) => signed(column(index), sign));
-    const ranked = Array.from(this.front);
-    const feasible = feasibleRows(this.goals, column, from, rowCount);
+    const newNumbers = (index: number) => ({ values: column(index).subarray(from, rowCount) });
+    const feasible = goals.feasibility.of(rowCount - from, newNumbers);
+    const numbers = goals.objectives.map(({ index }) => newNumbers(index));
+    const point = new Float64Array(goals.objectives.length);
     for (let row = from; row < rowCount; row++) {
       if (feasible[row - from] === 0) continue;
-      const isRanked = values.length > 0 && values.every((objective) => !Number.isNaN(objective[row] as number));
+      readPoint(goals.objectives, numbers, row - from, point);
+      const isRanked = point.length > 0 && !point.some(Number.isNaN);
       classes[row] = isRanked ? RowClass.DOMINATED : RowClass.FEASIBLE;
-      if (isRanked) ranked.push(row);
+      if (isRanked) front.add(row, point);
     }
-    for (const row of this.front) classes[row] = RowClass.DOMINATED;
-    this.front = frontOf(values, Uint32Array.from(ranked));
-    for (const row of this.front) classes[row] = RowClass.FRONT;
+    for (const row of this.frontRows) classes[row] = RowClass.DOMINATED;
+    if (point.length > 0) this.frontRows = front.rows().rows;
+    for (const row of this.frontRows) classes[row] = RowClass.FRONT;
     this.done = rowCount;
     return classes;
   }
@@ -60,11 +54,6 @@ export class RowClasses {
     grown.set(this.classes);
     this.classes = grown;
   }
-}
-
-/** So that smaller is better. */
-export function signed(values: Float64Array, sign: Objective['sign']): Float64Array {
-  return sign === 1 ? values : values.map((value) => -value);
 }
 
 /** How many rows are of each class, by its number. */

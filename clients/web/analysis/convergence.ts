@@ -1,8 +1,6 @@
-import type { ColumnsOf } from './classes.js';
-import { signed } from './classes.js';
-import type { Goals } from './constraints.js';
-import { frontOf } from './front.js';
-import { hypervolume, HYPERVOLUME_OBJECTIVES_MAX } from './hypervolume.js';
+import { hypervolume } from '../../../server/rows/front/hypervolume.js';
+import { RowClass, type ColumnsOf } from './classes.js';
+import type { Goals } from './goals.js';
 
 /** How an objective went. One value a step; NaN where there is none yet. */
 export interface ObjectiveConvergence {
@@ -22,7 +20,10 @@ export interface Convergence {
   /** The generation, or the number of evaluations, at which each step ends. */
   readonly at: Float64Array;
   readonly objectives: readonly ObjectiveConvergence[];
-  /** Share of the box from ideal to reference that the front so far dominates; undefined for one objective and for more than three. */
+  /**
+   * Share of the box from ideal to reference that the rows so far dominate; of four objectives and more an estimate. Undefined for one
+   * objective, and where the front has no extent.
+   */
   readonly hypervolume: Float64Array | undefined;
   /** The box, with objectives as they are, in the goals' order. */
   readonly ideal: readonly number[];
@@ -47,23 +48,25 @@ export interface HypervolumeBox {
 }
 
 const STEPS_MAX = 200;
-/** The front is made anew at each step of a hypervolume of three objectives. */
+/** A hypervolume of three objectives and more is computed anew, or with 10,000 samples a point: it takes fewer steps, and fewer points. */
 const VOLUME_STEPS_MAX = 50;
+const ESTIMATED_POINTS_MAX = 20_000;
 /** How far behind the worst value of the front the reference lies, as a part of the front's extent; the custom is a tenth. */
 const REFERENCE_MARGIN = 0.1;
 
 /** Best, quartiles and hypervolume by evaluation, or by generation. */
 export function convergenceOf(question: ConvergenceQuestion, column: ColumnsOf): Convergence {
   const { goals, classes, generation } = question;
-  const values = goals.objectives.map(({ index, sign }) => signed(column(index), sign));
+  const signs = goals.objectives.map(({ isMaximized }) => (isMaximized ? -1 : 1));
+  const values = goals.objectives.map(({ index, isMaximized }) => signed(column(index), isMaximized));
   const steps = generation === undefined ? evaluationSteps(question) : generationSteps(question, column(generation));
-  const box = question.box ? signedBox(question.box, goals) : boxOf(values, classes);
-  const unsigned = (corner: readonly number[]) => corner.map((value, k) => value * (goals.objectives[k]?.sign ?? 1));
+  const box = question.box ? signedBox(question.box, signs) : boxOf(values, classes);
+  const unsigned = (corner: readonly number[]) => corner.map((value, k) => value * (signs[k] ?? 1));
   return {
     generation,
     at: Float64Array.from(steps, ({ at }) => at),
-    objectives: goals.objectives.map(({ index, sign }, k) =>
-      objectiveConvergence(index, sign, values[k] as Float64Array, steps, classes),
+    objectives: goals.objectives.map(({ index, isMaximized }, k) =>
+      objectiveConvergence(index, isMaximized ? -1 : 1, values[k] as Float64Array, steps, classes),
     ),
     hypervolume: box && hypervolumes(values, steps, classes, box),
     ideal: unsigned(box?.ideal ?? []),
@@ -136,11 +139,11 @@ export function quantile(sorted: Float64Array, share: number): number {
 
 /** From the best to a tenth behind the worst values on the front; undefined where that is no box. */
 function boxOf(values: readonly Float64Array[], classes: Uint8Array): HypervolumeBox | undefined {
-  if (values.length < 2 || values.length > HYPERVOLUME_OBJECTIVES_MAX) return undefined;
+  if (values.length < 2) return undefined;
   const ideal = values.map(() => Infinity);
   const reference = values.map(() => -Infinity);
   for (let row = 0; row < classes.length; row++) {
-    if (classes[row] !== 3) continue;
+    if (classes[row] !== RowClass.FRONT) continue;
     values.forEach((objective, k) => {
       const value = objective[row] as number;
       if (!Number.isFinite(value)) return;
@@ -154,11 +157,17 @@ function boxOf(values: readonly Float64Array[], classes: Uint8Array): Hypervolum
   return { ideal, reference: far };
 }
 
-function signedBox({ ideal, reference }: HypervolumeBox, { objectives }: Goals): HypervolumeBox {
-  const sign = (corner: readonly number[]) => corner.map((value, k) => value * (objectives[k]?.sign ?? 1));
+/** So that smaller is better. */
+function signed(values: Float64Array, isMaximized: boolean): Float64Array {
+  return isMaximized ? values.map((value) => -value) : values;
+}
+
+function signedBox({ ideal, reference }: HypervolumeBox, signs: readonly number[]): HypervolumeBox {
+  const sign = (corner: readonly number[]) => corner.map((value, k) => value * (signs[k] ?? 1));
   return { ideal: sign(ideal), reference: sign(reference) };
 }
 
+/** As a share of the box, which is scaled to the unit cube. */
 function hypervolumes(
   values: readonly Float64Array[],
   steps: readonly Step[],
@@ -166,20 +175,24 @@ function hypervolumes(
   { ideal, reference }: HypervolumeBox,
 ): Float64Array {
   const result = new Float64Array(steps.length).fill(NaN);
-  const stride = values.length === 2 ? 1 : Math.ceil(steps.length / VOLUME_STEPS_MAX);
-  let front: ArrayLike<number> = [];
-  let fresh: number[] = [];
+  const size = values.length;
+  const volume = hypervolume(new Float64Array(size).fill(1), new Float64Array(size));
+  const stride = size === 2 ? 1 : Math.ceil(steps.length / VOLUME_STEPS_MAX);
+  const thinning = size < 4 ? 1 : Math.ceil(classes.length / ESTIMATED_POINTS_MAX);
+  let points: number[] = [];
   steps.forEach(({ rows }, step) => {
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i] as number;
-      if (classes[row] === 1 || classes[row] === 3) fresh.push(row);
+      const isTaken = classes[row] === RowClass.FRONT || (classes[row] === RowClass.DOMINATED && row % thinning === 0);
+      for (let k = 0; isTaken && k < size; k++) {
+        const from = ideal[k] as number;
+        points.push(((values[k]?.[row] ?? NaN) - from) / ((reference[k] as number) - from));
+      }
     }
-    const isDue = step % stride === 0 || step === steps.length - 1;
-    if (!isDue) return;
-    front = frontOf(values, Uint32Array.from([...Array.from(front), ...fresh]));
-    fresh = [];
-    const points = values.map((objective) => Float64Array.from(front, (row) => objective[row] as number));
-    result[step] = hypervolume(points, ideal, reference);
+    if (step % stride !== 0 && step !== steps.length - 1) return;
+    volume.add(Float64Array.from(points));
+    points = [];
+    result[step] = volume.value;
   });
   return result;
 }

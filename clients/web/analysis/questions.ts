@@ -1,15 +1,15 @@
 /** What the page asks of the worker, and what it answers. */
-import type { Goals } from './constraints.js';
+import type { Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import type { Convergence, HypervolumeBox } from './convergence.js';
 import type { Correlation } from './correlation.js';
 import type { Histogram } from './distribution.js';
 
 /** A question about the rows of one run, which the worker keeps under a number. */
 export type Question =
-  | { readonly case: 'classes'; readonly goals: Goals; readonly rowCount: number }
+  | { readonly case: 'classes'; readonly variables: readonly Variable[]; readonly rowCount: number }
   | {
       readonly case: 'convergence';
-      readonly goals: Goals;
+      readonly variables: readonly Variable[];
       readonly rowCount: number;
       readonly rowNumbers: Float64Array | undefined;
       readonly generation: number | undefined;

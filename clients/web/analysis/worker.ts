@@ -3,12 +3,16 @@ import { RowClasses } from './classes.js';
 import { convergenceOf } from './convergence.js';
 import { correlationOf } from './correlation.js';
 import { histogramOf } from './distribution.js';
+import { goalsOf, type Goals } from './goals.js';
 import type { Answers, ColumnPart, Question, Request, Response } from './questions.js';
+
+type AboutGoals = Extract<Question, { case: 'classes' | 'convergence' }>;
 
 /** The columns of a run that were asked about so far. */
 class KeptRun {
   private readonly columns = new Map<number, { values: Float64Array; length: number }>();
-  private readonly classes = new Map<string, RowClasses>();
+  private classes: RowClasses | undefined;
+  private goals: Goals | undefined;
 
   take({ index, fromRow, values }: ColumnPart): void {
     const length = fromRow + values.length;
@@ -32,7 +36,7 @@ class KeptRun {
         return this.classesOf(question).slice();
       case 'convergence': {
         const classes = this.classesOf(question);
-        return convergenceOf({ ...question, classes }, column);
+        return convergenceOf({ ...question, goals: this.goalsOf(question), classes }, column);
       }
       case 'histograms':
         return question.columns.map((index) => histogramOf(column(index), question.mask));
@@ -43,11 +47,13 @@ class KeptRun {
     }
   }
 
-  private classesOf({ goals, rowCount }: Extract<Question, { case: 'classes' | 'convergence' }>): Uint8Array {
-    const name = JSON.stringify(goals);
-    const known = this.classes.get(name) ?? new RowClasses(goals);
-    this.classes.set(name, known);
-    return known.upTo(rowCount, (index) => this.column(index));
+  private classesOf(question: AboutGoals): Uint8Array {
+    this.classes ??= new RowClasses(this.goalsOf(question));
+    return this.classes.upTo(question.rowCount, (index) => this.column(index));
+  }
+
+  private goalsOf({ variables }: AboutGoals): Goals {
+    return (this.goals ??= goalsOf(variables));
   }
 
   private column(index: number): Float64Array {

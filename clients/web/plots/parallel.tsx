@@ -1,7 +1,7 @@
 import { effect, useComputed, useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { titleOf, type PlotColumn } from '../rows/plot-columns.js';
-import { listenForDrags, placeIn, type Drag, type Place } from './drag.js';
+import { listenForDrags, placeIn, type Drag, type DragHandlers, type Place } from './drag.js';
 import { ParallelPlot, type ParallelAxis } from './parallel-plot.js';
 import type { PlotRows } from './plot-rows.js';
 import './plots.css';
@@ -43,18 +43,7 @@ export function Parallel({ rows, axes, selection }: ParallelProps) {
       effect(() => {
         if (selection.maker.value !== maker && brushes.peek().size > 0) brushes.value = new Map();
       }),
-      listenForDrags(element, {
-        hover(event) {
-          const at = event && placeIn(element, event);
-          element.style.cursor = at && made.axisAt(at.x, AXIS_REACH) !== undefined ? 'ns-resize' : '';
-        },
-        start: (from) => brushDrag(made, shown.peek(), brushes.peek(), from, brush),
-        click(event) {
-          const place = made.axisAt(placeIn(element, event).x, AXIS_REACH);
-          const index = place === undefined ? undefined : shown.peek()[place]?.column.index;
-          if (index !== undefined) brush(without(brushes.peek(), index));
-        },
-      }),
+      listenForDrags(element, pointerOf(element, made, shown, brushes, brush)),
     ];
     return () => {
       for (const end of stop) end();
@@ -90,6 +79,27 @@ export function Parallel({ rows, axes, selection }: ParallelProps) {
       </div>
     </div>
   );
+}
+
+function pointerOf(
+  element: HTMLElement,
+  plot: ParallelPlot,
+  shown: ReadonlySignal<readonly ParallelAxis[]>,
+  brushes: ReadonlySignal<ReadonlyMap<number, AxisRange>>,
+  brush: (brushes: ReadonlyMap<number, AxisRange>) => void,
+): DragHandlers {
+  return {
+    hover(event) {
+      const at = event && placeIn(element, event);
+      element.style.cursor = at && plot.axisAt(at.x, AXIS_REACH) !== undefined ? 'ns-resize' : '';
+    },
+    start: (from) => brushDrag(plot, shown.peek(), brushes.peek(), from, brush),
+    click(event) {
+      const place = plot.axisAt(placeIn(element, event).x, AXIS_REACH);
+      const index = place === undefined ? undefined : shown.peek()[place]?.column.index;
+      if (index !== undefined) brush(without(brushes.peek(), index));
+    },
+  };
 }
 
 function axesShown(

@@ -1,11 +1,11 @@
 import { effect, useComputed, useSignal, type ReadonlySignal } from '@preact/signals';
-import type { ComponentChildren } from 'preact';
+import type { ComponentChildren, RefObject } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { listenForDrags, placeIn, type Drag, type DragHandlers, type Place } from './drag.js';
 import { HoverCard, type Hovered } from './hover-card.js';
 import { Legend } from './legend.js';
 import { toggled } from './toggled.js';
-import { classMarks } from './marks.js';
+import { classMarks, type Mark } from './marks.js';
 import type { PlotRows } from './plot-rows.js';
 import './plots.css';
 import { ScatterTools, type Tool } from './scatter-tools.js';
@@ -32,25 +32,7 @@ export function Scatter3d({ rows, axes, selection, card, children }: Scatter3dPr
   const hovered = useSignal<Hovered | undefined>(undefined);
   const marks = useComputed(classMarks);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const turning = { tool, turn, hovered };
-  useEffect(() => {
-    if (canvas.current === null) return;
-    const plot = new SpacePlot(canvas.current);
-    const stop = [
-      effect(() =>
-        plot.show({
-          ...{ rows: rows.value, axes, mask: selection.mask.value },
-          ...{ marks: marks.value, hidden: hidden.value, turn: turn.value },
-        }),
-      ),
-      listenForDrags(canvas.current, pointerOf(canvas.current, plot, { rows, selection }, turning)),
-      listenForWheel(canvas.current, turn),
-    ];
-    return () => {
-      for (const end of stop) end();
-      plot[Symbol.dispose]();
-    };
-  }, [rows, selection, ...axes]);
+  usePlot(canvas, { rows, axes, selection }, { marks, hidden }, { tool, turn, hovered });
   const names = axes.map((index) => rows.value.columns.find((column) => column.index === index)?.name).join(', ');
   const said = hovered.value;
   return (
@@ -90,6 +72,38 @@ export function Scatter3d({ rows, axes, selection, card, children }: Scatter3dPr
       />
     </div>
   );
+}
+
+function usePlot(
+  canvas: RefObject<HTMLCanvasElement | null>,
+  { rows, axes, selection }: Pick<Scatter3dProps, 'rows' | 'axes' | 'selection'>,
+  { marks, hidden }: Looks,
+  turning: Turning,
+): void {
+  useEffect(() => {
+    if (canvas.current === null) return;
+    const { turn } = turning;
+    const plot = new SpacePlot(canvas.current);
+    const stop = [
+      effect(() =>
+        plot.show({
+          ...{ rows: rows.value, axes, mask: selection.mask.value },
+          ...{ marks: marks.value, hidden: hidden.value, turn: turn.value },
+        }),
+      ),
+      listenForDrags(canvas.current, pointerOf(canvas.current, plot, { rows, selection }, turning)),
+      listenForWheel(canvas.current, turn),
+    ];
+    return () => {
+      for (const end of stop) end();
+      plot[Symbol.dispose]();
+    };
+  }, [rows, selection, ...axes]);
+}
+
+interface Looks {
+  readonly marks: ReadonlySignal<readonly Mark[]>;
+  readonly hidden: ReadonlySignal<ReadonlySet<number>>;
 }
 
 interface Turning {

@@ -49,11 +49,11 @@ export function ConvergencePlots({ model }: { readonly model: RunModel }) {
 
 /** Asks for it by generation, if the run has them and it is wanted. */
 export function askConvergence(model: RunModel, isByGeneration: boolean): Promise<Convergence> {
-  const { rowCount, rowNumbers } = model.rows.peek();
+  const { rowCount, rowNumbers, variables } = model.rows.peek();
   const generation = isByGeneration ? model.generation?.index : undefined;
-  const columns = generation === undefined ? model.goalColumns() : [...model.goalColumns(), generation];
+  const columns = generation === undefined ? model.goals.columns : [...model.goals.columns, generation];
   return model.ask(
-    { case: 'convergence', goals: model.goals, rowCount, rowNumbers: rowNumbers?.slice(), generation, box: undefined },
+    { case: 'convergence', variables, rowCount, rowNumbers: rowNumbers?.slice(), generation, box: undefined },
     columns,
   );
 }

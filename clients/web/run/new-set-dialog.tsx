@@ -50,17 +50,7 @@ export function NewSetDialog(props: {
       }
     >
       <form id={form} class="set-form" onSubmit={(event) => void save(event)}>
-        <label class="field">
-          <span>Name</span>
-          <input
-            required
-            maxLength={128}
-            autoFocus
-            value={name.value}
-            onInput={(event) => (name.value = event.currentTarget.value)}
-          />
-          {isTaken && <small>There is a set of this name: it is replaced.</small>}
-        </label>
+        <Name value={name} isTaken={isTaken} />
         <Description value={description} />
         {failure.value !== undefined && (
           <p class="form-error" role="alert">
@@ -82,6 +72,22 @@ function Description({ value }: { readonly value: Signal<string> }) {
         value={value.value}
         onInput={(event) => (value.value = event.currentTarget.value)}
       />
+    </label>
+  );
+}
+
+function Name({ value, isTaken }: { readonly value: Signal<string>; readonly isTaken: boolean }) {
+  return (
+    <label class="field">
+      <span>Name</span>
+      <input
+        required
+        maxLength={128}
+        autoFocus
+        value={value.value}
+        onInput={(event) => (value.value = event.currentTarget.value)}
+      />
+      {isTaken && <small>There is a set of this name: it is replaced.</small>}
     </label>
   );
 }

@@ -2,7 +2,7 @@ import { batch, signal, type ReadonlySignal } from '@preact/signals';
 import { VariableRole, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { RunAnalysis } from '../analysis/analysis.js';
 import { classCounts, RowClass } from '../analysis/classes.js';
-import { goalsOf, type Goals } from '../analysis/constraints.js';
+import { goalsOf, type Goals } from '../analysis/goals.js';
 import type { Answers, Question } from '../analysis/questions.js';
 import type { PlotRows } from '../plots/plot-rows.js';
 import { Selection } from '../plots/selection.js';
@@ -19,7 +19,7 @@ export class RunModel implements Disposable {
   private readonly shown;
 
   constructor(rows: RunRows) {
-    this.goals = goalsOf(rows.variables, (index) => rows.columns[index]?.kind === 'number');
+    this.goals = goalsOf(rows.variables);
     this.current = signal(rows);
     this.shown = signal(this.plotRows(rows, new Uint8Array(0)));
   }
@@ -63,9 +63,9 @@ export class RunModel implements Disposable {
 
   /** Finds the class of each row that has none yet. */
   async classify(): Promise<void> {
-    const { rowCount } = this.current.peek();
+    const { rowCount, variables } = this.current.peek();
     const asked = this.analysis;
-    const classes = await this.ask({ case: 'classes', goals: this.goals, rowCount }, this.goalColumns());
+    const classes = await this.ask({ case: 'classes', variables, rowCount }, this.goals.columns);
     // Of rows that were replaced meanwhile it says nothing.
     if (asked === this.analysis) this.shown.value = this.plotRows(this.current.peek(), classes);
   }
@@ -75,11 +75,6 @@ export class RunModel implements Disposable {
     const { columns } = this.shown.peek();
     const sent = columns.filter(({ index }) => indices.includes(index));
     return this.analysis.ask(question, new Map(sent.map(({ index, values }) => [index, values])));
-  }
-
-  /** Indices of the columns that say which rows are good. */
-  goalColumns(): number[] {
-    return [...this.goals.objectives, ...this.goals.constraints].map(({ index }) => index);
   }
 
   get generation(): PlotColumn | undefined {

@@ -32,15 +32,16 @@ export function RunTabs(props: {
 }) {
   const { model, save, more = [] } = props;
   const id = useId();
-  const tabs = [...tabsOf(model), ...more];
+  const first = overviewOf(model);
+  const tabs = [first, ...tabsOf(model), ...more];
   const wanted = route.value.query.get('tab');
-  const shown = tabs.find(({ name }) => name === wanted) ?? (tabs[0]);
-  const go = (name: string) => changeQuery({ tab: name === tabs[0]?.name ? undefined : name });
+  const shown = tabs.find(({ name }) => name === wanted) ?? first;
+  const go = (name: string) => changeQuery({ tab: name === first.name ? undefined : name });
   const onKey = (event: KeyboardEvent) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (step === undefined) return;
     event.preventDefault();
-    const next = tabs[(tabs.indexOf(shown) + step + tabs.length) % tabs.length] as Tab;
+    const next = tabs[(tabs.indexOf(shown) + step + tabs.length) % tabs.length] ?? first;
     go(next.name);
     document.getElementById(`${id}-${next.name}`)?.focus();
   };
@@ -71,9 +72,12 @@ export function RunTabs(props: {
   );
 }
 
+function overviewOf(model: RunModel): Tab {
+  return { name: 'overview', title: 'Overview', content: () => <Overview model={model} /> };
+}
+
 function tabsOf(model: RunModel): Tab[] {
   return [
-    { name: 'overview', title: 'Overview', content: () => <Overview model={model} /> },
     { name: 'parallel', title: 'Parallel', content: () => <ParallelTab model={model} /> },
     { name: 'distributions', title: 'Distributions', content: () => <DistributionsTab model={model} /> },
     { name: 'correlation', title: 'Correlation', content: () => <CorrelationTab model={model} /> },
