@@ -18,7 +18,7 @@ const HEIGHT = 100;
 
 /** How often values come: bars of all rows, and in front of them those of the selected. */
 export function HistogramPlot({ column, histogram, onSelect }: HistogramProps) {
-  const { counts, selected, from, to, leftOut } = histogram;
+  const { counts, selected, leftOut } = histogram;
   const most = Math.max(1, ...counts);
   const picture = useRef<SVGSVGElement>(null);
   const hovered = useSignal<number | undefined>(undefined);
@@ -57,7 +57,7 @@ export function HistogramPlot({ column, histogram, onSelect }: HistogramProps) {
           viewBox={`0 0 ${counts.length} ${HEIGHT}`}
           preserveAspectRatio="none"
           role="img"
-          aria-label={`${column.name}: ${formatCount(counts.reduce((sum, count) => sum + count, 0))} values from ${endWords(column, from)} to ${endWords(column, to)}, most often in ${binWords(column, histogram, counts.indexOf(most))}`}
+          aria-label={`${column.name}: ${formatCount(counts.reduce((sum, count) => sum + count, 0))} values from ${endWords(column, histogram, 'from')} to ${endWords(column, histogram, 'to')}, most often in ${binWords(column, histogram, counts.indexOf(most))}`}
         >
           <path class="all" d={bars(counts, most)} />
           {selected && <path class="selected" d={bars(selected, most)} />}
@@ -67,8 +67,8 @@ export function HistogramPlot({ column, histogram, onSelect }: HistogramProps) {
         </svg>
       </div>
       <div class="ends muted number">
-        <span>{endWords(column, from, 0)}</span>
-        <span>{endWords(column, to, -1)}</span>
+        <span>{endWords(column, histogram, 'from')}</span>
+        <span>{endWords(column, histogram, 'to')}</span>
       </div>
     </figure>
   );
@@ -107,7 +107,9 @@ function binWords({ labels }: PlotColumn, histogram: Histogram, bin: number): st
   return `${range}: ${formatCount(counts[bin] ?? 0)}${chosen}`;
 }
 
-/** An end of the axis; of a category its name. */
-function endWords({ labels }: PlotColumn, value: number, inwards: 0 | -1 = 0): string {
-  return labels?.[inwards === 0 ? Math.ceil(value) : Math.floor(value)] ?? formatNumber(value, 4);
+/** An end of the axis; of bins for whole numbers and categories the one in it. */
+function endWords({ labels }: PlotColumn, { from, to, counts }: Histogram, end: 'from' | 'to'): string {
+  const isWhole = (to - from) / counts.length === 1;
+  const value = !isWhole ? { from, to }[end] : { from: Math.ceil(from), to: Math.floor(to) }[end];
+  return labels?.[value] ?? formatNumber(value, 4);
 }

@@ -1,5 +1,6 @@
 import { effect, useComputed, useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
+import { VariableRole } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { titleOf, type PlotColumn } from '../rows/plot-columns.js';
 import { listenForDrags, placeIn, type Drag, type DragHandlers, type Place } from './drag.js';
 import { ParallelPlot, type ParallelAxis } from './parallel-plot.js';
@@ -242,14 +243,31 @@ function without(brushes: ReadonlyMap<number, AxisRange>, index: number): Readon
   return next;
 }
 
+const FEW = 50;
+const MOST_TELLING = [
+  VariableRole.OBJECTIVE,
+  VariableRole.DESIGN_VARIABLE,
+  VariableRole.INEQUALITY_CONSTRAINT,
+  VariableRole.EQUALITY_CONSTRAINT,
+  VariableRole.OBSERVABLE,
+];
+/** When a row came, what was chosen, and what came of it. */
+const LEFT_TO_RIGHT = [
+  VariableRole.OBSERVABLE,
+  VariableRole.DESIGN_VARIABLE,
+  VariableRole.INEQUALITY_CONSTRAINT,
+  VariableRole.EQUALITY_CONSTRAINT,
+  VariableRole.OBJECTIVE,
+];
+
 /** Columns that have an axis at first: those that are most telling, and as many as can be read. */
 export function firstAxes(columns: readonly PlotColumn[], most: number): readonly number[] {
+  // What does not vary tells nothing; of a run that has only begun that is not known.
   const varied = columns.filter(
-    ({ values, labels }) => labels !== undefined || values.some((value) => value !== values[0]),
+    ({ values, labels }) => labels !== undefined || values.length < FEW || values.some((value) => value !== values[0]),
   );
-  // When a row came, what was chosen, and what came of it.
-  const order = [5, 1, 3, 4, 2];
-  const telling = [2, 1, 3, 4, 5];
-  const chosen = varied.toSorted((a, b) => telling.indexOf(a.role) - telling.indexOf(b.role)).slice(0, most);
-  return chosen.toSorted((a, b) => order.indexOf(a.role) - order.indexOf(b.role)).map(({ index }) => index);
+  const by = (order: readonly VariableRole[]) => (a: PlotColumn, b: PlotColumn) =>
+    order.indexOf(a.role) - order.indexOf(b.role);
+  const chosen = varied.toSorted(by(MOST_TELLING)).slice(0, most);
+  return chosen.toSorted(by(LEFT_TO_RIGHT)).map(({ index }) => index);
 }

@@ -24,6 +24,8 @@ export interface ScatterProps {
   readonly selection: Selection;
   /** What the classes of the rows look like; by default the marks of RowClass. */
   readonly marks?: ReadonlySignal<readonly Mark[]>;
+  /** Marks whose rows are not shown, where others hide them as well; by default the legend's own. */
+  readonly hidden?: Signal<ReadonlySet<number>>;
   /** What is shown of a row that is pointed at. */
   readonly card: (row: number) => ComponentChildren;
   /** At the left of the tools: the choice of the axes. */
@@ -31,11 +33,13 @@ export interface ScatterProps {
 }
 
 /** Any two columns against each other: brush to select, wheel or buttons to zoom, arrow keys to go along the front. */
-export function Scatter({ rows, x, y, selection, marks, card, children }: ScatterProps) {
+export function Scatter(props: ScatterProps) {
+  const { rows, x, y, selection, marks, card, children } = props;
   const tool = useSignal<Tool>('select');
   const logX = useSignal(false);
   const logY = useSignal(false);
-  const hidden = useSignal<ReadonlySet<number>>(new Set());
+  const ownHidden = useSignal<ReadonlySet<number>>(new Set());
+  const hidden = props.hidden ?? ownHidden;
   const ownMarks = useComputed(classMarks);
   const shownMarks = marks ?? ownMarks;
   const plot = useRef<ScatterPlot | undefined>(undefined);
@@ -84,7 +88,7 @@ function logOf(name: string, column: PlotColumn, isOn: { value: boolean }) {
   return { name, isPossible: canBeLog(column), isOn: isOn.value, toggle: () => (isOn.value = !isOn.value) };
 }
 
-interface AreaProps extends Omit<ScatterProps, 'children' | 'marks'> {
+interface AreaProps extends Omit<ScatterProps, 'children' | 'marks' | 'hidden'> {
   readonly marks: ReadonlySignal<readonly Mark[]>;
   readonly hidden: ReadonlySignal<ReadonlySet<number>>;
   readonly tool: ReadonlySignal<Tool>;

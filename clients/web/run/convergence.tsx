@@ -14,7 +14,7 @@ export function ConvergencePlots({ model }: { readonly model: RunModel }) {
   const isLog = useSignal(false);
   const answered = useAnswer(
     () => [model.plotted.value, isByGeneration.value],
-    () => askConvergence(model, isByGeneration.value),
+    () => model.convergence({ isByGeneration: isByGeneration.value }),
     [model],
   );
   const { answer, failure } = answered.value;
@@ -44,17 +44,6 @@ export function ConvergencePlots({ model }: { readonly model: RunModel }) {
       </div>
       <ConvergenceLines convergence={answer} columns={columns.value} isLog={isLog.value} />
     </div>
-  );
-}
-
-/** Asks for it by generation, if the run has them and it is wanted. */
-export function askConvergence(model: RunModel, isByGeneration: boolean): Promise<Convergence> {
-  const { rowCount, rowNumbers, variables } = model.rows.peek();
-  const generation = isByGeneration ? model.generation?.index : undefined;
-  const columns = generation === undefined ? model.goals.columns : [...model.goals.columns, generation];
-  return model.ask(
-    { case: 'convergence', variables, rowCount, rowNumbers: rowNumbers?.slice(), generation, box: undefined },
-    columns,
   );
 }
 

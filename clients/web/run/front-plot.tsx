@@ -3,13 +3,11 @@ import { VariableRole } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { Scatter } from '../plots/scatter.js';
 import { Scatter3d } from '../plots/scatter-3d.js';
 import { objectivesOf } from './run-model.js';
-import { titleOf, type PlotColumn } from '../rows/plot-columns.js';
+import type { PlotColumn } from '../rows/plot-columns.js';
 import { changeQuery, route } from '../route.js';
+import { AxisChoice, NONE } from './axis-choice.js';
 import { DesignCard } from './design-card.js';
 import type { RunModel } from './run-model.js';
-
-/** In the address: no third axis, although there are three objectives. */
-const NONE = '-';
 
 /** The objectives against each other, or any columns: the address remembers which. */
 export function FrontPlot({ model }: { readonly model: RunModel }) {
@@ -53,43 +51,4 @@ function defaultAxes(columns: readonly PlotColumn[]): readonly (PlotColumn | und
   const other = design ?? columns.find(({ role }) => role !== VariableRole.OBJECTIVE);
   if (objectives.length === 1) return [other ?? objectives[0], objectives[0]];
   return [columns[0], columns[1] ?? columns[0]];
-}
-
-const GROUPS: readonly [VariableRole, string][] = [
-  [VariableRole.OBJECTIVE, 'Objectives'],
-  [VariableRole.DESIGN_VARIABLE, 'Design variables'],
-  [VariableRole.INEQUALITY_CONSTRAINT, 'Inequality constraints'],
-  [VariableRole.EQUALITY_CONSTRAINT, 'Equality constraints'],
-  [VariableRole.OBSERVABLE, 'Observables'],
-];
-
-function AxisChoice(props: {
-  readonly axis: 'x' | 'y' | 'z';
-  readonly columns: readonly PlotColumn[];
-  readonly chosen: string;
-  readonly onChoose: (name: string) => void;
-}) {
-  const { axis, columns, chosen, onChoose } = props;
-  return (
-    <label class="axis-choice">
-      <span>{axis}</span>
-      <select value={chosen} onChange={(event) => onChoose(event.currentTarget.value)}>
-        {axis === 'z' && <option value={NONE}>–</option>}
-        {GROUPS.map(([role, title]) => {
-          const ofRole = columns.filter((column) => column.role === role);
-          return (
-            ofRole.length > 0 && (
-              <optgroup key={title} label={title}>
-                {ofRole.map((column) => (
-                  <option key={column.name} value={column.name}>
-                    {titleOf(column)}
-                  </option>
-                ))}
-              </optgroup>
-            )
-          );
-        })}
-      </select>
-    </label>
-  );
 }

@@ -77,7 +77,7 @@ export function RowsTab({ model }: { readonly model: RunModel }) {
 }
 
 function tableColumn({ variable, kind }: RunColumn): TableColumn {
-  const widthEm = Math.max(kind === 'text' ? 11 : 7.2, Math.min(16, variable.name.length * 0.62 + 2.2));
+  const widthEm = Math.max(kind === 'text' ? 11 : 8.6, Math.min(16, variable.name.length * 0.62 + 2.2));
   return { title: variable.name, subtitle: variable.unit, widthEm, isNumber: kind === 'number' };
 }
 

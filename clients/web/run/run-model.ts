@@ -2,6 +2,7 @@ import { batch, signal, type ReadonlySignal } from '@preact/signals';
 import { VariableRole, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { RunAnalysis } from '../analysis/analysis.js';
 import { classCounts, RowClass } from '../analysis/classes.js';
+import type { Convergence, HypervolumeBox } from '../analysis/convergence.js';
 import { goalsOf, type Goals } from '../analysis/goals.js';
 import type { Answers, Question } from '../analysis/questions.js';
 import type { PlotRows } from '../plots/plot-rows.js';
@@ -49,13 +50,14 @@ export class RunModel implements Disposable {
     });
   }
 
-  /** Other rows than before, such as some of them: what was known and selected is forgotten. */
-  replace(rows: RunRows, classes: Uint8Array): void {
+  /** Other rows than before, such as some of them, with their classes as far as they are known, and those of them that are selected. */
+  replace(rows: RunRows, classes: Uint8Array, mask: Uint8Array | undefined): void {
     this.analysis[Symbol.dispose]();
     this.analysis = new RunAnalysis();
     this.columns.forget();
     batch(() => {
-      this.selection.clear();
+      if (mask === undefined) this.selection.clear();
+      else this.selection.change(mask);
       this.current.value = rows;
       this.shown.value = this.plotRows(rows, classes);
     });
@@ -75,6 +77,18 @@ export class RunModel implements Disposable {
     const { columns } = this.shown.peek();
     const sent = columns.filter(({ index }) => indices.includes(index));
     return this.analysis.ask(question, new Map(sent.map(({ index, values }) => [index, values])));
+  }
+
+  /** How it went, by evaluation or, where it has a column of them, by generation; with the hypervolume within a box, or within its own. */
+  convergence(by: {
+    readonly isByGeneration: boolean;
+    readonly box?: HypervolumeBox | undefined;
+  }): Promise<Convergence> {
+    const { rowCount, rowNumbers, variables } = this.current.peek();
+    const generation = by.isByGeneration ? this.generation?.index : undefined;
+    const columns = generation === undefined ? this.goals.columns : [...this.goals.columns, generation];
+    const question = { rowCount, variables, generation, rowNumbers: rowNumbers?.slice(), box: by.box };
+    return this.ask({ case: 'convergence', ...question }, columns);
   }
 
   get generation(): PlotColumn | undefined {

@@ -1,9 +1,9 @@
-import type { ComponentChildren } from 'preact';
 import { Button } from '../parts/button.js';
 import { Progress } from '../parts/progress.js';
 import { Empty, ErrorState } from '../parts/states.js';
 import { liveHref, runsHref } from '../route.js';
 import { uploads } from '../connection/uploads.js';
+import { Note } from './note.js';
 import { ProblemCard } from './problem-card.js';
 import { RunHead } from './run-head.js';
 import { RunTabs } from './run-tabs.js';
@@ -110,14 +110,5 @@ function SupersededNote({ superseded, onReload }: { readonly superseded: Superse
         Reload
       </Button>
     </Note>
-  );
-}
-
-/** A word on the run as a whole, above it. */
-export function Note({ children }: { readonly children: ComponentChildren }) {
-  return (
-    <div class="note" role="status">
-      {children}
-    </div>
   );
 }
