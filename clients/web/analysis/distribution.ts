@@ -20,7 +20,8 @@ export function histogramOf(values: Float64Array, mask: Uint8Array | undefined):
   const { from, to, bins } = binsOf(range);
   const counts = new Uint32Array(bins);
   const selected = mask && new Uint32Array(bins);
-  const scale = bins / (to - from);
+  // By halves: the distance of the largest numbers is no number; and what is too near to be told apart is in the first bin.
+  const size = to / 2 - from / 2;
   let leftOut = 0;
   for (let row = 0; row < values.length; row++) {
     const value = values[row] as number;
@@ -28,7 +29,7 @@ export function histogramOf(values: Float64Array, mask: Uint8Array | undefined):
       leftOut++;
       continue;
     }
-    const bin = Math.min(bins - 1, Math.floor((value - from) * scale));
+    const bin = Math.max(0, Math.min(bins - 1, Math.floor(((value / 2 - from / 2) / size) * bins) || 0));
     counts[bin] = (counts[bin] as number) + 1;
     if (selected !== undefined && mask?.[row] === 1) selected[bin] = (selected[bin] as number) + 1;
   }

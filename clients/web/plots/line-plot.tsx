@@ -71,7 +71,7 @@ export function LinePlot(props: LinePlotProps) {
             width === 0 ? null : (
               <span key={name}>
                 <i style={{ background: colour() }} />
-                {name} {formatNumber(values[at] ?? NaN)}
+                {name} {formatNumber(lastUpTo(values, at))}
               </span>
             ),
           )}
@@ -83,6 +83,11 @@ export function LinePlot(props: LinePlotProps) {
       <div ref={host} class="line-host" role="img" aria-label={describe(props)} />
     </figure>
   );
+}
+
+/** The value at a place; where there is none, that before it. */
+function lastUpTo(values: Float64Array, at: number): number {
+  return values.subarray(0, at + 1).findLast(Number.isFinite) ?? NaN;
 }
 
 /** The last place where some line has a value. */

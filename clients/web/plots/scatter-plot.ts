@@ -61,6 +61,8 @@ export class ScatterPlot implements Disposable {
   private content: ScatterContent;
   private view: ScatterView;
   private extent: Extent;
+  /** Whether someone has said what is to be shown; until then rows that come may change it. */
+  private isChosen = false;
   private pixels: Pixels | undefined;
   private screen = { x: new Float32Array(0), y: new Float32Array(0) };
   private style = new Uint8Array(0);
@@ -100,11 +102,18 @@ export class ScatterPlot implements Disposable {
     const { content: before } = this;
     this.content = content;
     if (before.x.title !== content.x.title || before.y.title !== content.y.title) {
-      this.fit(this.firstExtent());
+      this.isChosen = false;
+      this.extent = this.firstExtent();
+      this.setView(this.fitted());
       return;
     }
-    const isNewData = before.rowCount !== content.rowCount || before.x.values !== content.x.values;
-    if (isNewData && this.extent !== 'own') this.setView(this.fitted(this.view));
+    const isNewData = before.classes !== content.classes || before.x.values !== content.x.values;
+    if (isNewData && !this.isChosen) {
+      const extent = this.firstExtent();
+      const before = extent === this.extent ? this.view : undefined;
+      this.extent = extent;
+      this.setView(this.fitted(before));
+    } else if (isNewData && this.extent !== 'own') this.setView(this.fitted(this.view));
     else this.invalidate();
   }
 
@@ -119,6 +128,7 @@ export class ScatterPlot implements Disposable {
 
   /** Shows the surroundings of the front, or everything. */
   fit(extent: 'front' | 'all'): void {
+    this.isChosen = true;
     this.extent = extent;
     this.setView(this.fitted());
   }
@@ -128,6 +138,7 @@ export class ScatterPlot implements Disposable {
     const { clientWidth, clientHeight } = this.area;
     const { x, y } = at ?? { x: clientWidth / 2, y: clientHeight / 2 };
     this.extent = 'own';
+    this.isChosen = true;
     this.setView({
       x: zoomed(this.view.x, factor, x / clientWidth, this.content.x.isLog),
       y: zoomed(this.view.y, factor, 1 - y / clientHeight, this.content.y.isLog),
@@ -138,6 +149,7 @@ export class ScatterPlot implements Disposable {
   pan(right: number, up: number, from = this.view): void {
     const { x, y } = this.content;
     this.extent = 'own';
+    this.isChosen = true;
     this.setView({ x: panned(from.x, right, x.isLog), y: panned(from.y, up, y.isLog) });
   }
 
