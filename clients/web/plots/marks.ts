@@ -1,0 +1,80 @@
+import { RowClass } from '../analysis/classes.js';
+import { colours, packed, seriesColour, type Colours } from './colours.js';
+import type { PointStyle, Shape } from './points.js';
+
+/** How the rows of a class are drawn, and what they are called. */
+export interface Mark {
+  readonly name: string;
+  readonly colour: string;
+  readonly shape: Shape;
+  /** In CSS pixels at the page's smallest text. */
+  readonly radius: number;
+  readonly alpha: number;
+}
+
+const CLASS_MARKS: readonly (Omit<Mark, 'colour'> & { readonly colour: keyof Colours })[] = [
+  { name: 'infeasible', colour: 'infeasible', shape: 'cross', radius: 2.9, alpha: 0.6 },
+  { name: 'dominated', colour: 'dominated', shape: 'dot', radius: 1.9, alpha: 0.75 },
+  { name: 'feasible', colour: 'feasible', shape: 'square', radius: 2.4, alpha: 0.85 },
+  { name: 'front', colour: 'front', shape: 'diamond', radius: 3.6, alpha: 1 },
+];
+
+/** By RowClass, in the colours of now. */
+export function classMarks(): Mark[] {
+  return CLASS_MARKS.map((mark) => ({ ...mark, colour: colours.value[mark.colour] }));
+}
+
+const RUN_SHAPES: readonly Shape[] = ['diamond', 'dot', 'triangle', 'square', 'ring', 'cross'];
+
+/** A run's among others. */
+export function runMark(name: string, place: number): Mark {
+  const shape = RUN_SHAPES[place % RUN_SHAPES.length] as Shape;
+  return { name, colour: seriesColour(place), shape, radius: 3.4, alpha: 0.9 };
+}
+
+/** Most marks there are; behind them come the faded ones and then the selected ones. */
+export const MARKS_MAX = 32;
+const FRONT_FADED = 0.45;
+const FADED = 0.28;
+
+/** The styles of points: faded below, then as they are, then selected, each by mark. */
+export function pointStyles(
+  marks: readonly Mark[],
+  counts: readonly number[],
+  scale: number,
+): (PointStyle | undefined)[] {
+  const styles = new Array<PointStyle | undefined>(3 * MARKS_MAX).fill(undefined);
+  marks.forEach(({ colour, shape, radius, alpha }, i) => {
+    const isFront = i === RowClass.FRONT;
+    const drawn = { shape, radius: Math.max(1, radius * crowd(counts[i] ?? 0) * scale) };
+    const fade = isFront ? FRONT_FADED : FADED;
+    styles[i] = { ...drawn, colour: packed(colour), alpha: alpha * fade };
+    styles[MARKS_MAX + i] = { ...drawn, colour: packed(colour), alpha };
+    styles[2 * MARKS_MAX + i] = {
+      shape,
+      radius: drawn.radius + 0.5 * scale,
+      colour: packed(colours.value.selected),
+      alpha: Math.max(alpha, 0.9),
+    };
+  });
+  return styles;
+}
+
+/** Many points hide each other: the smaller, the more is seen. */
+function crowd(count: number): number {
+  return count > 50_000 ? 0.6 : count > 10_000 ? 0.7 : count > 2000 ? 0.8 : count > 400 ? 0.9 : 1;
+}
+
+/** The style of each row, by its class and whether it is selected; 255 where it is hidden. */
+export function styleOfRows(
+  classes: Uint8Array,
+  mask: Uint8Array | undefined,
+  hidden: ReadonlySet<number>,
+  into: Uint8Array,
+): void {
+  for (let row = 0; row < into.length; row++) {
+    const mark = classes[row] as number;
+    const level = mask === undefined ? 1 : mask[row] === 1 ? 2 : 0;
+    into[row] = hidden.has(mark) ? 255 : level * MARKS_MAX + mark;
+  }
+}

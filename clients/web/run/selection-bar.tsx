@@ -1,0 +1,52 @@
+import { useSignal, type Signal } from '@preact/signals';
+import type { Result } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { Button } from '../parts/button.js';
+import { formatCount } from '../parts/format.js';
+import type { RunModel } from './run-model.js';
+import { NewSetDialog } from './new-set-dialog.js';
+import { saveSelection } from './result-sets.js';
+import { RowClass } from '../analysis/classes.js';
+
+/** How many rows are selected, and what can be done with them. */
+export function SelectionBar({ model, save }: { readonly model: RunModel; readonly save: Signal<Result> | undefined }) {
+  const isNaming = useSignal(false);
+  const { selection, plotted } = model;
+  const count = selection.count.value;
+  const { rowCount, counts } = plotted.value;
+  const front = counts[RowClass.FRONT] ?? 0;
+  const selectFront = () => selection.change(plotted.peek().classes.map((one) => (one === RowClass.FRONT ? 1 : 0)));
+  return (
+    <div class={`selection-bar ${count > 0 ? 'some' : ''}`}>
+      <p role="status">
+        {count > 0 ? (
+          <>
+            <b class="number">{formatCount(count)}</b> of {formatCount(rowCount)} rows selected
+          </>
+        ) : (
+          <span class="muted">Drag in any plot to select rows; Shift adds, Alt takes away, Esc clears.</span>
+        )}
+      </p>
+      <div class="actions">
+        {front > 0 && <Button onClick={selectFront}>Select the front</Button>}
+        {count > 0 && save && (
+          <Button kind="primary" onClick={() => (isNaming.value = true)}>
+            Save as result set
+          </Button>
+        )}
+        {count > 0 && <Button onClick={() => selection.clear()}>Clear</Button>}
+      </div>
+      {isNaming.value && save && (
+        <NewSetDialog
+          title={`Save ${formatCount(count)} rows as a result set`}
+          action="Save"
+          existing={save.value.resultSets.map(({ name }) => name)}
+          onSave={(set) => {
+            const mask = selection.mask.peek();
+            return mask === undefined ? Promise.resolve() : saveSelection(save, model.rows.peek(), mask, set);
+          }}
+          onClose={() => (isNaming.value = false)}
+        />
+      )}
+    </div>
+  );
+}
