@@ -1,8 +1,10 @@
 import { InputError } from './input-error.js';
 import type { PeekedInput } from './peeked-input.js';
 
-/** A form in which rows come as a stream. */
-export type InputFormat = 'csv' | 'ndjson' | 'arrow';
+/** Forms in which rows come as a stream. */
+export const INPUT_FORMATS = ['csv', 'ndjson', 'arrow'] as const;
+
+export type InputFormat = (typeof INPUT_FORMATS)[number];
 
 /** What an IPC file begins with: the same stream follows, and behind it a footer. */
 export const ARROW_FILE_HEAD = Buffer.from('ARROW1\0\0');

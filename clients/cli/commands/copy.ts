@@ -4,6 +4,7 @@ import { progressBar } from '../progress.js';
 /** Flags of `optistore copy` and `optistore move`. */
 export interface CopyFlags {
   readonly server?: string;
+  readonly json?: boolean;
   readonly revision?: bigint;
   readonly expectedRevision?: bigint;
 }

@@ -6,6 +6,7 @@ import { InputError } from '../input-error.js';
 /** Flags of `optistore delete --prefix`. */
 export interface DeletePrefixFlags {
   readonly server?: string;
+  readonly json?: boolean;
   readonly prefix: string;
   readonly dryRun?: boolean;
   readonly yes?: boolean;

@@ -12,6 +12,7 @@ import { openSource } from '../stream-source.js';
 /** Flags of `optistore save`. */
 export interface SaveFlags {
   readonly server?: string;
+  readonly json?: boolean;
   readonly problem?: string;
   readonly format?: InputFormat;
   readonly tag?: Record<string, string>;
