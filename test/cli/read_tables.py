@@ -39,11 +39,40 @@ def write(path):
     # Of a list, pyarrow would make one NaN of all.
     bits = numpy.array([0 if value is None else struct.unpack("<Q", struct.pack("<d", value))[0] for value in DOUBLES], numpy.uint64)
     missing = numpy.array([value is None for value in DOUBLES])
-    times = 20_000
+    times = 6_000
     doubles = pyarrow.array(numpy.tile(bits, times).view(numpy.float64), mask=numpy.tile(missing, times))
     columns = [doubles, doubles[::-1], pyarrow.array(INTEGERS * times), pyarrow.array(BOOLS * times), pyarrow.array(STRINGS * times)]
     with pyarrow.ipc.new_stream(path, schema) as stream:
-        stream.write_table(pyarrow.table(columns, schema=schema), max_chunksize=50_000)
+        stream.write_table(pyarrow.table(columns, schema=schema), max_chunksize=20_000)
+
+
+def write_parquet(folder):
+    """The same by every writer that people have, and in every form of the format; a NaN without payload."""
+    write(folder + "/source.arrows")
+    table = pyarrow.ipc.open_stream(folder + "/source.arrows").read_all()
+    for place, name in enumerate(("x", "f")):
+        doubles = table.column(name).combine_chunks()
+        plain = numpy.where(numpy.isnan(doubles.fill_null(0).to_numpy()), math.nan, doubles.fill_null(0).to_numpy())
+        field = table.schema.field(name)
+        table = table.set_column(place, field, pyarrow.array(plain, mask=doubles.is_null().to_numpy(zero_copy_only=False)))
+    with pyarrow.ipc.new_stream(folder + "/plain.arrows", table.schema) as stream:
+        stream.write_table(table)
+    for compression in ("none", "snappy", "gzip", "brotli", "zstd", "lz4"):
+        pyarrow.parquet.write_table(table, f"{folder}/{compression}.parquet", compression=compression, row_group_size=25_000)
+    pyarrow.parquet.write_table(table, folder + "/v2.parquet", data_page_version="2.0", use_dictionary=False, version="2.6")
+    pyarrow.parquet.write_table(
+        table, folder + "/split.parquet", use_dictionary=False, column_encoding={"x": "BYTE_STREAM_SPLIT", "n": "DELTA_BINARY_PACKED"}
+    )
+    table.to_pandas(types_mapper=pandas.ArrowDtype).to_parquet(folder + "/pandas.parquet", index=False)
+    polars.from_arrow(table).write_parquet(folder + "/polars.parquet")
+    arrow_table = table
+    duckdb.sql("SELECT * FROM arrow_table").write_parquet(folder + "/duckdb.parquet")
+    times = pyarrow.table({"x": pyarrow.array([0], pyarrow.timestamp("ms"))})
+    pyarrow.parquet.write_table(times, folder + "/times.parquet")
+    narrow = {"x": pyarrow.array([1.5, None], pyarrow.float32()), "n": pyarrow.array([2**32 - 1, 7], pyarrow.uint32())}
+    pyarrow.parquet.write_table(pyarrow.table(narrow), folder + "/narrow.parquet")
+    beyond = {"n": pyarrow.array([1, 2**63], pyarrow.uint64())}
+    pyarrow.parquet.write_table(pyarrow.table(beyond), folder + "/beyond.parquet")
 
 
 def read(path, library):
@@ -85,6 +114,8 @@ def told(path, library):
 
 if sys.argv[1] == "write":
     write(sys.argv[2])
+elif sys.argv[1] == "write-parquet":
+    write_parquet(sys.argv[2])
 else:
     _, _, source, *paths = sys.argv
     expected = told(source, "pyarrow") if source else None
