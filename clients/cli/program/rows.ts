@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import type { ExportFlags } from '../commands/export.js';
+import type { ImportFlags } from '../commands/import.js';
 import { load, type LoadFlags } from '../commands/load.js';
 import { save, type SaveFlags } from '../commands/save.js';
 import { INPUT_FORMATS, type InputFormat } from '../input-format.js';
@@ -24,6 +25,7 @@ export function addRows(add: Add): void {
   addSave(add);
   addLoad(add);
   addExport(add);
+  addImport(add);
 }
 
 function addSave(add: Add): void {
@@ -89,5 +91,22 @@ function addExport(add: Add): void {
       if (key !== undefined) return exportResult(key, flags);
       if (output === undefined) command.error('error: --prefix writes many files: name their folder with -o');
       return exportMany(prefix ?? '', output, flags);
+    });
+}
+
+function addImport(add: Add): void {
+  add('import <folder>', 'save all tables below a folder, if they are not there yet; ends with 1 where one failed')
+    .option('--prefix <text>', 'what the keys begin with, such as runs/; behind it comes the path of the file', '')
+    .option('--problem <file>', 'of files without a NAME.problem.json beside them and without a problem of their own')
+    .addOption(new Option('--jobs <n>', 'so many at a time').argParser(wholeNumber(1)).default(4))
+    .option('--replace', 'also results that were not imported')
+    .option('--dry-run', 'only tell what would be saved')
+    .option(...TAG)
+    .addOption(replication())
+    .option(...JSON_FLAG)
+    .option(...SERVER)
+    .action(async (folder: string, flags: ImportFlags) => {
+      const { importFolder } = await import('../commands/import.js');
+      return importFolder(folder, flags);
     });
 }
