@@ -117,6 +117,10 @@ export const CLIENT_KEEPALIVE_ANSWER_MS = 40_000;
 export const LOAD_BATCH_BYTES_DEFAULT = MIB;
 export const LOAD_BATCH_BYTES_MIN = 64 * KIB;
 export const LOAD_BATCH_BYTES_MAX = 3 * MIB;
+/** Rows of a sample at least: with fewer, its shares for front, improvements and ends of columns would be next to nothing. */
+export const SAMPLE_ROWS_MIN = 1000;
+/** Rows of a sample at most: their numbers and the front are held in memory while it is loaded, some 60 bytes each. */
+export const SAMPLE_ROWS_MAX = 1_000_000;
 /** Files that a client of this machine was told of, to open them itself, are kept for this long after the load: it may be about to. */
 export const LOCAL_FILES_KEPT_MS = 60_000;
 /** A message that says where rows lie is sent when its places take this much: the first rows come at once. */

@@ -114,6 +114,7 @@ async function openDoors(config: Config, manager: StorageManager, access: Access
     const { openWebDoor } = await import('./rpc/doors/web.js');
     const webDoor = await openWebDoor({
       ...{ handlers, listen: web, hosts, grpcAddress: grpc.address, certificates, log, streamIdleTimeoutMs },
+      pageFolder: new URL('../web/', import.meta.url),
     });
     return { grpc, web: webDoor, opened: [...opened, webDoor] };
   } catch (error) {

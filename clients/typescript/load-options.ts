@@ -15,8 +15,13 @@ export interface LoadOptions extends ReaderEvents {
   /** Only the rows of this set; `rows` then counts positions in it. */
   readonly resultSet?: string;
   /**
+   * A sample of at most so many rows, where the result has more: front, improvements and extremes, and the rest evenly spread; the
+   * header's `sample` tells. 1,000 to 1,000,000; `rows` then counts positions in it. Not with `resultSet` and `follow`. Default: all rows.
+   */
+  readonly sampleRows?: number;
+  /**
    * Tails a save in progress: rows as they are acked, until its commit. With `columns`, `maxBatchBytes` and the first of
-   * `rows`; not with `revision`, `resultSet` and `from`.
+   * `rows`; not with `revision`, `resultSet`, `sampleRows` and `from`.
    */
   readonly follow?: boolean;
   /** With `follow`: which save. Default: the one of the key that was opened last. */
@@ -43,6 +48,7 @@ export function loadRequest(key: string, options: LoadOptions, address: string):
     ...(end !== undefined && { rowCount: BigInt(Math.max(end - (first ?? 0), 0)) }),
     ...(options.revision !== undefined && { revision: options.revision }),
     ...(options.resultSet !== undefined && { resultSet: checkSetName(options.resultSet) }),
+    ...(options.sampleRows !== undefined && { sampleRows: options.sampleRows }),
     ...(options.follow !== undefined && { follow: options.follow }),
     ...(options.uploadId !== undefined && { uploadId: options.uploadId }),
   });

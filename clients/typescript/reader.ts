@@ -16,12 +16,12 @@ import { Backoff } from './retry.js';
 
 /** Consecutive rows. */
 export interface LoadedBatch {
-  /** Number of the first row in the result; of a result set, its position in the set. */
+  /** Number of the first row in the result; of a result set or a sample, its position in that. */
   readonly firstRow: number;
   readonly rowCount: number;
   /** By name, in the order asked for. Their numbers lie in one memory: who keeps one column for long copies it, by `slice()`. */
   readonly columns: Readonly<Record<string, LoadedColumn>>;
-  /** Of a result set: the rows' numbers in the result. */
+  /** Of a result set, and of a sample: the rows' numbers in the result. */
   readonly rowNumbers?: Float64Array;
 }
 
@@ -92,7 +92,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
   async toColumns(): Promise<{
     header: LoadHeader;
     columns: Record<string, LoadedColumn>;
-    /** Of a result set: the rows' numbers in the result. */
+    /** Of a result set, and of a sample: the rows' numbers in the result. */
     rowNumbers?: Float64Array;
   }> {
     const batches: RawBatch[] = [];
@@ -105,7 +105,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
     const numbers = batches.flatMap(({ rowNumbers }) => (rowNumbers === undefined ? [] : [rowNumbers]));
     return {
       ...{ header, columns: Object.fromEntries(columns) },
-      ...(this.request.resultSet !== '' && { rowNumbers: numbersFromBytes(numbers) }),
+      ...(this.hasRowNumbers && { rowNumbers: numbersFromBytes(numbers) }),
     };
   }
 
@@ -212,6 +212,11 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
     }
   }
 
+  /** Of a set, and of a sample, the rows are told by their numbers. */
+  private get hasRowNumbers(): boolean {
+    return this.request.resultSet !== '' || this.known?.sample !== undefined;
+  }
+
   private outOfOrder(row: bigint | number): OptistoreError {
     const message = `Row ${row} came where row ${this.nextRow} is next.`;
     return new OptistoreError(message, GrpcCode.DATA_LOSS, undefined, {});
@@ -221,7 +226,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
     if (wire.firstRow !== this.nextRow) throw this.outOfOrder(wire.firstRow);
     const { rowNumbers } = wire;
     if (
-      (rowNumbers !== undefined) !== (this.request.resultSet !== '') ||
+      (rowNumbers !== undefined) !== this.hasRowNumbers ||
       (rowNumbers?.length ?? wire.rowCount * 8) !== wire.rowCount * 8
     )
       throw new OptistoreError(

@@ -24,6 +24,8 @@ import { UploadBells } from './follow/upload-bells.js';
 import { readLocally } from './read-locally.js';
 import type { ServedPlaces } from './role-store.js';
 import { ServedRows } from './served-rows.js';
+import { sampleOf, type SampleSelection } from './sample/sample.js';
+import type { NamedSelection } from './selection.js';
 import { statusOf, type ManagerStatus } from './status.js';
 import { storeOf, type Role, type Stores } from './stores.js';
 import type { CheckedCopy, CopyRole } from './verification/checked-copy.js';
@@ -236,6 +238,17 @@ export class StorageManager implements AsyncDisposable {
     role?: Role,
   ): ServedSet {
     return readSet(manifest, selection, batchBytes, (rows) => this.read(manifest, rows, signal, role));
+  }
+
+  /** Chooses rows that stand for all of a result; `readSet` reads them. COLUMN_NOT_FOUND, ROW_RANGE_INVALID. */
+  sampleOf(
+    manifest: Manifest,
+    rowsMax: number,
+    named: NamedSelection,
+    signal: AbortSignal,
+    role?: Role,
+  ): Promise<SampleSelection> {
+    return sampleOf(manifest, rowsMax, named, (rows) => this.read(manifest, rows, signal, role), signal);
   }
 
   /** Makes or replaces a set: a new revision. RESULT_SET_NOT_FOUND, RESULT_SET_INVALID, TOO_MANY_RESULT_SETS, REVISION_MISMATCH. */

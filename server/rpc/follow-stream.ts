@@ -88,6 +88,7 @@ function specOf(request: LoadResultRequest, options: FollowStreamOptions): Follo
     (request.revision !== undefined && 'revision') ||
     (request.rowCount !== undefined && 'row_count') ||
     (request.resultSet !== '' && 'result_set') ||
+    (request.sampleRows !== 0 && 'sample_rows') ||
     (request.backend !== Backend.UNSPECIFIED && 'backend');
   if (wrong) throw invalid(`${wrong} does not go with follow; columns, first_row and max_batch_bytes do`);
   return {

@@ -2,11 +2,16 @@ import { create } from '@bufbuild/protobuf';
 import type { Manifest } from '../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { ResultView } from '../../proto/gen/optistore/v1/result_pb.js';
-import type { LoadResultRequest, LoadResultResponse } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { LoadResultResponseSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import type {
+  LoadResultRequest,
+  LoadResultResponse,
+  RowSample,
+} from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { LoadResultResponseSchema, RowSampleSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { FileBlocks } from '../backends/backend.js';
 import { selectionOf, type NamedSelection } from '../manager/selection.js';
-import { setSelectionOf } from '../manager/result-sets/read-set.js';
+import { setSelectionOf, type SetSelection } from '../manager/result-sets/read-set.js';
+import { isSampled, type SampleSelection } from '../manager/sample/sample.js';
 import type { Role } from '../manager/stores.js';
 import { LOAD_BATCH_BYTES_DEFAULT, LOAD_BATCH_BYTES_MAX, LOAD_BATCH_BYTES_MIN } from '../limits.js';
 import type { StorageManager } from '../manager/storage-manager.js';
@@ -39,12 +44,7 @@ export async function* loadStream(
     firstRow: Number(request.firstRow ?? 0n),
     rowCount: request.rowCount === undefined ? undefined : Number(request.rowCount),
   };
-  const { signal } = context;
-  const isLocal = request.localFiles && context.isLocal === true;
-  const selected =
-    request.resultSet === ''
-      ? rowsOf(manager, manifest, named, { isLocal, signal, role })
-      : setOf(manager, manifest, request.resultSet, named, batchBytesMax, signal, role);
+  const selected = await select(manager, manifest, request, { named, batchBytesMax, role }, context);
   const { firstRow, rowCount, batches } = selected;
   const variables = selected.columns.map((index) => manifest.problem?.variables[index] as Variable);
   try {
@@ -60,6 +60,7 @@ export async function* loadStream(
           variables,
           firstRow: BigInt(firstRow),
           rowCount: BigInt(rowCount),
+          ...(selected.sample && { sample: selected.sample }),
         },
       },
     });
@@ -84,6 +85,41 @@ interface Selected {
   readonly firstRow: number;
   readonly rowCount: number;
   readonly batches: ServedLoad;
+  readonly sample?: RowSample;
+}
+
+/** What a load is made with beside its result. */
+interface How {
+  readonly named: NamedSelection;
+  readonly batchBytesMax: number;
+  readonly role: Role | undefined;
+}
+
+/** Finds the rows that are asked for: all, those of a set, or a sample. */
+async function select(
+  manager: StorageManager,
+  manifest: Manifest,
+  { resultSet, sampleRows, localFiles }: LoadResultRequest,
+  how: How,
+  { signal, isLocal }: CallContext,
+): Promise<Selected> {
+  if (resultSet !== '' && sampleRows > 0)
+    throw invalid('sample_rows does not go with result_set: a set is loaded whole');
+  const { named, role } = how;
+  if (resultSet !== '') return picked(manager, manifest, setSelectionOf(manifest, resultSet, named), how, signal);
+  if (!isSampled(manifest, sampleRows))
+    return rowsOf(manager, manifest, named, { isLocal: localFiles && isLocal === true, signal, role });
+  const selection = await manager.sampleOf(manifest, sampleRows, named, signal, role);
+  return { ...picked(manager, manifest, selection, how, signal), sample: toRowSample(selection) };
+}
+
+function toRowSample({ chosen }: SampleSelection): RowSample {
+  return create(RowSampleSchema, {
+    rowCount: BigInt(chosen.rows.length),
+    frontRowCount: BigInt(chosen.frontRowCount),
+    frontIsExact: chosen.isFrontExact,
+    sentFrontRowCount: BigInt(chosen.sentFrontRowCount),
+  });
 }
 
 /** Rows on their way, and who serves them: see ServedRows. */
@@ -134,17 +170,15 @@ function* messagesOf(
     yield { case: 'batch', value: toRowBatch(batch, variables, rowNumbers) };
 }
 
-function setOf(
+function picked(
   manager: StorageManager,
   manifest: Manifest,
-  name: string,
-  named: NamedSelection,
-  batchBytesMax: number,
+  selection: SetSelection,
+  { batchBytesMax, role }: How,
   signal: AbortSignal,
-  role: Role | undefined,
 ): Selected {
-  const selection = setSelectionOf(manifest, name, named);
-  return { ...selection, batches: manager.readSet(manifest, selection, batchBytesMax, signal, role) };
+  const { columns, firstRow, rowCount } = selection;
+  return { columns, firstRow, rowCount, batches: manager.readSet(manifest, selection, batchBytesMax, signal, role) };
 }
 
 /** Cuts rows into messages; the numbers of a set's rows count as well. */

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { pino } from 'pino';
 import type { ManagerConfig } from '../../server/manager/compose.js';
 import { createStorageManager, type StorageManager } from '../../server/manager/storage-manager.js';
@@ -32,6 +33,8 @@ export interface OwnDoor extends AsyncDisposable {
   readonly manager: StorageManager;
 }
 
+const PAGE = pathToFileURL('dist/web/');
+
 /** Opens both doors. */
 export async function openOwnDoor({ tokens, primary, ...options }: OwnDoorOptions): Promise<OwnDoor> {
   const folder = await mkdtemp(join(tmpdir(), 'optistore-test-'));
@@ -42,7 +45,7 @@ export async function openOwnDoor({ tokens, primary, ...options }: OwnDoorOption
   const log = pino({ level: 'silent' });
   const shared = { ...options, handlers, listen: '127.0.0.1:0', log, streamIdleTimeoutMs };
   const grpc = await openGrpcDoor({ ...shared, certificates: undefined });
-  const web = await openWebDoor({ ...shared, hosts: [], grpcAddress: grpc.address });
+  const web = await openWebDoor({ ...shared, hosts: [], grpcAddress: grpc.address, pageFolder: PAGE });
   return {
     address: grpc.address,
     web: web.address,

@@ -1319,19 +1319,22 @@ func (x *LoadHeader) GetSample() *RowSample {
 	return nil
 }
 
-// Rows that stand for all of a result, in row order. In it are: for each number column a row with its smallest and one with its
-// largest value; each feasible row that improved an objective upon all rows before it, the newest of them first where they
-// are too many; the Pareto front, to which `sample_rows` / 2 rows go at most; and as many of all other rows as there is room
-// for, evenly spread over the run. A row is feasible as at ColumnSummary.best; missing values and NaN are on no front.
+// Rows that stand for all of a result, in row order. In it are:
+//
+// - the Pareto front, to which `sample_rows` / 2 rows go at most;
+// - each feasible row that improved an objective upon all rows before it, `sample_rows` / 4 at most, the newest then;
+// - of each column that is not of strings a row with its smallest and one with its largest value, of `sample_rows` / 8 columns at most;
+// - of all other rows as many as there is room for, evenly spread over the run, the first and the last among them.
+//
+// A row is feasible as at ColumnSummary.best; missing values and NaN are on no front. All columns but strings are read for it.
 type RowSample struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number of rows in it.
 	RowCount uint64 `protobuf:"varint,1,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
-	// Rows on the Pareto front of the feasible rows; of equal ones the first. With four objectives or more the objectives are parted
-	// into boxes, a few thousand in all, and of each box that no other one dominates one row counts: `front_is_exact` is
-	// false. It is false as well where so many rows are on the front that the daemon thinned it while it was found.
+	// Rows on the Pareto front, as far as it was found; of equal ones the first counts.
 	FrontRowCount uint64 `protobuf:"varint,2,opt,name=front_row_count,json=frontRowCount,proto3" json:"front_row_count,omitempty"`
-	// Whether each row of the front was found.
+	// Whether each row of the front was found. Not where more rows are on it than `sample_rows`: it was thinned while it was found.
+	// With four objectives or more not where some ten thousand rows are on it: one row counts then for all that lie near it.
 	FrontIsExact bool `protobuf:"varint,3,opt,name=front_is_exact,json=frontIsExact,proto3" json:"front_is_exact,omitempty"`
 	// Of the front, the rows that are in the sample: fewer where it has more than `sample_rows` / 2, evenly spread over the first objective.
 	SentFrontRowCount uint64 `protobuf:"varint,4,opt,name=sent_front_row_count,json=sentFrontRowCount,proto3" json:"sent_front_row_count,omitempty"`

@@ -4,6 +4,7 @@ import { DRAIN_MS_MAX } from '../../limits.js';
 import type { StorageServiceHandlers } from '../service.js';
 import type { Certificates } from './certificates.js';
 import type { Door, DoorLimits } from './door.js';
+import { Page } from './web/page.js';
 import { refusalOf, STRICT_HEADERS } from './web/guard.js';
 import { WebListener, type WebRequest, type WebResponse } from './web/listener.js';
 import { bodyFormOf } from './web/request-body.js';
@@ -18,6 +19,8 @@ export interface WebDoorOptions extends DoorLimits {
   readonly hosts: readonly string[];
   /** Where gRPC is served, for those who ask here for what only gRPC can. */
   readonly grpcAddress: string;
+  /** Where the page's static files lie. */
+  readonly pageFolder: URL;
   /** With it: TLS, and HTTP/2 beside HTTP/1.1. */
   readonly certificates?: Certificates | undefined;
   readonly log: Logger;
@@ -25,11 +28,12 @@ export interface WebDoorOptions extends DoorLimits {
   readonly streamIdleTimeoutMs: number;
 }
 
-/** Serves Connect and gRPC-Web, for browsers and curl, and `/healthz`. REQUEST_INVALID where the address can't be had. */
+/** Serves the page, Connect and gRPC-Web, for browsers and curl, and `/healthz`. REQUEST_INVALID where the address can't be had. */
 export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
   const draining = new AbortController();
   const surroundings = { ...options, draining: draining.signal };
   const rpcs = { 1: createRpcs(surroundings, 1), 2: createRpcs(surroundings, 2) };
+  const page = new Page(options.pageFolder);
   const listener = new WebListener(
     (request, response, room) => {
       for (const [name, value] of Object.entries(STRICT_HEADERS)) response.setHeader(name, value);
@@ -41,7 +45,7 @@ export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
       const path = request.url?.split('?', 1)[0] ?? '';
       if (path === '/healthz') return answerHealth(response, draining.signal.aborted);
       const rpc = rpcs[request.httpVersionMajor === 2 ? 2 : 1].get(path);
-      if (rpc === undefined) return answerError(response, 404, 'unimplemented', 'There is nothing at this path.');
+      if (rpc === undefined) return servePage(page, path, request, response, options.log);
       serveRpc(() => rpc(request, response, room), request, response, options);
     },
     options.certificates?.current,
@@ -77,11 +81,25 @@ function serveRpc(
     return answerError(response, 415, 'invalid_argument', 'An rpc takes application/json or application/proto.');
   if (request.url === SAVE_PATH && request.httpVersionMajor === 1 && !form.isEnveloped)
     return answerError(response, 501, 'unimplemented', unimplemented('SaveResult', grpcAddress));
-  rpc().catch((error: unknown) => {
-    log.error({ err: error }, 'a defect');
-    if (response.headersSent) request.socket.destroy();
-    else answerError(response, 500, 'internal', "Internal error. The daemon's log has more.");
-  });
+  rpc().catch((error: unknown) => answerDefect(error, request, response, log));
+}
+
+function servePage(page: Page, path: string, request: WebRequest, response: WebResponse, log: Logger): void {
+  const nothing = () =>
+    path === '/'
+      ? answerError(response, 404, 'unimplemented', 'The page is not built: `npm run build` makes it.')
+      : answerError(response, 404, 'unimplemented', 'There is nothing at this path.');
+  if (!Page.isAskedFor(request)) return nothing();
+  page
+    .serve(path, request, response)
+    .then((isServed) => void (isServed || nothing()))
+    .catch((error: unknown) => answerDefect(error, request, response, log));
+}
+
+function answerDefect(error: unknown, request: WebRequest, response: WebResponse, log: Logger): void {
+  log.error({ err: error }, 'a defect');
+  if (response.headersSent) request.socket.destroy();
+  else answerError(response, 500, 'internal', "Internal error. The daemon's log has more.");
 }
 
 function answerHealth(response: WebResponse, isDraining: boolean): void {

@@ -1,3 +1,4 @@
+import { pathToFileURL } from 'node:url';
 import { once } from 'node:events';
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
 import { request as httpsRequest } from 'node:https';
@@ -38,7 +39,8 @@ const certificates = new Certificates({ ...first.files, clientCa: undefined });
 const log = pino({ level: 'silent' });
 
 function open(more: Partial<WebDoorOptions> = {}) {
-  const fixed = { handlers, listen: '127.0.0.1:0', hosts: [], grpcAddress: '127.0.0.1:1', log };
+  const pageFolder = pathToFileURL('dist/web/');
+  const fixed = { handlers, listen: '127.0.0.1:0', hosts: [], grpcAddress: '127.0.0.1:1', pageFolder, log };
   return openWebDoor({ ...fixed, streamIdleTimeoutMs: 60_000, certificates, ...more });
 }
 

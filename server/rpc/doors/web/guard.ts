@@ -28,8 +28,14 @@ export function refusalOf(request: WebRequest, hosts: readonly string[]): string
   const { origin } = request.headers;
   if (origin !== undefined && !isOriginOf(origin, host)) return `A page of ${origin} may not call this daemon.`;
   const site = request.headers['sec-fetch-site'];
-  if (site !== undefined && !OWN_SITE.has(String(site))) return 'A page of another site may not call this daemon.';
+  if (site !== undefined && !OWN_SITE.has(String(site)) && !isFollowedLink(request))
+    return 'A page of another site may not call this daemon.';
   return undefined;
+}
+
+/** Whether somebody comes to the page itself by a link elsewhere: its files are no secret, and a GET calls no rpc. */
+function isFollowedLink({ method, headers }: WebRequest): boolean {
+  return method === 'GET' && headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document';
 }
 
 /** The request's host and port, in small letters. */

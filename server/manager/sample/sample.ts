@@ -1,0 +1,91 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
+import { ValueType, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import { StorageError } from '../../errors.js';
+import { SAMPLE_ROWS_MAX, SAMPLE_ROWS_MIN } from '../../limits.js';
+import { RunsAtPositions, type Runs } from '../../rows/row-numbers/runs.js';
+import type { ReadRows, SetSelection } from '../result-sets/read-set.js';
+import { columnsOf, type NamedSelection } from '../selection.js';
+import { invalid } from '../validate.js';
+import { RowChooser, type ChosenRows } from './row-chooser.js';
+
+/** A sample of a result's rows, and which rows and columns of it are loaded. */
+export interface SampleSelection extends SetSelection {
+  readonly chosen: ChosenRows;
+}
+
+/** So many values are looked at before others have their turn: a few milliseconds. */
+const VALUES_PER_STEP = 65_536;
+
+/** Whether a load of so many rows at most is a sample of a result. REQUEST_INVALID out of bounds. */
+export function isSampled({ rowCount }: Manifest, sampleRows: number): boolean {
+  if (sampleRows === 0) return false;
+  if (sampleRows < SAMPLE_ROWS_MIN || sampleRows > SAMPLE_ROWS_MAX)
+    throw invalid(`sample_rows is ${sampleRows}; 0 or ${SAMPLE_ROWS_MIN} to ${SAMPLE_ROWS_MAX} is possible`);
+  return rowCount > BigInt(sampleRows);
+}
+
+/** Reads all number columns of a result to choose rows that stand for it. COLUMN_NOT_FOUND, ROW_RANGE_INVALID. */
+export async function sampleOf(
+  manifest: Manifest,
+  rowsMax: number,
+  named: NamedSelection,
+  read: ReadRows,
+  signal: AbortSignal,
+): Promise<SampleSelection> {
+  const columns = columnsOf(manifest, named.columns);
+  const chosen = await chooseRows(manifest, rowsMax, read, signal);
+  const { firstRow } = named;
+  const sampled = chosen.rows.length;
+  if (firstRow > sampled)
+    throw new StorageError(
+      'ROW_RANGE_INVALID',
+      `first_row is ${firstRow}, but the sample of "${manifest.key}" has ${sampled} rows. Ask for a position of 0 to ${sampled}.`,
+    );
+  const rowCount = Math.min(named.rowCount ?? sampled, sampled - firstRow);
+  const rows = () => new RunsAtPositions(new ListedRows(chosen.rows), firstRow, rowCount);
+  return { columns, firstRow, rowCount, rows, chosen };
+}
+
+async function chooseRows(
+  manifest: Manifest,
+  rowsMax: number,
+  read: ReadRows,
+  signal: AbortSignal,
+): Promise<ChosenRows> {
+  const variables = manifest.problem?.variables ?? [];
+  const columns = variables.flatMap(({ valueType }, index) => (valueType === ValueType.STRING ? [] : [index]));
+  const rowCount = Number(manifest.rowCount);
+  const looked = columns.map((index) => variables[index] as Variable);
+  const chooser = new RowChooser(looked, rowCount, rowsMax);
+  const rowsPerStep = Math.ceil(VALUES_PER_STEP / Math.max(columns.length, 1));
+  if (columns.length > 0)
+    for await (const batch of read({ columns, firstRow: 0, rowCount }))
+      for (let row = 0; row < batch.rowCount; row += rowsPerStep) {
+        chooser.add(batch, row, Math.min(row + rowsPerStep, batch.rowCount));
+        await turn();
+        signal.throwIfAborted();
+      }
+  return chooser.choose();
+}
+
+/** Ascending row numbers as runs. */
+class ListedRows implements Runs {
+  first = 0;
+  end = 0;
+  private next = 0;
+
+  constructor(private readonly rows: Float64Array) {}
+
+  advance(): boolean {
+    const { rows } = this;
+    if (this.next === rows.length) return false;
+    this.first = rows[this.next++] as number;
+    this.end = this.first + 1;
+    while (this.next < rows.length && rows[this.next] === this.end) {
+      this.next++;
+      this.end++;
+    }
+    return true;
+  }
+}
