@@ -1,8 +1,9 @@
 import { Option, type Command } from 'commander';
+import type { DoctorFlags } from '../commands/doctor.js';
 import { abortUpload, status, uploads, type CommonFlags } from '../commands/catalogue.js';
 import { verify, type VerifyFlags } from '../commands/verify.js';
 import { watch, type WatchFlags } from '../commands/watch.js';
-import type { Add } from '../serve.js';
+import { CONFIG, type Add } from '../serve.js';
 import { JSON_FLAG, revision, SERVER } from './flags.js';
 
 /** What the daemon does. */
@@ -26,9 +27,18 @@ export function addDaemon(add: Add): void {
   inProgress
     .command('abort <id>')
     .description('give up an upload and remove its rows')
+    .option(...JSON_FLAG)
     .option(...SERVER)
     .exitOverride()
     .action((id: string, _: CommonFlags, command: Command) => abortUpload(id, command.optsWithGlobals()));
+  add('doctor', 'look whether everything is well, and say what to do; ends with 1 where it is not')
+    .option(...CONFIG)
+    .option(...JSON_FLAG)
+    .option(...SERVER)
+    .action(async (flags: DoctorFlags) => {
+      const { doctor } = await import('../commands/doctor.js');
+      return doctor(flags);
+    });
   add('status', 'tell how the daemon is')
     .option(...JSON_FLAG)
     .option(...SERVER)

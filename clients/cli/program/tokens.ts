@@ -21,13 +21,14 @@ export function addTokens(add: Add): void {
     .addOption(new Option('--scope <scope>', 'what it allows').choices(SCOPES).default('write'))
     .option('--prefix <text>', 'only keys that begin so, such as team/ (default: all)')
     .option('--expires <time>', 'it ends so long from now, such as 90d (default: never)', lifetime)
+    .option(...JSON_FLAG)
     .action((name: string, flags: NewTokenFlags) => create(name, flags));
   on('list', 'list the tokens, without their secrets')
     .option(...JSON_FLAG)
     .action((flags: TokenFlags) => listTokens(flags));
-  on('revoke <name>', 'revoke a token, by its name or id').action((name: string, flags: TokenFlags) =>
-    revoke(name, flags),
-  );
+  on('revoke <name>', 'revoke a token, by its name or id')
+    .option(...JSON_FLAG)
+    .action((name: string, flags: TokenFlags) => revoke(name, flags));
 }
 
 function lifetime(text: string): number {
