@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { addCatalogue } from './program/catalogue.js';
+import { addCompletion } from './program/completion.js';
 import { addDaemon } from './program/daemon.js';
 import { addMigration } from './program/migration.js';
 import { addRows } from './program/rows.js';
@@ -17,5 +18,6 @@ export function program(): Command {
   addMigration(add);
   addDaemon(add);
   addTokens(add);
+  addCompletion(cli, add);
   return cli;
 }
