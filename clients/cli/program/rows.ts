@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander';
 import type { ExportFlags } from '../commands/export.js';
 import type { ImportFlags } from '../commands/import.js';
+import type { PlotFlags } from '../commands/plot.js';
 import { load, type LoadFlags } from '../commands/load.js';
 import { save, type SaveFlags } from '../commands/save.js';
 import { INPUT_FORMATS, type InputFormat } from '../input-format.js';
@@ -26,6 +27,7 @@ export function addRows(add: Add): void {
   addLoad(add);
   addExport(add);
   addImport(add);
+  addPlot(add);
 }
 
 function addSave(add: Add): void {
@@ -108,5 +110,27 @@ function addImport(add: Add): void {
     .action(async (folder: string, flags: ImportFlags) => {
       const { importFolder } = await import('../commands/import.js');
       return importFolder(folder, flags);
+    });
+}
+
+function addPlot(add: Add): void {
+  add('plot <key>', 'draw a run: its first two objectives with the Pareto front, or how it got better')
+    .option('--x <name>', 'another column, to the right')
+    .option('--y <name>', 'another column, upwards')
+    .option('--convergence', 'the best value, or of several objectives the hypervolume, by evaluation')
+    .option('--width <columns>', 'default: that of the terminal', wholeNumber(1))
+    .option('--height <lines>', 'default: that of the terminal', wholeNumber(1))
+    .option('--ascii', 'no character beyond ASCII (default: by the locale)')
+    .option('--follow', 'a save in progress, drawn anew as its rows come')
+    .option('--rows <first:end>', 'rows from FIRST to before END', rowRange)
+    .option('--set <name>', 'only the rows of this result set')
+    .option('--revision <n>', 'this revision', revision)
+    .option(...JSON_FLAG)
+    .option(...SERVER)
+    .action(async (key: string, flags: PlotFlags, command: Command) => {
+      if (flags.follow && ('revision' in flags || 'set' in flags || 'rows' in flags))
+        command.error('error: --revision, --set and --rows do not go with --follow');
+      const { plot } = await import('../commands/plot.js');
+      return plot(key, flags);
     });
 }
