@@ -2,8 +2,8 @@ import { Option, type Command } from 'commander';
 import type { ExportFlags } from '../commands/export.js';
 import type { ImportFlags } from '../commands/import.js';
 import type { PlotFlags } from '../commands/plot.js';
-import { load, type LoadFlags } from '../commands/load.js';
-import { save, type SaveFlags } from '../commands/save.js';
+import type { LoadFlags } from '../commands/load.js';
+import type { SaveFlags } from '../commands/save.js';
 import { INPUT_FORMATS, type InputFormat } from '../input-format.js';
 import type { Add } from '../serve.js';
 import {
@@ -47,7 +47,10 @@ function addSave(add: Add): void {
     .option('--expected-revision <n>', 'replace this revision only; 0: must not exist', revision)
     .option(...JSON_FLAG)
     .option(...SERVER)
-    .action((key: string, file: string, flags: SaveFlags) => save(key, file, flags));
+    .action(async (key: string, file: string, flags: SaveFlags) => {
+      const { save } = await import('../commands/save.js');
+      return save(key, file, flags);
+    });
 }
 
 /** Which rows and columns. */
@@ -70,10 +73,11 @@ function addLoad(add: Add): void {
     .option('--upload-id <id>', 'with --follow: this save (default: the one of the key that was opened last)')
     .option('--json', 'print JSON: --format json')
     .option(...SERVER)
-    .action((key: string, flags: LoadFlags, command: Command) => {
+    .action(async (key: string, flags: LoadFlags, command: Command) => {
       if (flags.uploadId !== undefined && !flags.follow) command.error('error: --upload-id goes with --follow');
       if (flags.follow && ('revision' in flags || 'set' in flags || 'from' in flags || flags.rows?.[1] !== undefined))
         command.error('error: --revision, --set, --from and an end of --rows do not go with --follow');
+      const { load } = await import('../commands/load.js');
       return load(key, flags);
     });
 }
