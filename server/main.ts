@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { once } from 'node:events';
 import { pino, type Logger } from 'pino';
@@ -8,23 +7,11 @@ import { LOG_BYTES_MAX, LOG_CHUNK_BYTES, LOG_DELAY_MS } from './limits.js';
 import { createStorageManager, type StorageManager } from './manager/storage-manager.js';
 import { authorized } from './rpc/access/authorized.js';
 import { Tokens } from './rpc/access/tokens.js';
+import { packageVersion } from './version.js';
 import { Certificates } from './rpc/doors/certificates.js';
 import type { Door } from './rpc/doors/door.js';
 import { openGrpcDoor } from './rpc/doors/grpc.js';
 import { createStorageService } from './rpc/storage-service.js';
-
-/** The version in package.json, which lies two folders above the built file and one above the source. */
-function packageVersion(): string {
-  for (const path of ['../package.json', '../../package.json']) {
-    try {
-      const { version } = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string };
-      return version;
-    } catch {
-      continue;
-    }
-  }
-  return 'unknown';
-}
 
 /**
  * Runs the daemon until SIGTERM or SIGINT; resolves when everything is synced and closed. A second signal exits at

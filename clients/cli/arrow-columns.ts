@@ -6,7 +6,7 @@ import { ValueType, type Variable } from '../../proto/gen/optistore/v1/problem_p
 import { STRING_BYTES_MAX } from '../../server/limits.js';
 import { sliceBits } from '../../server/rows/validity.js';
 import type { ColumnInput } from '../typescript/index.js';
-import type { Cell } from './cells.js';
+import { exactNumber, type Cell } from './cells.js';
 import { InputError } from './input-error.js';
 
 /** Rows `row` to before `end` of a batch, before which the input has `rowsBefore` rows. */
@@ -113,10 +113,8 @@ function textOf(bytes: Uint8Array, where: () => string): string {
 }
 
 function numberOf(variable: Variable, value: number | bigint, where: () => string): Cell {
-  if (variable.valueType === ValueType.INT64) {
-    const integer = BigInt(value);
-    if (BigInt.asIntN(64, integer) === integer) return integer;
-  } else if (typeof value === 'number' || BigInt(Number(value)) === value) return Number(value);
+  const exact = exactNumber(variable, value);
+  if (exact !== undefined) return exact;
   throw new InputError(`${where()} is ${value}; the variable is ${ValueType[variable.valueType]}.`);
 }
 

@@ -1,30 +1,50 @@
-import { fromJson, type JsonObject, type JsonValue } from '@bufbuild/protobuf';
+import { create, fromJson, fromJsonString, type JsonObject, type JsonValue } from '@bufbuild/protobuf';
 import type { Field, Schema } from 'apache-arrow/schema';
 import type { DataType } from 'apache-arrow/type';
-import { ProblemSchema, ValueType, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { ProblemSchema, ValueType, type Problem, type Variable } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { nameOfType, valueTypeOf } from './arrow-columns.js';
 import { parseFloat64 } from './cells.js';
 import { InputError } from './input-error.js';
+import { METADATA } from './table-metadata.js';
 
 /** What the metadata of a field may say beside role and direction, by the names of Variable's fields. */
 const TOLD_TEXTS = ['unit', 'description'];
 const TOLD_NUMBERS = ['lower_bound', 'upper_bound', 'ideal', 'nadir', 'target', 'tolerance'];
 const OTHERWISE = 'or name a problem with --problem problem.json';
 
-/** The problem that an Arrow schema tells of by its fields' metadata, as `Rows.to_arrow` and the store `filesystem` write it. InputError. */
+/**
+ * The problem that a schema of Arrow, or of Parquet, tells of: by its fields' metadata, as `Rows.to_arrow`, the store `filesystem` and
+ * `optistore export` write it, and by the whole problem, which the last adds. InputError.
+ */
 export function problemOfSchema({ fields, metadata }: Schema): Problem {
+  const whole = wholeProblem(metadata);
+  const ofWhole = fields.map(({ name }) => whole?.variables.find((variable) => variable.name === name));
+  const hasRoles = fields.some((field) => field.metadata.has('role'));
+  if (whole !== undefined && !hasRoles && !ofWhole.includes(undefined))
+    return create(ProblemSchema, { ...whole, variables: ofWhole as Variable[] });
   const json: JsonObject = { variables: fields.map(variableOf) };
-  const name = metadata.get('optistore.problem');
-  const solver = metadata.get('optistore.solver');
+  const name = metadata.get(METADATA.problem);
+  const solver = metadata.get(METADATA.solver);
   if (name !== undefined) json['name'] = name;
   if (solver !== undefined) json['solver'] = solver;
+  const problem = toProblem(json);
+  // Fields do not tell these.
+  problem.description = whole?.description ?? '';
+  for (const [i, variable] of problem.variables.entries()) variable.categories = ofWhole[i]?.categories ?? [];
+  return problem;
+}
+
+function wholeProblem(metadata: Schema['metadata']): Problem | undefined {
+  const text = metadata.get(METADATA.problemJson);
+  return text === undefined ? undefined : toProblem(text);
+}
+
+function toProblem(json: JsonObject | string): Problem {
   try {
-    return fromJson(ProblemSchema, json);
+    return typeof json === 'string' ? fromJsonString(ProblemSchema, json) : fromJson(ProblemSchema, json);
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error);
-    throw new InputError(
-      `The metadata of the Arrow schema is not that of a problem: ${what}. Correct it, ${OTHERWISE}.`,
-    );
+    throw new InputError(`The metadata of the schema is not that of a problem: ${what}. Correct it, ${OTHERWISE}.`);
   }
 }
 
@@ -32,17 +52,17 @@ function variableOf({ name, type, metadata }: Field): JsonValue {
   const role = metadata.get('role');
   if (role === undefined)
     throw new InputError(
-      `No problem is given, and the Arrow schema does not say what "${name}" is. Give its field the metadata role (design_variable, objective, inequality_constraint, equality_constraint or observable), ${OTHERWISE}.`,
+      `No problem is given, and the schema does not say what "${name}" is. Give its field the metadata role (design_variable, objective, inequality_constraint, equality_constraint or observable), ${OTHERWISE}.`,
     );
   const direction = metadata.get('direction');
   if (role === 'objective' && direction === undefined)
     throw new InputError(
-      `The Arrow schema does not say which way the objective "${name}" improves. Give its field the metadata direction (minimize or maximize), ${OTHERWISE}.`,
+      `The schema does not say which way the objective "${name}" improves. Give its field the metadata direction (minimize or maximize), ${OTHERWISE}.`,
     );
   const valueType = valueTypeOf(type as DataType);
   if (valueType === undefined)
     throw new InputError(
-      `"${name}" is ${nameOfType(type as DataType)} in the Arrow input, which no variable can be. Cast it, or leave it out.`,
+      `"${name}" is ${nameOfType(type as DataType)} in the input, which no variable can be. Cast it, or leave it out.`,
     );
   return {
     name,

@@ -10,6 +10,7 @@ import { arrowMessages, type ArrowMessage } from './arrow-messages.js';
 import { problemOfSchema } from './arrow-problem.js';
 import { InputError } from './input-error.js';
 import type { PeekedInput } from './peeked-input.js';
+import { placesOf } from './input-columns.js';
 import type { KnownRows, Part } from './row-source.js';
 
 /** Of a batch so many values are handed on at a time: strings are made of them, and messages. */
@@ -41,7 +42,7 @@ export class ArrowRows {
 
   /** The columns of each batch, by name, behind the rows that are known. InputError before the first where they don't fit. */
   async *parts(problem: Problem, known: KnownRows): AsyncGenerator<Part, void> {
-    const places = placesOf(this.schema, problem);
+    const places = placesIn(this.schema, problem);
     const rowsPerPart = Math.min(Math.ceil(VALUES_PER_PART / (places.length + 1)), ROWS_PER_PART_MAX);
     let rowsBefore = 0;
     for await (const { rowCount, columns } of this.batches()) {
@@ -88,22 +89,10 @@ export class ArrowRows {
   }
 }
 
-function placesOf(schema: Schema, { variables }: Problem): number[] {
-  const names = schema.fields.map(({ name }) => name);
-  const extra = names.find((name) => !variables.some((variable) => variable.name === name));
-  if (extra !== undefined) {
-    const hint = extra.startsWith('__index') ? ' (pandas writes its index so: preserve_index=False)' : '';
-    throw new InputError(
-      `The Arrow input has the column "${extra}", which the problem has not${hint}. Add it there as a variable with VARIABLE_ROLE_OBSERVABLE, or take it out.`,
-    );
-  }
-  if (new Set(names).size !== names.length) throw new InputError('The Arrow input names a column twice.');
-  return variables.map((variable) => {
-    const place = names.indexOf(variable.name);
-    const field = schema.fields[place];
-    if (field === undefined)
-      throw new InputError(`The Arrow input has no column "${variable.name}", which the problem has.`);
-    checkType(variable, field.type as DataType);
-    return place;
-  });
+function placesIn({ fields }: Schema, problem: Problem): number[] {
+  const names = fields.map(({ name }) => name);
+  const places = placesOf(names, problem, 'Arrow');
+  for (const [i, variable] of problem.variables.entries())
+    checkType(variable, fields[places[i] as number]?.type as DataType);
+  return places;
 }

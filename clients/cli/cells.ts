@@ -78,6 +78,15 @@ export function parseInt64(text: string): bigint | undefined {
   return BigInt.asIntN(64, value) === value ? value : undefined;
 }
 
+/** A number of some input as one of the variable; undefined where it can't be that exactly. */
+export function exactNumber({ valueType }: Variable, value: number | bigint): number | bigint | undefined {
+  if (valueType === ValueType.FLOAT64)
+    return typeof value === 'number' || BigInt(Number(value)) === value ? Number(value) : undefined;
+  if (valueType !== ValueType.INT64 || (typeof value === 'number' && !Number.isSafeInteger(value))) return undefined;
+  const integer = BigInt(value);
+  return BigInt.asIntN(64, integer) === integer ? integer : undefined;
+}
+
 /** A double as text that gives the same double again: the shortest, of at most 17 significant digits. */
 export function formatFloat64(value: number): string {
   if (Object.is(value, -0)) return '-0';

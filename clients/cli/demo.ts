@@ -8,7 +8,8 @@ import { createClient, valueAt, type LoadedColumn } from '../typescript/index.js
 import { toColumns, type Cell } from './cells.js';
 import { readCsv } from './csv.js';
 import { DaemonProcess, freePort } from './daemon-process.js';
-import { paretoFront, scatterPlot } from './plot.js';
+import { drawRun, viewOf } from './plot/draw-run.js';
+import { RunRows } from './plot/run-rows.js';
 
 const ROWS_PER_APPEND = 20;
 const say = (text: string) => process.stdout.write(`${text}\n`);
@@ -47,7 +48,7 @@ async function demo(folder: string): Promise<void> {
     const { columns } = await client.load('demo/welded-beam').toColumns();
     compare(problem, rows, columns);
     say(`5. Loaded back: all ${rows.length * problem.variables.length} values equal, bit for bit.`);
-    showFront(columns, rows.length);
+    showFront(problem, columns, rows.length);
     await daemon.stop('SIGTERM');
   } finally {
     await daemon.stop('SIGKILL');
@@ -67,14 +68,12 @@ function compare(problem: Problem, rows: readonly Cell[][], columns: Readonly<Re
   }
 }
 
-function showFront(columns: Readonly<Record<string, LoadedColumn>>, rowCount: number): void {
-  const value = (name: string, row: number) => Number(columns[name]?.values[row]);
-  const feasible = Array.from({ length: rowCount }, (_, row) => row).filter((row) =>
-    ['g1', 'g2', 'g3', 'g4'].every((name) => value(name, row) <= 0),
-  );
-  const front = paretoFront(feasible.map((row) => ({ x: value('f1', row), y: value('f2', row) })));
-  say(`6. Its Pareto front: ${front.length} of ${feasible.length} feasible designs.\n`);
-  say(scatterPlot(front, { x: 'cost f1', y: 'deflection f2, in' }));
+function showFront(problem: Problem, columns: Readonly<Record<string, LoadedColumn>>, rowCount: number): void {
+  const rows = new RunRows(problem.variables);
+  rows.take({ firstRow: 0, rowCount, columns });
+  const size = { columns: 72, lines: 22, isAscii: false };
+  say('6. Its objectives, and its Pareto front:\n');
+  for (const line of drawRun(problem.name, rows, viewOf(problem.variables, {}), problem.variables, size)) say(line);
 }
 
 // A reader such as `head` may close the pipe: the demo goes on to its end.

@@ -1,8 +1,10 @@
 import { InputError } from './input-error.js';
 import type { PeekedInput } from './peeked-input.js';
 
-/** A form in which rows come as a stream. */
-export type InputFormat = 'csv' | 'ndjson' | 'arrow';
+/** Forms in which rows come; Parquet from files alone, all others also as a stream. */
+export const INPUT_FORMATS = ['csv', 'ndjson', 'arrow', 'parquet'] as const;
+
+export type InputFormat = (typeof INPUT_FORMATS)[number];
 
 /** What an IPC file begins with: the same stream follows, and behind it a footer. */
 export const ARROW_FILE_HEAD = Buffer.from('ARROW1\0\0');
@@ -15,13 +17,10 @@ const FOREIGN: readonly (readonly [head: Buffer, name: string, way: string])[] =
     'compressed by zstd',
     'Unpack it on the way: zstd -dc FILE | optistore save KEY -',
   ],
-  [
-    Buffer.from('PAR1'),
-    'Parquet',
-    'Write it as Arrow: pyarrow.feather.write_feather(table, FILE, compression="uncompressed")',
-  ],
 ];
-const KNOWN_HEADS = [ARROW_FILE_HEAD, ARROW_STREAM_HEAD, ...FOREIGN.map(([head]) => head)];
+/** What Parquet begins with. */
+export const PARQUET_HEAD = Buffer.from('PAR1');
+const KNOWN_HEADS = [ARROW_FILE_HEAD, ARROW_STREAM_HEAD, PARQUET_HEAD, ...FOREIGN.map(([head]) => head)];
 /** A byte order mark is none of the text. */
 const BLANKS = new Set([0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb, 0xbf]);
 const BLANKS_MAX = 4096;
@@ -30,6 +29,7 @@ const BLANKS_MAX = 4096;
 export function formatOfName(file: string): InputFormat | undefined {
   if (/\.csv$/i.test(file)) return 'csv';
   if (/\.(ndjson|jsonl)$/i.test(file)) return 'ndjson';
+  if (/\.(parquet|pq)$/i.test(file)) return 'parquet';
   return /\.(arrow|arrows|feather)$/i.test(file) ? 'arrow' : undefined;
 }
 
@@ -40,6 +40,7 @@ export async function formatOf(input: PeekedInput): Promise<InputFormat> {
     const now = head;
     const startsWith = (bytes: Buffer) => now.subarray(0, bytes.byteLength).equals(bytes);
     if (startsWith(ARROW_FILE_HEAD) || startsWith(ARROW_STREAM_HEAD)) return 'arrow';
+    if (startsWith(PARQUET_HEAD)) return 'parquet';
     const foreign = FOREIGN.find(([bytes]) => startsWith(bytes));
     if (foreign !== undefined) throw new InputError(`The input is ${foreign[1]}, which is not read. ${foreign[2]}`);
     const mayBeKnown = KNOWN_HEADS.some((bytes) => bytes.subarray(0, now.byteLength).equals(now));

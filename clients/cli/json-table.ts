@@ -57,12 +57,14 @@ export function problemJson(problem: Problem): string {
 
 /** The values of a column as JSON text. */
 export function columnJson(column: LoadedColumn): string {
-  const values = Array.from({ length: column.values.length }, (_, row) => {
-    const value = valueAt(column, row);
-    if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? String(value) : `"${value}"`;
-    if (typeof value !== 'number') return JSON.stringify(value);
-    if (Number.isFinite(value)) return formatFloat64(value);
-    return Number.isNaN(value) ? '"NaN"' : value > 0 ? '"Infinity"' : '"-Infinity"';
-  });
-  return `[${values.join(',')}]`;
+  return `[${Array.from({ length: column.values.length }, (_, row) => cellJson(column, row)).join(',')}]`;
+}
+
+/** A value as JSON text; as protobuf JSON has it, where JSON has no word for it or its readers would round it. */
+export function cellJson(column: LoadedColumn, row: number): string {
+  const value = valueAt(column, row);
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? String(value) : `"${value}"`;
+  if (typeof value !== 'number') return JSON.stringify(value);
+  if (Number.isFinite(value)) return formatFloat64(value);
+  return Number.isNaN(value) ? '"NaN"' : value > 0 ? '"Infinity"' : '"-Infinity"';
 }

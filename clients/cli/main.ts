@@ -2,8 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { CommanderError, type Command } from 'commander';
 import { ConfigError } from '../../server/config.js';
-import { StorageError } from '../../server/errors.js';
-import { TokenFileError } from '../../server/rpc/access/token-file.js';
+import { errorText, explain } from './explained.js';
 import { serveProgram } from './serve.js';
 
 /**
@@ -22,26 +21,14 @@ async function main(): Promise<void> {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
     else {
       process.exitCode = error instanceof ConfigError ? 2 : 1;
-      process.stderr.write(`${await explain(error)}\n`);
+      const isJson = process.argv.includes('--json');
+      process.stderr.write(`${errorText(await explain(error), isJson)}\n`);
     }
   }
 }
 
 async function programFor(command: string | undefined): Promise<Command> {
   return command === 'serve' ? serveProgram() : (await import('./program.js')).program();
-}
-
-async function explain(error: unknown): Promise<string> {
-  // Whoever throws them has them already.
-  const { OptistoreError } = await import('../typescript/errors.js');
-  const { InputError } = await import('./input-error.js');
-  if (error instanceof OptistoreError || error instanceof StorageError)
-    return error.reason === undefined ? error.message : `${error.message} [${error.reason}]`;
-  if (error instanceof InputError || error instanceof ConfigError || error instanceof TokenFileError)
-    return error.message;
-  // The system's own words name the file: ENOENT, EACCES, EISDIR and their like.
-  if (error instanceof Error && 'syscall' in error) return error.message;
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 await main();

@@ -3,7 +3,7 @@ import { defineConfig } from 'rolldown';
 
 /** Packages that stay as they are: they are native, read files beside them, or are rarely needed. */
 const APART =
-  /^(@grpc\/reflection|@node-rs\/crc32|apache-arrow|grpc-health-check|knex|koffi|level|pg|snappy|sqlite3)(\/|$)/;
+  /^(@grpc\/reflection|@node-rs\/crc32|apache-arrow|grpc-health-check|hyparquet|hyparquet-compressors|hyparquet-writer|knex|koffi|level|pg|snappy|sqlite3)(\/|$)/;
 
 export default defineConfig({
   input: { optistore: 'dist/clients/cli/main.js' },

@@ -1,13 +1,24 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { Settings } from '../../server/config.js';
+import { packageVersion } from '../../server/version.js';
 
 /** Adds a command. */
 export type Add = (name: string, description: string) => Command;
 
 /** A program that has no command yet, and what adds one. */
 export function emptyProgram(): { cli: Command; add: Add } {
-  const cli = new Command('optistore').description('Keeps the results of optimization runs.').exitOverride();
-  return { cli, add: (name, description) => cli.command(name).description(description).exitOverride() };
+  const version = packageVersion();
+  const told = process.argv.includes('--json')
+    ? JSON.stringify({ version, node: process.versions.node })
+    : `optistore ${version}`;
+  const cli = new Command('optistore')
+    .description('Keeps the results of optimization runs.')
+    .version(told, '-V, --version', 'print the version; with --json also that of Node')
+    .option('--no-color', 'no colours, in any command; as NO_COLOR=1')
+    .exitOverride();
+  const add: Add = (name, description) =>
+    cli.command(name).description(description).addOption(new Option('--no-color').hideHelp()).exitOverride();
+  return { cli, add };
 }
 
 export const CONFIG = ['--config <file>', 'configuration (default: optistore.yaml where it exists)'] as const;

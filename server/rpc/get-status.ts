@@ -32,6 +32,7 @@ export async function getStatus(
   return create(GetStatusResponseSchema, {
     version: options.version,
     startTime: timestampFromDate(options.startTime),
+    time: timestampFromMs(Date.now()),
     backends: status.stores.map(toBackendStatus),
     ...(cache && { cache: toCacheStatus(cache) }),
     uploadCount: BigInt(status.stores.reduce((count, store) => count + store.uploadCount, 0)),

@@ -174,7 +174,7 @@ describe('the problem', () => {
   });
 
   test.each([
-    ['role.arrows', /No problem is given, and the Arrow schema does not say what "x" is.*--problem/],
+    ['role.arrows', /No problem is given, and the schema does not say what "x" is.*--problem/],
     ['direction.arrows', /which way the objective "f" improves.*--problem/],
   ])('that %s does not tell is asked for, and nothing is left behind', async (name, message) => {
     const { code, stderr } = await bench.run('save', 'arrow/untold', file(name), '--upload-id', name);
@@ -251,7 +251,7 @@ describe('is refused, with what to do:', () => {
     ['a file without its end', 'cut.arrow', ['x', 'FLOAT64'], /breaks off/],
     ['what is no Arrow', 'text.arrow', ['x', 'FLOAT64'], /no Arrow IPC stream or file/],
     ['gzip', 'table.gz', ['x', 'FLOAT64'], /compressed by gzip.*gzip -dc/],
-    ['Parquet', 'table.parquet', ['x', 'FLOAT64'], /is Parquet/],
+    ['what is no Parquet', 'table.parquet', ['x', 'FLOAT64'], /The Parquet file can not be read/],
   ];
 
   beforeAll(async () => {

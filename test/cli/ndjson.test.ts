@@ -115,7 +115,7 @@ describe('NDJSON, an object a line,', () => {
 
   test('--format knows what it knows', async () => {
     const { code, stderr } = await printed('xml', '', '--format', 'xml');
-    expect(stderr).toContain('csv, ndjson or arrow was expected');
+    expect(stderr).toContain('csv, ndjson, arrow or parquet was expected');
     expect(code).toBe(2);
   });
 });

@@ -32,6 +32,17 @@ function loadedWith(file: string, found = new Set<string>()): Set<string> {
 
 const usesConnect = (file: string) => readFileSync(file, 'utf8').includes('connectrpc');
 
+test('what only some commands need is loaded by them alone: formats of files, plots', () => {
+  const files = readdirSync(FOLDER).map((name) => join(FOLDER, name));
+  const [program = ''] = files.filter((file) => /program-[^/]+\.js$/.test(file));
+  const atStart = [...loadedWith(join(FOLDER, 'optistore.js')), ...loadedWith(program)];
+  const rare = /^import\b[^;]*["'](apache-arrow|hyparquet|hyparquet-compressors|hyparquet-writer|snappy)["'/]/m;
+  expect(files.filter((file) => rare.test(readFileSync(file, 'utf8'))).length).toBeGreaterThan(1);
+  expect(atStart.filter((file) => rare.test(readFileSync(file, 'utf8')))).toEqual([]);
+  // Of plots, by a class that only they have.
+  expect(atStart.filter((file) => readFileSync(file, 'utf8').includes('class RunRows'))).toEqual([]);
+});
+
 describe('Connect is loaded by those alone who use it', () => {
   test('of the joined command: by the web port', () => {
     const files = readdirSync(FOLDER).map((name) => join(FOLDER, name));

@@ -1,5 +1,4 @@
 import { toJson } from '@bufbuild/protobuf';
-import { timestampDate, type Timestamp } from '@bufbuild/protobuf/wkt';
 import { ResultSchema } from '../../../proto/gen/optistore/v1/result_pb.js';
 import {
   BackendState,
@@ -9,17 +8,14 @@ import {
 } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { Backend, ValueType, VariableRole, type DeleteOptions } from '../../typescript/index.js';
 import { connect } from '../connect.js';
+import { print, printJson, printMessage } from '../stdout.js';
+import { megabytes, timeOf } from '../words.js';
 
 /** Flags that every command has. */
 export interface CommonFlags {
   readonly server?: string;
   readonly json?: boolean;
 }
-
-const print = (text: string) => process.stdout.write(`${text}\n`);
-const printJson = (value: unknown) => print(JSON.stringify(value, undefined, 2));
-const time = (at: Timestamp | undefined) =>
-  at === undefined ? '-' : timestampDate(at).toISOString().slice(0, 19).replace('T', ' ');
 
 /** Tells once that a list may be lacking something, beside it and not in it. */
 function warnOnce(): (stores: readonly string[]) => void {
@@ -54,7 +50,7 @@ export async function list(
           `${result.rowCount} rows`,
           megabytes(result.sizeBytes),
           `revision ${result.revision}`,
-          time(result.commitTime),
+          timeOf(result.commitTime),
         ].join('\t'),
       );
   }
@@ -65,9 +61,9 @@ export async function list(
 export async function show(key: string, flags: CommonFlags): Promise<void> {
   await using client = connect(flags);
   const result = await client.getResult(key);
-  if (flags.json) return void printJson(toJson(ResultSchema, result));
+  if (flags.json) return printMessage(ResultSchema, result);
   print(
-    `${result.key}  revision ${result.revision}, ${result.rowCount} rows, ${megabytes(result.sizeBytes)}, committed ${time(result.commitTime)}`,
+    `${result.key}  revision ${result.revision}, ${result.rowCount} rows, ${megabytes(result.sizeBytes)}, committed ${timeOf(result.commitTime)}`,
   );
   print(`problem: ${result.problem?.name ?? ''}   solver: ${result.problem?.solver ?? ''}`);
   for (const [name, value] of Object.entries(result.tags)) print(`tag: ${name}=${value}`);
@@ -94,6 +90,7 @@ export async function remove(key: string, flags: CommonFlags & DeleteOptions): P
   await using client = connect(flags);
   const { from } = flags;
   const revision = await client.deleteResult(key, flags);
+  if (flags.json) return printJson({ key, revision: `${revision}`, ...(from !== undefined && { from }) });
   print(
     from === undefined
       ? `${key}: deleted, revision ${revision}`
@@ -113,7 +110,7 @@ export async function uploads(flags: CommonFlags): Promise<void> {
           upload.uploadId,
           upload.key,
           `${upload.durableRowCount} rows`,
-          upload.hasStream ? 'connected' : `expires ${time(upload.expireTime)}`,
+          upload.hasStream ? 'connected' : `expires ${timeOf(upload.expireTime)}`,
         ].join('\t'),
       );
   }
@@ -124,6 +121,7 @@ export async function uploads(flags: CommonFlags): Promise<void> {
 export async function abortUpload(uploadId: string, flags: CommonFlags): Promise<void> {
   await using client = connect(flags);
   await client.abortUpload(uploadId);
+  if (flags.json) return printJson({ uploadId });
   print(`${uploadId}: aborted`);
 }
 
@@ -131,8 +129,8 @@ export async function abortUpload(uploadId: string, flags: CommonFlags): Promise
 export async function status(flags: CommonFlags): Promise<void> {
   await using client = connect(flags);
   const answer = await client.getStatus();
-  if (flags.json) return void printJson(toJson(GetStatusResponseSchema, answer));
-  print(`optistore ${answer.version}, since ${time(answer.startTime)}`);
+  if (flags.json) return printMessage(GetStatusResponseSchema, answer);
+  print(`optistore ${answer.version}, since ${timeOf(answer.startTime)}`);
   for (const backend of answer.backends) {
     print(
       `${Backend[backend.role].toLowerCase()}: ${backend.type}, ${BackendState[backend.state].toLowerCase()}, ${backend.resultCount} results, ${megabytes(backend.sizeBytes)} ${backend.message}`,
@@ -147,7 +145,7 @@ export async function status(flags: CommonFlags): Promise<void> {
     const { checkedCount, corruptCount, repairedCount, lastEndTime, lastFailure } = answer.scrub;
     const failed = lastFailure === '' ? '' : `; the last pass failed: ${lastFailure}`;
     print(
-      `scrub: last complete ${time(lastEndTime)}, ${checkedCount} copies checked, ` +
+      `scrub: last complete ${timeOf(lastEndTime)}, ${checkedCount} copies checked, ` +
         `${corruptCount} corrupt or missing, ${repairedCount} repaired${failed}`,
     );
   }
@@ -157,14 +155,10 @@ export async function status(flags: CommonFlags): Promise<void> {
 function printSecondary({ replication, fallback }: GetStatusResponse): void {
   if (replication === undefined || fallback === undefined) return;
   const { pendingCount, oldestPendingTime, copiedCount, failureCount, lastFailure } = replication;
-  const since = oldestPendingTime === undefined ? '' : ` (since ${time(oldestPendingTime)})`;
+  const since = oldestPendingTime === undefined ? '' : ` (since ${timeOf(oldestPendingTime)})`;
   print(`replication: ${pendingCount} waiting${since}, ${copiedCount} copied, ${failureCount} failures ${lastFailure}`);
   const { fallbackCount, continuedCount, repairedCount, repairFailureCount, circuitOpen } = fallback;
   print(
     `fallback: ${fallbackCount} calls, ${continuedCount} loads continued, ${repairedCount} repaired, ${repairFailureCount} repairs failed${circuitOpen ? '; the primary is taken for dead' : ''}`,
   );
-}
-
-function megabytes(bytes: bigint): string {
-  return `${(Number(bytes) / 1e6).toFixed(Number(bytes) < 1e7 ? 3 : 0)} MB`;
 }

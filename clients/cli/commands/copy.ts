@@ -1,9 +1,12 @@
+import { ResultSchema } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { connect } from '../connect.js';
 import { progressBar } from '../progress.js';
+import { print, printMessage } from '../stdout.js';
 
 /** Flags of `optistore copy` and `optistore move`. */
 export interface CopyFlags {
   readonly server?: string;
+  readonly json?: boolean;
   readonly revision?: bigint;
   readonly expectedRevision?: bigint;
 }
@@ -32,7 +35,8 @@ async function transfer(done: 'copied' | 'moved', key: string, toKey: string, fl
         ? await client.moveResult(key, toKey, options)
         : await client.copyResult(key, toKey, { ...options, ...(revision !== undefined && { revision }) });
     bar?.stop();
-    process.stdout.write(`${key} → ${toKey}: ${done}, ${result.rowCount} rows, revision ${result.revision}\n`);
+    if (flags.json) printMessage(ResultSchema, result);
+    else print(`${key} → ${toKey}: ${done}, ${result.rowCount} rows, revision ${result.revision}`);
   } finally {
     bar?.stop();
   }

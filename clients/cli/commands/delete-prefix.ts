@@ -2,10 +2,13 @@ import { createInterface } from 'node:readline/promises';
 import { OptistoreError, type OptistoreClient, type Result } from '../../typescript/index.js';
 import { connect } from '../connect.js';
 import { InputError } from '../input-error.js';
+import { print, printJson } from '../stdout.js';
+import { megabytes } from '../words.js';
 
 /** Flags of `optistore delete --prefix`. */
 export interface DeletePrefixFlags {
   readonly server?: string;
+  readonly json?: boolean;
   readonly prefix: string;
   readonly dryRun?: boolean;
   readonly yes?: boolean;
@@ -19,21 +22,32 @@ type Doomed = Pick<Result, 'key' | 'revision' | 'rowCount' | 'sizeBytes'>;
  * was changed in the meantime is kept, told, and makes the command fail.
  */
 export async function removeByPrefix(flags: DeletePrefixFlags): Promise<void> {
+  const { json = false, dryRun = false } = flags;
   await using client = connect(flags);
   const doomed: Doomed[] = [];
   for await (const { key, revision, rowCount, sizeBytes } of client.listResults({ prefix: flags.prefix })) {
     doomed.push({ key, revision, rowCount, sizeBytes });
-    if (flags.dryRun) print([key, `${rowCount} rows`, megabytes(sizeBytes), `revision ${revision}`].join('\t'));
+    if (dryRun && !json) print([key, `${rowCount} rows`, megabytes(sizeBytes), `revision ${revision}`].join('\t'));
   }
   const total = `${doomed.length} results, ${megabytes(doomed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0n))}`;
-  if (flags.dryRun) return print(`${total}: nothing was deleted, this was a dry run`);
+  if (dryRun)
+    return json ? printJson(asJson(doomed, [], true)) : print(`${total}: nothing was deleted, this was a dry run`);
   if (doomed.length > 0 && !flags.yes && !(await confirms(`Delete ${total}?`))) return print('nothing was deleted');
   const skipped = await removeAll(client, doomed);
-  print(`${doomed.length - skipped.length} results deleted`);
+  if (json) printJson(asJson(doomed, skipped, false));
+  else print(`${doomed.length - skipped.length} results deleted`);
   if (skipped.length > 0)
     throw new InputError(
       `${skipped.length} results were changed or deleted by someone else in the meantime and left alone: ${skipped.join(', ')}`,
     );
+}
+
+function asJson(doomed: readonly Doomed[], skipped: readonly string[], dryRun: boolean): object {
+  const told = ({ key, revision, rowCount, sizeBytes }: Doomed) => ({
+    ...{ key, revision: `${revision}`, rowCount: `${rowCount}`, sizeBytes: `${sizeBytes}` },
+  });
+  const deleted = doomed.filter(({ key }) => !skipped.includes(key)).map(told);
+  return { dryRun, results: deleted, skipped };
 }
 
 /** Deletes results in the revision that was listed; gives the keys of those that have another by now, or none. */
@@ -63,12 +77,4 @@ async function confirms(question: string): Promise<boolean> {
   } finally {
     terminal.close();
   }
-}
-
-function megabytes(bytes: bigint): string {
-  return `${(Number(bytes) / 1e6).toFixed(Number(bytes) < 1e7 ? 3 : 0)} MB`;
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
 }

@@ -6,6 +6,7 @@ import {
 import type { Migrated, StoreRole } from '../../typescript/index.js';
 import { connect } from '../connect.js';
 import { progressBar } from '../progress.js';
+import { print } from '../stdout.js';
 import type { CommonFlags } from './catalogue.js';
 
 /** Flags of `optistore migrate`. */
@@ -53,8 +54,4 @@ export async function migrate(key: string | undefined, flags: MigrateFlags): Pro
     return print(`${key}: ${act}, ${way}, ${last?.rowCount ?? 0} rows, revision ${last?.revision ?? 0}`);
   const failed = failedCount === 0 ? '' : `; ${failedCount} left in the ${from}`;
   print(`${last?.doneCount ?? 0} results ${act}, ${way}${failed}`);
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
 }

@@ -6,6 +6,7 @@ import {
 } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { connect } from '../connect.js';
 import { progressBar } from '../progress.js';
+import { print } from '../stdout.js';
 import type { CommonFlags } from './catalogue.js';
 
 /**
@@ -51,8 +52,4 @@ export function summary(
 ): string {
   const failed = failedCount === 0 ? '' : `, ${failedCount} could not be copied`;
   return `${doneCount} results and deletions looked at, ${copiedCount} copied to the secondary${failed}`;
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
 }

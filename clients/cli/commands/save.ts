@@ -1,17 +1,16 @@
-import { readFile } from 'node:fs/promises';
-import { fromJson, type JsonValue } from '@bufbuild/protobuf';
-import { ProblemSchema, type Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { ReplicationState, type ResultWriter, type SaveOptions } from '../../typescript/index.js';
+import { ResultSchema } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { ReplicationState, type Result, type SaveOptions } from '../../typescript/index.js';
 import { connect } from '../connect.js';
-import { InputError } from '../input-error.js';
 import type { InputFormat } from '../input-format.js';
 import { progressBar } from '../progress.js';
-import { KnownRows, type RowSource } from '../row-source.js';
+import { appendRows, problemOf, readProblem } from '../save-rows.js';
+import { print, printMessage } from '../stdout.js';
 import { openSource } from '../stream-source.js';
 
 /** Flags of `optistore save`. */
 export interface SaveFlags {
   readonly server?: string;
+  readonly json?: boolean;
   readonly problem?: string;
   readonly format?: InputFormat;
   readonly tag?: Record<string, string>;
@@ -40,28 +39,20 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
   const base = flags.append === true ? await client.getResult(key) : undefined;
   const given = flags.problem === undefined ? undefined : await readProblem(flags.problem);
   // Where one is given, the upload is open before the solver prints its first row.
-  const problem = base?.problem ?? given ?? (await source.problem());
-  if (problem === undefined) throw new InputError('No problem is given. Name its file with --problem problem.json.');
+  const problem = base?.problem ?? (await problemOf(source, given));
   const bar = progressBar('saved rows');
   const options: SaveOptions = {
     onAck: (durable) => bar.update(durable),
     onReconnect: (error) => process.stderr.write(`${error.message} Reconnecting.\n`),
-    ...(flags.tag && { tags: flags.tag }),
-    ...(flags.uploadId !== undefined && { uploadId: flags.uploadId }),
-    ...(flags.description !== undefined && { description: flags.description }),
-    ...(flags.expectedRevision !== undefined && { expectedRevision: flags.expectedRevision }),
-    ...(flags.replicate !== undefined && { replicate: flags.replicate }),
-    ...(flags.to !== undefined && { to: flags.to }),
+    ...optionsOf(flags),
   };
   const writer = await (base === undefined ? client.save(key, problem, options) : client.append(key, options));
   try {
-    const known = new KnownRows(writer.nextRow - Number(base?.rowCount ?? 0));
-    if (writer.committed === undefined) await appendParts(writer, problem, source, known);
+    const knownCount = writer.nextRow - Number(base?.rowCount ?? 0);
+    if (writer.committed === undefined) await appendRows(writer, problem, source, knownCount);
     const result = await writer.commit();
     bar.stop();
-    process.stdout.write(
-      `${key}: ${result.rowCount} rows, revision ${result.revision}${REPLICATED[result.replication]}\n`,
-    );
+    tell(result, flags);
   } catch (error) {
     bar.stop();
     // Why it could not be saved matters more.
@@ -73,21 +64,18 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
   }
 }
 
-async function readProblem(path: string): Promise<Problem> {
-  try {
-    return fromJson(ProblemSchema, JSON.parse(await readFile(path, 'utf8')) as JsonValue);
-  } catch (error) {
-    throw new InputError(
-      `${path} is not a problem in protobuf JSON: ${error instanceof Error ? error.message : String(error)}. examples/ has some.`,
-    );
-  }
+function optionsOf(flags: SaveFlags): SaveOptions {
+  return {
+    ...(flags.tag && { tags: flags.tag }),
+    ...(flags.uploadId !== undefined && { uploadId: flags.uploadId }),
+    ...(flags.description !== undefined && { description: flags.description }),
+    ...(flags.expectedRevision !== undefined && { expectedRevision: flags.expectedRevision }),
+    ...(flags.replicate !== undefined && { replicate: flags.replicate }),
+    ...(flags.to !== undefined && { to: flags.to }),
+  };
 }
 
-/** Appends rows as they come; skips those that an earlier try has saved. The writer sends small parts together. */
-async function appendParts(writer: ResultWriter, problem: Problem, source: RowSource, known: KnownRows): Promise<void> {
-  for await (const part of source.parts(problem, known)) await writer.append(part);
-  if (known.left > 0)
-    throw new InputError(
-      `The input has ${known.left} rows fewer than upload ${writer.uploadId} already has: it is not the same run.`,
-    );
+function tell(result: Result, { json }: SaveFlags): void {
+  if (json) printMessage(ResultSchema, result);
+  else print(`${result.key}: ${result.rowCount} rows, revision ${result.revision}${REPLICATED[result.replication]}`);
 }

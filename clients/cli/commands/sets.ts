@@ -1,8 +1,10 @@
 import { userInfo } from 'node:os';
 import { toJson } from '@bufbuild/protobuf';
-import { timestampDate } from '@bufbuild/protobuf/wkt';
 import { ResultSetSchema, SetOperation, type ResultSet, type SetContent } from '../../typescript/index.js';
+import { ResultSchema } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { connect } from '../connect.js';
+import { print, printJson, printMessage } from '../stdout.js';
+import { timeOf } from '../words.js';
 import type { CommonFlags } from './catalogue.js';
 
 /** A run of rows; the end is not in it. */
@@ -59,6 +61,7 @@ export async function putSet(key: string, name: string, content: SetContent, fla
     ...(description !== undefined && { description }),
     ...(expectedRevision !== undefined && { expectedRevision }),
   });
+  if (flags.json) return printMessage(ResultSchema, result);
   const set = result.resultSets.find((one) => one.name === name);
   print(`${key} ${name}: ${set?.rowCount ?? 0n} rows, revision ${result.revision}`);
 }
@@ -67,10 +70,11 @@ export async function putSet(key: string, name: string, content: SetContent, fla
 export async function deleteSet(key: string, name: string, flags: SetFlags): Promise<void> {
   await using client = connect(flags);
   const { expectedRevision } = flags;
-  const { revision } = await client.deleteResultSet(key, name, {
+  const result = await client.deleteResultSet(key, name, {
     ...(expectedRevision !== undefined && { expectedRevision }),
   });
-  print(`${key} ${name}: deleted, revision ${revision}`);
+  if (flags.json) return printMessage(ResultSchema, result);
+  print(`${key} ${name}: deleted, revision ${result.revision}`);
 }
 
 /** `optistore set KEY`: lists the sets of a result. */
@@ -79,7 +83,7 @@ export async function listSets(key: string, flags: CommonFlags): Promise<void> {
   const { resultSets } = await client.getResult(key);
   if (flags.json) {
     const sets = resultSets.map((set) => toJson(ResultSetSchema, set));
-    return print(JSON.stringify({ resultSets: sets }, undefined, 2));
+    return printJson({ resultSets: sets });
   }
   for (const set of resultSets) print(line(set));
 }
@@ -87,8 +91,7 @@ export async function listSets(key: string, flags: CommonFlags): Promise<void> {
 function line({ name, rowCount, operation, parents, createdBy, createTime, description }: ResultSet): string {
   const made =
     operation === SetOperation.UNSPECIFIED ? '' : `${SetOperation[operation].toLowerCase()} of ${parents.join(', ')}`;
-  const time = createTime === undefined ? '-' : timestampDate(createTime).toISOString().slice(0, 19).replace('T', ' ');
-  return [name, `${rowCount} rows`, made, createdBy, time, description].join('\t');
+  return [name, `${rowCount} rows`, made, createdBy, timeOf(createTime), description].join('\t');
 }
 
 function userName(): string {
@@ -98,8 +101,4 @@ function userName(): string {
     // A user without an entry in the system's list has no name.
     return '';
   }
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
 }

@@ -1,5 +1,6 @@
 import { readConfig, ConfigError } from '../../../server/config.js';
 import type { Scope } from '../../../server/rpc/access/caller.js';
+import { print, printJson } from '../stdout.js';
 import { createToken, readTokens, revokeToken } from '../../../server/rpc/access/token-file.js';
 
 /** Where the tokens are. */
@@ -21,7 +22,9 @@ export function create(name: string, flags: NewTokenFlags): void {
   const { scope, prefix = '', expires } = flags;
   const expireTime = expires === undefined ? undefined : new Date(Date.now() + expires);
   const token = createToken(fileOf(flags), { name, scope, prefix, ...(expireTime && { expireTime }) });
-  process.stdout.write(`${token}\n`);
+  if (flags.json)
+    return printJson({ name, scope, prefix, token, ...(expireTime && { expireTime: expireTime.toISOString() }) });
+  print(token);
   if (process.stderr.isTTY)
     process.stderr.write(
       'It is shown this once. Clients take it from OPTISTORE_TOKEN; the daemon knows it within a second.\n',
@@ -34,18 +37,25 @@ export function list(flags: TokenFlags): void {
     ...{ id, name, scope, prefix, create_time },
     ...(expire_time === undefined ? {} : { expire_time }),
   }));
-  if (flags.json) process.stdout.write(`${JSON.stringify(tokens, undefined, 2)}\n`);
+  if (flags.json) printJson(tokens);
   else
     for (const { id, name, scope, prefix, expire_time } of tokens)
-      process.stdout.write(
-        `${[id, name, scope, prefix === '' ? 'all keys' : prefix, expire_time === undefined ? 'does not expire' : `until ${expire_time}`].join('\t')}\n`,
+      print(
+        [
+          id,
+          name,
+          scope,
+          prefix === '' ? 'all keys' : prefix,
+          expire_time === undefined ? 'does not expire' : `until ${expire_time}`,
+        ].join('\t'),
       );
 }
 
 /** `optistore token revoke`: who has it is out within a second, with running streams. */
 export function revoke(nameOrId: string, flags: TokenFlags): void {
   const { name, id } = revokeToken(fileOf(flags), nameOrId);
-  process.stdout.write(`revoked ${name} (${id})\n`);
+  if (flags.json) printJson({ name, id });
+  else print(`revoked ${name} (${id})`);
 }
 
 /** The file that the flag names, else the configuration. ConfigError where neither does. */

@@ -1,5 +1,7 @@
+import { ResultSchema } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { Outcome } from '../../typescript/index.js';
 import { connect } from '../connect.js';
+import { print, printMessage } from '../stdout.js';
 import type { CommonFlags } from './catalogue.js';
 
 /** Flags of `optistore update`. */
@@ -28,5 +30,6 @@ export async function update(key: string, flags: UpdateFlags): Promise<void> {
     ...(outcome !== undefined && { outcome }),
   };
   const result = await client.updateResult(key, changes, expectedRevision === undefined ? {} : { expectedRevision });
-  process.stdout.write(`${key}: revision ${result.revision}\n`);
+  if (flags.json) printMessage(ResultSchema, result);
+  else print(`${key}: revision ${result.revision}`);
 }

@@ -3,6 +3,7 @@ import { VerifyResultsResponseSchema, VerifyState } from '../../../proto/gen/opt
 import { Backend } from '../../typescript/index.js';
 import { connect } from '../connect.js';
 import { progressBar } from '../progress.js';
+import { print } from '../stdout.js';
 import type { CommonFlags } from './catalogue.js';
 
 /** Flags of `optistore verify`. */
@@ -44,8 +45,4 @@ export async function verify(prefix: string, flags: VerifyFlags): Promise<void> 
         `${count(CORRUPT)} corrupt, ${count(MISSING)} missing, ${count(REPAIRED)} repaired`,
     );
   if (count(CORRUPT) + count(MISSING) > 0) process.exitCode = 1;
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
 }

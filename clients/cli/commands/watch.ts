@@ -3,7 +3,9 @@ import {
   WatchResultsResponseSchema,
   type WatchResultsResponse,
 } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { OptistoreClient } from '../../typescript/index.js';
 import { connect } from '../connect.js';
+import { print } from '../stdout.js';
 import type { CommonFlags } from './catalogue.js';
 
 /** Flags of `optistore watch`. */
@@ -12,14 +14,39 @@ export interface WatchFlags extends CommonFlags {
   readonly uploads?: boolean;
 }
 
-/** Prints what happens, a line each, until Ctrl-C. */
+/** Not more often than a person can read. */
+const REDRAW_MS = 250;
+
+/** What happens, until Ctrl-C: a line each; on a terminal a table that is drawn anew in place. */
 export async function watch(prefix: string, flags: WatchFlags): Promise<void> {
   await using client = connect(flags);
   const { after, uploads = false, json = false } = flags;
-  const options = { prefix, includeUploads: uploads, ...(after !== undefined && { afterEvent: after }) };
-  for await (const response of client.watch(options)) {
+  const isLive = process.stdout.isTTY && !json;
+  const options = { prefix, includeUploads: uploads || isLive, ...(after !== undefined && { afterEvent: after }) };
+  const responses = client.watch(options);
+  if (isLive) return await watchLive(client, prefix, responses);
+  for await (const response of responses) {
     if (response.event.case === undefined) continue;
-    process.stdout.write(`${json ? toJsonString(WatchResultsResponseSchema, response) : lineOf(response)}\n`);
+    print(json ? toJsonString(WatchResultsResponseSchema, response) : lineOf(response));
+  }
+}
+
+async function watchLive(
+  client: OptistoreClient,
+  prefix: string,
+  responses: AsyncIterable<WatchResultsResponse>,
+): Promise<void> {
+  const { WatchedStore } = await import('../watch/watched.js');
+  const { LiveScreen } = await import('../terminal/live-screen.js');
+  const store = new WatchedStore(lineOf);
+  for await (const upload of client.listUploads({ prefix })) if (upload.hasStream) store.takeUpload(upload, Date.now());
+  using screen = new LiveScreen(process.stdout, (columns, lines) => store.frame(Date.now(), columns, lines));
+  screen.redraw();
+  const redrawing = setInterval(() => screen.redraw(), REDRAW_MS);
+  try {
+    for await (const response of responses) store.take(response, Date.now());
+  } finally {
+    clearInterval(redrawing);
   }
 }
 

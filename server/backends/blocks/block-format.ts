@@ -1,4 +1,5 @@
 import { StorageError } from '../../errors.js';
+import { aligned, ALIGNMENT_BYTES } from '../../rows/alignment.js';
 import { crc32, crc32Combine } from '../../rows/checksum.js';
 import type { Batch, Column } from '../../rows/batch.js';
 import { inOnePiece, type PiecedBatch, type PiecedColumn } from '../../rows/gather.js';
@@ -8,7 +9,6 @@ import { inOnePiece, type PiecedBatch, type PiecedColumn } from '../../rows/gath
  * with the length and CRC-32 of each buffer, then the buffers in the order of the columns. Header and
  * buffers begin at multiples of 64 bytes. All numbers little-endian.
  */
-export const ALIGNMENT_BYTES = 64;
 export const SEGMENT_HEAD_BYTES = ALIGNMENT_BYTES;
 const SEGMENT_TITLE = 'OPTISTORE SEGMENT 1\n';
 
@@ -75,11 +75,6 @@ export interface EncodedBlock {
 }
 
 const PADDING = new Uint8Array(ALIGNMENT_BYTES);
-
-/** The next multiple of the alignment. */
-export function aligned(byteLength: number): number {
-  return Math.ceil(byteLength / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
-}
 
 /** Lays a batch out as a block; the columns' buffers are used as they are, not copied. `mark`: see BlockHeader. */
 export function encodeBlock(batch: Batch, mark = 0n): EncodedBlock {

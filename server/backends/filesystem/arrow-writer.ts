@@ -1,10 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Schema as ArrowSchema } from 'apache-arrow';
 import type { Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import { arrowSchema, encodeBatch, encodeHead, encodeTail } from '../../rows/arrow-ipc.js';
 import { crc32 } from '../../rows/checksum.js';
 import { schemaOf, type Batch, type Schema } from '../../rows/batch.js';
 import { writeFully } from '../files.js';
-import { arrowSchema, encodeBatch, encodeHead, encodeTail } from './arrow-format.js';
 import { createFile, replaceFile } from './durable-files.js';
 import { sidecarOf } from './names.js';
 import { encodeSidecar, type CheckedBlock } from './row-file.js';

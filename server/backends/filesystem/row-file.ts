@@ -1,5 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import type { JsonValue } from '@bufbuild/protobuf';
+import type { BufferCheck } from '../../rows/arrow-ipc.js';
 import { crc32 } from '../../rows/checksum.js';
 import type { Batch, Schema } from '../../rows/batch.js';
 import { corrupt, decodeColumns, type BlockEntry, type BlockHeader } from '../blocks/block-format.js';
@@ -7,7 +8,7 @@ import type { IdentifiedFile } from '../backend.js';
 import { ifThere, readAt } from '../files.js';
 import { identityOf } from '../blocks/located-blocks.js';
 import type { BlockReading, Source } from '../blocks/block-reader.js';
-import { fromArrow, layOut, type BufferCheck } from './arrow-format.js';
+import { fromArrow, layOut } from './arrow-format.js';
 import { decodeJson, encodeJson, hexOf, type JsonContent } from './checked-json.js';
 import { readIfThere } from './durable-files.js';
 import { sidecarOf } from './names.js';

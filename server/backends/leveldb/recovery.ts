@@ -2,16 +2,10 @@ import { open, readdir, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { UploadRecord } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import type { StorageError } from '../../errors.js';
+import { ALIGNMENT_BYTES } from '../../rows/alignment.js';
 import { RunSummary } from '../../rows/summary.js';
 import type { BlockEntry, BlockHeader } from '../blocks/block-format.js';
-import {
-  ALIGNMENT_BYTES,
-  decodeColumns,
-  headerBytesOf,
-  nameInHead,
-  parseHeader,
-  SEGMENT_HEAD_BYTES,
-} from '../blocks/block-format.js';
+import { decodeColumns, headerBytesOf, nameInHead, parseHeader, SEGMENT_HEAD_BYTES } from '../blocks/block-format.js';
 import { milliseconds } from '../../times.js';
 import { readAt, syncDirectoryOf } from '../files.js';
 import { rowsLost } from '../uploads/upload-errors.js';

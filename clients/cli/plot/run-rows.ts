@@ -1,0 +1,119 @@
+import { ValueType, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import { Feasibility } from '../../../server/rows/front/feasibility.js';
+import { hypervolume } from '../../../server/rows/front/hypervolume.js';
+import { objectivesOf, readPoint, type Objective } from '../../../server/rows/front/objectives.js';
+import { paretoFront } from '../../../server/rows/front/pareto-front.js';
+import { valueAt, type LoadedBatch } from '../../typescript/index.js';
+import type { Kind } from './chart.js';
+
+/** Rows of a run as far as a plot needs them; more may come. */
+export class RunRows {
+  readonly objectives: readonly Objective[];
+  private readonly feasibility: Feasibility;
+  private readonly columns: number[][];
+  /** The rows' numbers in the result. */
+  readonly numbers: number[] = [];
+
+  constructor(private readonly variables: readonly Variable[]) {
+    this.objectives = objectivesOf(variables);
+    this.feasibility = new Feasibility(variables);
+    this.columns = variables.map(() => []);
+  }
+
+  get rowCount(): number {
+    return this.numbers.length;
+  }
+
+  take({ firstRow, rowCount, rowNumbers, columns }: LoadedBatch): void {
+    for (let row = 0; row < rowCount; row++) this.numbers.push(rowNumbers?.[row] ?? firstRow + row);
+    for (const [i, { name, valueType }] of this.variables.entries()) {
+      const column = columns[name];
+      const values = this.columns[i] as number[];
+      if (column === undefined || valueType === ValueType.STRING) continue;
+      for (let row = 0; row < rowCount; row++) {
+        const value = valueAt(column, row);
+        values.push(value === null ? NaN : Number(value));
+      }
+    }
+  }
+
+  /** A column by its name; NaN is missing. Undefined: there is none, or it has texts. */
+  valuesOf(name: string): readonly number[] | undefined {
+    const i = this.variables.findIndex((variable) => variable.name === name);
+    return this.variables[i]?.valueType === ValueType.STRING ? undefined : this.columns[i];
+  }
+
+  /** What each row is; without objectives none is dominated, and none on a front. */
+  kinds(): Kind[] {
+    const feasible = this.feasibility.of(this.rowCount, (i) => ({ values: this.columns[i] ?? [] }));
+    const kinds = Array.from(feasible, (is): Kind => (is === 1 ? 'dominated' : 'infeasible'));
+    if (this.objectives.length < 2) return kinds;
+    const front = paretoFront(this.objectives.length);
+    for (const [row, point] of this.feasiblePoints(kinds)) front.add(row, point);
+    for (const row of front.rows().rows) kinds[row] = 'front';
+    return kinds;
+  }
+
+  /**
+   * How the run got better, by evaluation: of one objective its best value so far, of several the hypervolume of what is feasible, to the
+   * problem's nadir, or where it has none to the worst that was found. At about so many evaluations.
+   */
+  convergence(steps: number): { evaluations: number[]; values: number[] } {
+    const kinds = this.kinds();
+    const points = [...this.feasiblePoints(kinds)];
+    return this.objectives.length === 1 ? this.bestSoFar(points) : this.volumes(points, steps);
+  }
+
+  private bestSoFar(points: readonly [number, Float64Array][]): { evaluations: number[]; values: number[] } {
+    const isMaximized = this.objectives[0]?.isMaximized === true;
+    let best = Infinity;
+    const [evaluations, values]: [number[], number[]] = [[], []];
+    for (const [row, [value = NaN]] of points) {
+      if (value < best) best = value;
+      if (best === Infinity) continue;
+      evaluations.push((this.numbers[row] as number) + 1);
+      values.push(isMaximized ? -best : best);
+    }
+    return { evaluations, values };
+  }
+
+  private volumes(
+    points: readonly [number, Float64Array][],
+    steps: number,
+  ): { evaluations: number[]; values: number[] } {
+    const worst = this.objectives.map(({ index, isMaximized }, c) => {
+      const nadir = this.variables[index]?.nadir;
+      if (nadir !== undefined) return isMaximized ? -nadir : nadir;
+      return points.reduce(
+        (most, [, point]) => (Number.isFinite(point[c]) ? Math.max(most, point[c] as number) : most),
+        -Infinity,
+      );
+    });
+    const ideal = this.objectives.map((_, c) =>
+      points.reduce(
+        (least, [, point]) => (Number.isFinite(point[c]) ? Math.min(least, point[c] as number) : least),
+        Infinity,
+      ),
+    );
+    const volume = hypervolume(Float64Array.from(worst), Float64Array.from(ideal));
+    const every = Math.max(Math.ceil(points.length / steps), 1);
+    const [evaluations, values]: [number[], number[]] = [[], []];
+    for (const [i, [row, point]] of points.entries()) {
+      volume.add(point);
+      if ((i + 1) % every !== 0 && i + 1 < points.length) continue;
+      evaluations.push((this.numbers[row] as number) + 1);
+      values.push(volume.value);
+    }
+    return { evaluations, values };
+  }
+
+  private *feasiblePoints(kinds: readonly Kind[]): Generator<[row: number, point: Float64Array], void> {
+    const numbers = this.objectives.map(({ index }) => ({ values: this.columns[index] ?? [] }));
+    for (const [row, kind] of kinds.entries()) {
+      if (kind === 'infeasible') continue;
+      const point = new Float64Array(this.objectives.length);
+      readPoint(this.objectives, numbers, row, point);
+      yield [row, point];
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import { readFile } from 'node:fs/promises';
+import { fromJson, type JsonValue } from '@bufbuild/protobuf';
+import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
+import type { ResultWriter } from '../typescript/index.js';
+import { InputError } from './input-error.js';
+import { KnownRows, type RowSource } from './row-source.js';
+
+/** The problem of a file in protobuf JSON. InputError. */
+export async function readProblem(path: string): Promise<Problem> {
+  try {
+    return fromJson(ProblemSchema, JSON.parse(await readFile(path, 'utf8')) as JsonValue);
+  } catch (error) {
+    throw new InputError(
+      `${path} is not a problem in protobuf JSON: ${error instanceof Error ? error.message : String(error)}. examples/ has some.`,
+    );
+  }
+}
+
+/** The problem that is given, else that of the input itself. InputError where there is none. */
+export async function problemOf(source: RowSource, given: Problem | undefined): Promise<Problem> {
+  const problem = given ?? (await source.problem());
+  if (problem === undefined) throw new InputError('No problem is given. Name its file with --problem problem.json.');
+  return problem;
+}
+
+/**
+ * Appends rows as they come; the first `knownCount` are those that an earlier try has saved. The writer sends small parts
+ * together. InputError where the input has fewer than those.
+ */
+export async function appendRows(
+  writer: ResultWriter,
+  problem: Problem,
+  source: RowSource,
+  knownCount: number,
+): Promise<void> {
+  const known = new KnownRows(knownCount);
+  for await (const part of source.parts(problem, known)) await writer.append(part);
+  if (known.left > 0)
+    throw new InputError(
+      `The input has ${known.left} rows fewer than upload ${writer.uploadId} already has: it is not the same run.`,
+    );
+}

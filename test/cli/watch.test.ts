@@ -1,0 +1,90 @@
+import { create } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fit } from '../../clients/cli/terminal/fit.js';
+import { sparkline, WatchedStore } from '../../clients/cli/watch/watched.js';
+import { UploadSchema, WatchResultsResponseSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
+import { MAIN } from '../rpc/wire.js';
+import { Bench, problemOf, Running, until } from './cli.js';
+
+const PROBLEM = problemOf(['x', 'FLOAT64']);
+
+let bench: Bench;
+
+beforeAll(async () => {
+  bench = await Bench.start();
+});
+
+afterAll(() => bench[Symbol.asyncDispose]());
+
+/** In a terminal of so many columns. */
+function inTerminal(columns: number, ...args: string[]): Running {
+  const command = `stty cols ${columns} rows 20; exec ${process.execPath} ${MAIN} ${args.join(' ')} --server ${bench.daemon.address}`;
+  return Running.start(['-qec', command, '/dev/null'], { env: { TERM: 'xterm', NO_COLOR: '1' } }, 'script');
+}
+
+test('on a terminal watch draws saves in progress and events in place, and Ctrl-C gives the cursor back', async () => {
+  await using watching = inTerminal(70, 'watch', 'live/');
+  await until(() => watching.stdout.includes('no saves in progress'));
+  const problem = await bench.folder.file('problem.json', PROBLEM);
+  await using saving = bench.start('save', 'live/run', '-', '--problem', problem, '--upload-id', 'live-1');
+  saving.print('x\n1\n2\n3\n');
+  await until(() => /live\/run +3 +/.test(watching.stdout));
+  saving.closeInput();
+  await saving.ended();
+  await until(() => watching.stdout.includes('committed  live/run  3 rows'));
+  // What a terminal makes of Ctrl-C.
+  watching.print('\u0003');
+  const { stdout } = await watching.ended();
+  expect(stdout.startsWith('\u001b[?25l')).toBe(true);
+  expect(stdout).toContain('\u001b[?25h');
+  expect(stdout.lastIndexOf('\u001b[?25h')).toBeGreaterThan(stdout.lastIndexOf('\u001b[?25l'));
+});
+
+test('in a pipe watch prints lines, and with --json an object a line', async () => {
+  await using lines = bench.start('watch', 'piped/', '--after', '0');
+  await using objects = bench.start('watch', 'piped/', '--after', '0', '--json');
+  await bench.save('piped/a', 'x\n1\n', PROBLEM);
+  await until(() => lines.stdout.endsWith('\n') && objects.stdout.endsWith('\n'));
+  expect(lines.stdout).toMatch(/^\d+\tcommitted\tpiped\/a\t1 rows\trevision 1\n$/);
+  expect(JSON.parse(objects.stdout)).toMatchObject({ committed: { key: 'piped/a', rowCount: '1' } });
+});
+
+describe('the table of saves', () => {
+  const upload = (uploadId: string, key: string, rows: number) =>
+    create(UploadSchema, { uploadId, key, durableRowCount: BigInt(rows), createTime: timestampFromMs(0) });
+
+  test('tells rows, rows a second, their course and age, and is not wider than the terminal', () => {
+    const store = new WatchedStore(() => 'an event');
+    for (let second = 0; second <= 4; second++) {
+      store.takeUpload(upload('u', 'runs/größe-🚀', second * second * 100), second * 1000);
+      store.frame(second * 1000, 80, 10);
+    }
+    const [head = '', line = ''] = store.frame(4000, 80, 10);
+    expect(head).toMatch(/^saving +rows +rows\/s +age$/);
+    expect(line).toMatch(/^runs\/größe-🚀 +1,600 +700 ▂▄▆█ +4 s$/);
+    for (const columns of [20, 40, 64, 120])
+      for (const one of store.frame(4000, columns, 10))
+        expect([...one].length).toBeLessThanOrEqual(Math.max(columns, 36));
+  });
+
+  test('forgets what was committed, and never has more lines than the terminal', () => {
+    const store = new WatchedStore(({ eventNumber }) => `event ${eventNumber}`);
+    for (let i = 0; i < 30; i++) store.takeUpload(upload(`u${i}`, `runs/${i}`, 1), 0);
+    for (let i = 0; i < 30; i++) {
+      const event = { case: 'committed', value: { key: `runs/${i}`, uploadId: `u${i}` } } as const;
+      expect(store.frame(i, 80, 12).length).toBeLessThanOrEqual(12);
+      store.take(create(WatchResultsResponseSchema, { eventNumber: BigInt(i), event }), i);
+    }
+    const frame = store.frame(40, 80, 12).join('\n');
+    expect(frame).toContain('no saves in progress');
+    expect(frame).toContain('event 29');
+  });
+
+  test('cuts by cells, not characters', () => {
+    expect(fit('größe', 7)).toBe('größe  ');
+    expect(fit('🚀🚀🚀', 5)).toBe('🚀🚀…');
+    expect(fit('a\u001b[2Jb', 8)).toBe('a [2Jb  ');
+    expect(sparkline([0, 1, 2, 4])).toBe('▁▃▅█');
+  });
+});
