@@ -2223,7 +2223,9 @@ type GetStatusResponse struct {
 	// The check that runs by itself. Absent: it is off.
 	Scrub *ScrubStatus `protobuf:"bytes,9,opt,name=scrub,proto3" json:"scrub,omitempty"`
 	// Who asks, and what they may do. Absent: no token was asked for, and everything is allowed.
-	Caller        *Caller `protobuf:"bytes,10,opt,name=caller,proto3" json:"caller,omitempty"`
+	Caller *Caller `protobuf:"bytes,10,opt,name=caller,proto3" json:"caller,omitempty"`
+	// The daemon's clock as it answers. Absent: a daemon of before there was this field.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=time,proto3" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2324,6 +2326,13 @@ func (x *GetStatusResponse) GetScrub() *ScrubStatus {
 func (x *GetStatusResponse) GetCaller() *Caller {
 	if x != nil {
 		return x.Caller
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
 	}
 	return nil
 }
@@ -4470,7 +4479,7 @@ const file_optistore_v1_storage_service_proto_rawDesc = "" +
 	"\x12AbortUploadRequest\x12\x1b\n" +
 	"\tupload_id\x18\x01 \x01(\tR\buploadId\"\x15\n" +
 	"\x13AbortUploadResponse\"\x12\n" +
-	"\x10GetStatusRequest\"\xf4\x03\n" +
+	"\x10GetStatusRequest\"\xa4\x04\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x129\n" +
 	"\n" +
@@ -4483,7 +4492,8 @@ const file_optistore_v1_storage_service_proto_rawDesc = "" +
 	"\bfallback\x18\b \x01(\v2\x1c.optistore.v1.FallbackStatusR\bfallback\x12/\n" +
 	"\x05scrub\x18\t \x01(\v2\x19.optistore.v1.ScrubStatusR\x05scrub\x12,\n" +
 	"\x06caller\x18\n" +
-	" \x01(\v2\x14.optistore.v1.CallerR\x06caller\"_\n" +
+	" \x01(\v2\x14.optistore.v1.CallerR\x06caller\x12.\n" +
+	"\x04time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"_\n" +
 	"\x06Caller\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x05scope\x18\x02 \x01(\x0e2\x13.optistore.v1.ScopeR\x05scope\x12\x16\n" +
@@ -4817,69 +4827,70 @@ var file_optistore_v1_storage_service_proto_depIdxs = []int32{
 	32, // 40: optistore.v1.GetStatusResponse.fallback:type_name -> optistore.v1.FallbackStatus
 	33, // 41: optistore.v1.GetStatusResponse.scrub:type_name -> optistore.v1.ScrubStatus
 	30, // 42: optistore.v1.GetStatusResponse.caller:type_name -> optistore.v1.Caller
-	0,  // 43: optistore.v1.Caller.scope:type_name -> optistore.v1.Scope
-	67, // 44: optistore.v1.ReplicationStatus.oldest_pending_time:type_name -> google.protobuf.Timestamp
-	67, // 45: optistore.v1.ScrubStatus.last_start_time:type_name -> google.protobuf.Timestamp
-	67, // 46: optistore.v1.ScrubStatus.last_end_time:type_name -> google.protobuf.Timestamp
-	61, // 47: optistore.v1.BackendStatus.role:type_name -> optistore.v1.Backend
-	1,  // 48: optistore.v1.BackendStatus.state:type_name -> optistore.v1.BackendState
-	64, // 49: optistore.v1.UpdateResultRequest.result:type_name -> optistore.v1.Result
-	68, // 50: optistore.v1.UpdateResultRequest.update_mask:type_name -> google.protobuf.FieldMask
-	64, // 51: optistore.v1.UpdateResultResponse.result:type_name -> optistore.v1.Result
-	64, // 52: optistore.v1.CopyResultResponse.result:type_name -> optistore.v1.Result
-	69, // 53: optistore.v1.PutResultSetRequest.rows:type_name -> optistore.v1.RowNumbers
-	70, // 54: optistore.v1.PutResultSetRequest.operation:type_name -> optistore.v1.SetOperation
-	64, // 55: optistore.v1.PutResultSetResponse.result:type_name -> optistore.v1.Result
-	63, // 56: optistore.v1.PutResultSetResponse.result_set:type_name -> optistore.v1.ResultSet
-	64, // 57: optistore.v1.DeleteResultSetResponse.result:type_name -> optistore.v1.Result
-	61, // 58: optistore.v1.MigrateResultRequest.from_backend:type_name -> optistore.v1.Backend
-	61, // 59: optistore.v1.MigrateResultRequest.to_backend:type_name -> optistore.v1.Backend
-	61, // 60: optistore.v1.VerifyResultsRequest.backend:type_name -> optistore.v1.Backend
-	61, // 61: optistore.v1.VerifyResultsResponse.backend:type_name -> optistore.v1.Backend
-	2,  // 62: optistore.v1.VerifyResultsResponse.state:type_name -> optistore.v1.VerifyState
-	64, // 63: optistore.v1.WatchResultsResponse.committed:type_name -> optistore.v1.Result
-	64, // 64: optistore.v1.WatchResultsResponse.updated:type_name -> optistore.v1.Result
-	54, // 65: optistore.v1.WatchResultsResponse.deleted:type_name -> optistore.v1.DeletedResult
-	25, // 66: optistore.v1.WatchResultsResponse.upload:type_name -> optistore.v1.Upload
-	3,  // 67: optistore.v1.StorageService.SaveResult:input_type -> optistore.v1.SaveResultRequest
-	11, // 68: optistore.v1.StorageService.LoadResult:input_type -> optistore.v1.LoadResultRequest
-	17, // 69: optistore.v1.StorageService.GetResult:input_type -> optistore.v1.GetResultRequest
-	19, // 70: optistore.v1.StorageService.ListResults:input_type -> optistore.v1.ListResultsRequest
-	36, // 71: optistore.v1.StorageService.UpdateResult:input_type -> optistore.v1.UpdateResultRequest
-	38, // 72: optistore.v1.StorageService.CopyResult:input_type -> optistore.v1.CopyResultRequest
-	40, // 73: optistore.v1.StorageService.PutResultSet:input_type -> optistore.v1.PutResultSetRequest
-	42, // 74: optistore.v1.StorageService.DeleteResultSet:input_type -> optistore.v1.DeleteResultSetRequest
-	44, // 75: optistore.v1.StorageService.MigrateResult:input_type -> optistore.v1.MigrateResultRequest
-	46, // 76: optistore.v1.StorageService.ReplicateResults:input_type -> optistore.v1.ReplicateResultsRequest
-	48, // 77: optistore.v1.StorageService.MigrateStore:input_type -> optistore.v1.MigrateStoreRequest
-	50, // 78: optistore.v1.StorageService.VerifyResults:input_type -> optistore.v1.VerifyResultsRequest
-	52, // 79: optistore.v1.StorageService.WatchResults:input_type -> optistore.v1.WatchResultsRequest
-	21, // 80: optistore.v1.StorageService.DeleteResult:input_type -> optistore.v1.DeleteResultRequest
-	23, // 81: optistore.v1.StorageService.ListUploads:input_type -> optistore.v1.ListUploadsRequest
-	26, // 82: optistore.v1.StorageService.AbortUpload:input_type -> optistore.v1.AbortUploadRequest
-	28, // 83: optistore.v1.StorageService.GetStatus:input_type -> optistore.v1.GetStatusRequest
-	7,  // 84: optistore.v1.StorageService.SaveResult:output_type -> optistore.v1.SaveResultResponse
-	12, // 85: optistore.v1.StorageService.LoadResult:output_type -> optistore.v1.LoadResultResponse
-	18, // 86: optistore.v1.StorageService.GetResult:output_type -> optistore.v1.GetResultResponse
-	20, // 87: optistore.v1.StorageService.ListResults:output_type -> optistore.v1.ListResultsResponse
-	37, // 88: optistore.v1.StorageService.UpdateResult:output_type -> optistore.v1.UpdateResultResponse
-	39, // 89: optistore.v1.StorageService.CopyResult:output_type -> optistore.v1.CopyResultResponse
-	41, // 90: optistore.v1.StorageService.PutResultSet:output_type -> optistore.v1.PutResultSetResponse
-	43, // 91: optistore.v1.StorageService.DeleteResultSet:output_type -> optistore.v1.DeleteResultSetResponse
-	45, // 92: optistore.v1.StorageService.MigrateResult:output_type -> optistore.v1.MigrateResultResponse
-	47, // 93: optistore.v1.StorageService.ReplicateResults:output_type -> optistore.v1.ReplicateResultsResponse
-	49, // 94: optistore.v1.StorageService.MigrateStore:output_type -> optistore.v1.MigrateStoreResponse
-	51, // 95: optistore.v1.StorageService.VerifyResults:output_type -> optistore.v1.VerifyResultsResponse
-	53, // 96: optistore.v1.StorageService.WatchResults:output_type -> optistore.v1.WatchResultsResponse
-	22, // 97: optistore.v1.StorageService.DeleteResult:output_type -> optistore.v1.DeleteResultResponse
-	24, // 98: optistore.v1.StorageService.ListUploads:output_type -> optistore.v1.ListUploadsResponse
-	27, // 99: optistore.v1.StorageService.AbortUpload:output_type -> optistore.v1.AbortUploadResponse
-	29, // 100: optistore.v1.StorageService.GetStatus:output_type -> optistore.v1.GetStatusResponse
-	84, // [84:101] is the sub-list for method output_type
-	67, // [67:84] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	67, // 43: optistore.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	0,  // 44: optistore.v1.Caller.scope:type_name -> optistore.v1.Scope
+	67, // 45: optistore.v1.ReplicationStatus.oldest_pending_time:type_name -> google.protobuf.Timestamp
+	67, // 46: optistore.v1.ScrubStatus.last_start_time:type_name -> google.protobuf.Timestamp
+	67, // 47: optistore.v1.ScrubStatus.last_end_time:type_name -> google.protobuf.Timestamp
+	61, // 48: optistore.v1.BackendStatus.role:type_name -> optistore.v1.Backend
+	1,  // 49: optistore.v1.BackendStatus.state:type_name -> optistore.v1.BackendState
+	64, // 50: optistore.v1.UpdateResultRequest.result:type_name -> optistore.v1.Result
+	68, // 51: optistore.v1.UpdateResultRequest.update_mask:type_name -> google.protobuf.FieldMask
+	64, // 52: optistore.v1.UpdateResultResponse.result:type_name -> optistore.v1.Result
+	64, // 53: optistore.v1.CopyResultResponse.result:type_name -> optistore.v1.Result
+	69, // 54: optistore.v1.PutResultSetRequest.rows:type_name -> optistore.v1.RowNumbers
+	70, // 55: optistore.v1.PutResultSetRequest.operation:type_name -> optistore.v1.SetOperation
+	64, // 56: optistore.v1.PutResultSetResponse.result:type_name -> optistore.v1.Result
+	63, // 57: optistore.v1.PutResultSetResponse.result_set:type_name -> optistore.v1.ResultSet
+	64, // 58: optistore.v1.DeleteResultSetResponse.result:type_name -> optistore.v1.Result
+	61, // 59: optistore.v1.MigrateResultRequest.from_backend:type_name -> optistore.v1.Backend
+	61, // 60: optistore.v1.MigrateResultRequest.to_backend:type_name -> optistore.v1.Backend
+	61, // 61: optistore.v1.VerifyResultsRequest.backend:type_name -> optistore.v1.Backend
+	61, // 62: optistore.v1.VerifyResultsResponse.backend:type_name -> optistore.v1.Backend
+	2,  // 63: optistore.v1.VerifyResultsResponse.state:type_name -> optistore.v1.VerifyState
+	64, // 64: optistore.v1.WatchResultsResponse.committed:type_name -> optistore.v1.Result
+	64, // 65: optistore.v1.WatchResultsResponse.updated:type_name -> optistore.v1.Result
+	54, // 66: optistore.v1.WatchResultsResponse.deleted:type_name -> optistore.v1.DeletedResult
+	25, // 67: optistore.v1.WatchResultsResponse.upload:type_name -> optistore.v1.Upload
+	3,  // 68: optistore.v1.StorageService.SaveResult:input_type -> optistore.v1.SaveResultRequest
+	11, // 69: optistore.v1.StorageService.LoadResult:input_type -> optistore.v1.LoadResultRequest
+	17, // 70: optistore.v1.StorageService.GetResult:input_type -> optistore.v1.GetResultRequest
+	19, // 71: optistore.v1.StorageService.ListResults:input_type -> optistore.v1.ListResultsRequest
+	36, // 72: optistore.v1.StorageService.UpdateResult:input_type -> optistore.v1.UpdateResultRequest
+	38, // 73: optistore.v1.StorageService.CopyResult:input_type -> optistore.v1.CopyResultRequest
+	40, // 74: optistore.v1.StorageService.PutResultSet:input_type -> optistore.v1.PutResultSetRequest
+	42, // 75: optistore.v1.StorageService.DeleteResultSet:input_type -> optistore.v1.DeleteResultSetRequest
+	44, // 76: optistore.v1.StorageService.MigrateResult:input_type -> optistore.v1.MigrateResultRequest
+	46, // 77: optistore.v1.StorageService.ReplicateResults:input_type -> optistore.v1.ReplicateResultsRequest
+	48, // 78: optistore.v1.StorageService.MigrateStore:input_type -> optistore.v1.MigrateStoreRequest
+	50, // 79: optistore.v1.StorageService.VerifyResults:input_type -> optistore.v1.VerifyResultsRequest
+	52, // 80: optistore.v1.StorageService.WatchResults:input_type -> optistore.v1.WatchResultsRequest
+	21, // 81: optistore.v1.StorageService.DeleteResult:input_type -> optistore.v1.DeleteResultRequest
+	23, // 82: optistore.v1.StorageService.ListUploads:input_type -> optistore.v1.ListUploadsRequest
+	26, // 83: optistore.v1.StorageService.AbortUpload:input_type -> optistore.v1.AbortUploadRequest
+	28, // 84: optistore.v1.StorageService.GetStatus:input_type -> optistore.v1.GetStatusRequest
+	7,  // 85: optistore.v1.StorageService.SaveResult:output_type -> optistore.v1.SaveResultResponse
+	12, // 86: optistore.v1.StorageService.LoadResult:output_type -> optistore.v1.LoadResultResponse
+	18, // 87: optistore.v1.StorageService.GetResult:output_type -> optistore.v1.GetResultResponse
+	20, // 88: optistore.v1.StorageService.ListResults:output_type -> optistore.v1.ListResultsResponse
+	37, // 89: optistore.v1.StorageService.UpdateResult:output_type -> optistore.v1.UpdateResultResponse
+	39, // 90: optistore.v1.StorageService.CopyResult:output_type -> optistore.v1.CopyResultResponse
+	41, // 91: optistore.v1.StorageService.PutResultSet:output_type -> optistore.v1.PutResultSetResponse
+	43, // 92: optistore.v1.StorageService.DeleteResultSet:output_type -> optistore.v1.DeleteResultSetResponse
+	45, // 93: optistore.v1.StorageService.MigrateResult:output_type -> optistore.v1.MigrateResultResponse
+	47, // 94: optistore.v1.StorageService.ReplicateResults:output_type -> optistore.v1.ReplicateResultsResponse
+	49, // 95: optistore.v1.StorageService.MigrateStore:output_type -> optistore.v1.MigrateStoreResponse
+	51, // 96: optistore.v1.StorageService.VerifyResults:output_type -> optistore.v1.VerifyResultsResponse
+	53, // 97: optistore.v1.StorageService.WatchResults:output_type -> optistore.v1.WatchResultsResponse
+	22, // 98: optistore.v1.StorageService.DeleteResult:output_type -> optistore.v1.DeleteResultResponse
+	24, // 99: optistore.v1.StorageService.ListUploads:output_type -> optistore.v1.ListUploadsResponse
+	27, // 100: optistore.v1.StorageService.AbortUpload:output_type -> optistore.v1.AbortUploadResponse
+	29, // 101: optistore.v1.StorageService.GetStatus:output_type -> optistore.v1.GetStatusResponse
+	85, // [85:102] is the sub-list for method output_type
+	68, // [68:85] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_optistore_v1_storage_service_proto_init() }
