@@ -1,10 +1,10 @@
 import { create } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { classCounts, RowClass, RowClasses } from '../../clients/web/analysis/classes.js';
+import { classCounts, RowClass, RowClasses } from '../../server/rows/front/row-classes.js';
 import { correlationOf, ranksOf } from '../../clients/web/analysis/correlation.js';
 import { histogramOf } from '../../clients/web/analysis/distribution.js';
-import { goalsOf } from '../../clients/web/analysis/goals.js';
+import { goalsOf } from '../../server/rows/front/goals.js';
 import { thinned } from '../../clients/web/run/thinning.js';
 import { Direction, ValueType, VariableRole, VariableSchema } from '../../proto/gen/optistore/v1/problem_pb.js';
 

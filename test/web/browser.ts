@@ -141,3 +141,18 @@ export async function expectAccessible(page: Page): Promise<void> {
   }));
   expect(told).toEqual([]);
 }
+
+/** Expects that what is shown is accessible and no wider than the window, on a phone, at 4K and in the dark; keeps pictures as NAME-375 and so on. */
+export async function expectFitsEverywhere(page: Page, name: string): Promise<void> {
+  for (const [kind, width, height, colorScheme] of [
+    ['375', 375, 812, 'light'],
+    ['4k', 3840, 2160, 'light'],
+    ['dark', 1280, 800, 'dark'],
+  ] as const) {
+    await page.setViewportSize({ width, height });
+    await page.emulateMedia({ colorScheme });
+    await expectAccessible(page);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
+    await screenshot(page, `${name}-${kind}`);
+  }
+}

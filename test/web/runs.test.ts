@@ -5,7 +5,7 @@ import { Outcome } from '../../proto/gen/optistore/v1/result_pb.js';
 import { run } from '../cli/cli.js';
 import { webAddress } from '../rpc/web/web-daemon.js';
 import { PROBLEM, TestDaemon } from '../rpc/wire.js';
-import { describeInBrowser, expectAccessible, screenshot } from './browser.js';
+import { describeInBrowser, expectAccessible, expectFitsEverywhere, screenshot } from './browser.js';
 import { saveExample } from './example-runs.js';
 
 /** As many as two pages hold, and some. */
@@ -305,17 +305,7 @@ describeInBrowser('runs', (browser) => {
   test('is accessible, and nothing sticks out sideways, from 375 pixels to 4K, and in the dark', async () => {
     const page = await open();
     await row(page, 'studies/beam').waitFor();
-    for (const [name, width, height, colorScheme] of [
-      ['runs-375', 375, 812, 'light'],
-      ['runs-4k', 3840, 2160, 'light'],
-      ['runs-dark', 1280, 800, 'dark'],
-    ] as const) {
-      await page.setViewportSize({ width, height });
-      await page.emulateMedia({ colorScheme });
-      await expectAccessible(page);
-      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
-      await screenshot(page, name);
-    }
+    await expectFitsEverywhere(page, 'runs');
   });
 });
 

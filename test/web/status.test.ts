@@ -9,7 +9,7 @@ import { saveRun } from '../rpc/raw-load.js';
 import { floatRun, floats } from '../rpc/sample-runs.js';
 import { webAddress } from '../rpc/web/web-daemon.js';
 import { TestDaemon } from '../rpc/wire.js';
-import { describeInBrowser, expectAccessible, screenshot } from './browser.js';
+import { describeInBrowser, expectAccessible, expectFitsEverywhere, screenshot } from './browser.js';
 
 describeInBrowser('status with two stores', (browser) => {
   let daemon: TestDaemon;
@@ -144,17 +144,7 @@ describeInBrowser('status with two stores', (browser) => {
   test('is accessible, and nothing sticks out sideways, from 375 pixels to 4K, and in the dark', async () => {
     const page = await open();
     await page.getByRole('heading', { name: 'Primary' }).waitFor();
-    for (const [name, width, height, colorScheme] of [
-      ['status-375', 375, 812, 'light'],
-      ['status-4k', 3840, 2160, 'light'],
-      ['status-dark', 1280, 800, 'dark'],
-    ] as const) {
-      await page.setViewportSize({ width, height });
-      await page.emulateMedia({ colorScheme });
-      await expectAccessible(page);
-      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
-      await screenshot(page, name);
-    }
+    await expectFitsEverywhere(page, 'status');
   });
 });
 

@@ -1,23 +1,27 @@
 import { ValueType, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { Feasibility } from '../../../server/rows/front/feasibility.js';
+import { goalsOf, type Goals } from '../../../server/rows/front/goals.js';
 import { hypervolume } from '../../../server/rows/front/hypervolume.js';
-import { objectivesOf, readPoint, type Objective } from '../../../server/rows/front/objectives.js';
-import { paretoFront } from '../../../server/rows/front/pareto-front.js';
+import { readPoint, type Objective } from '../../../server/rows/front/objectives.js';
+import { RowClass, RowClasses } from '../../../server/rows/front/row-classes.js';
 import { valueAt, type LoadedBatch } from '../../typescript/index.js';
 import type { Kind } from './chart.js';
 
 /** Rows of a run as far as a plot needs them; more may come. */
 export class RunRows {
-  readonly objectives: readonly Objective[];
-  private readonly feasibility: Feasibility;
+  private readonly goals: Goals;
+  private readonly classes: RowClasses;
   private readonly columns: number[][];
   /** The rows' numbers in the result. */
   readonly numbers: number[] = [];
 
   constructor(private readonly variables: readonly Variable[]) {
-    this.objectives = objectivesOf(variables);
-    this.feasibility = new Feasibility(variables);
+    this.goals = goalsOf(variables);
+    this.classes = new RowClasses(this.goals);
     this.columns = variables.map(() => []);
+  }
+
+  get objectives(): readonly Objective[] {
+    return this.goals.objectives;
   }
 
   get rowCount(): number {
@@ -43,15 +47,13 @@ export class RunRows {
     return this.variables[i]?.valueType === ValueType.STRING ? undefined : this.columns[i];
   }
 
-  /** What each row is; without objectives none is dominated, and none on a front. */
+  /** What each row is; with fewer than two objectives none is dominated, and none on a front. */
   kinds(): Kind[] {
-    const feasible = this.feasibility.of(this.rowCount, (i) => ({ values: this.columns[i] ?? [] }));
-    const kinds = Array.from(feasible, (is): Kind => (is === 1 ? 'dominated' : 'infeasible'));
-    if (this.objectives.length < 2) return kinds;
-    const front = paretoFront(this.objectives.length);
-    for (const [row, point] of this.feasiblePoints(kinds)) front.add(row, point);
-    for (const row of front.rows().rows) kinds[row] = 'front';
-    return kinds;
+    const classes = this.classes.upTo(this.rowCount, (i) => Float64Array.from(this.columns[i] ?? []));
+    return Array.from(classes, (one): Kind => {
+      if (one === RowClass.INFEASIBLE) return 'infeasible';
+      return one === RowClass.FRONT && this.objectives.length > 1 ? 'front' : 'dominated';
+    });
   }
 
   /**
@@ -59,8 +61,7 @@ export class RunRows {
    * problem's nadir, or where it has none to the worst that was found. At about so many evaluations.
    */
   convergence(steps: number): { evaluations: number[]; values: number[] } {
-    const kinds = this.kinds();
-    const points = [...this.feasiblePoints(kinds)];
+    const points = [...this.feasiblePoints()];
     return this.objectives.length === 1 ? this.bestSoFar(points) : this.volumes(points, steps);
   }
 
@@ -107,12 +108,15 @@ export class RunRows {
     return { evaluations, values };
   }
 
-  private *feasiblePoints(kinds: readonly Kind[]): Generator<[row: number, point: Float64Array], void> {
-    const numbers = this.objectives.map(({ index }) => ({ values: this.columns[index] ?? [] }));
-    for (const [row, kind] of kinds.entries()) {
-      if (kind === 'infeasible') continue;
-      const point = new Float64Array(this.objectives.length);
-      readPoint(this.objectives, numbers, row, point);
+  private *feasiblePoints(): Generator<[row: number, point: Float64Array], void> {
+    const { objectives, feasibility } = this.goals;
+    const numbersOf = (index: number) => ({ values: this.columns[index] ?? [] });
+    const feasible = feasibility.of(this.rowCount, numbersOf);
+    const numbers = objectives.map(({ index }) => numbersOf(index));
+    for (const [row, is] of feasible.entries()) {
+      if (is === 0) continue;
+      const point = new Float64Array(objectives.length);
+      readPoint(objectives, numbers, row, point);
       yield [row, point];
     }
   }

@@ -1,6 +1,6 @@
 import { hypervolume } from '../../../server/rows/front/hypervolume.js';
-import { RowClass, type ColumnsOf } from './classes.js';
-import type { Goals } from './goals.js';
+import { RowClass, type ColumnsOf } from '../../../server/rows/front/row-classes.js';
+import type { Goals } from '../../../server/rows/front/goals.js';
 
 /** How an objective went. One value a step; NaN where there is none yet. */
 export interface ObjectiveConvergence {

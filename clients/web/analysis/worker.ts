@@ -1,9 +1,9 @@
 /** Computes what takes longer than a frame, beside the page. */
-import { RowClasses } from './classes.js';
+import { RowClasses } from '../../../server/rows/front/row-classes.js';
 import { convergenceOf } from './convergence.js';
 import { correlationOf } from './correlation.js';
 import { histogramOf } from './distribution.js';
-import { goalsOf, type Goals } from './goals.js';
+import { goalsOf, type Goals } from '../../../server/rows/front/goals.js';
 import type { Answers, ColumnPart, Question, Request, Response } from './questions.js';
 
 type AboutGoals = Extract<Question, { case: 'classes' | 'convergence' }>;

@@ -1,5 +1,5 @@
 import { ValueType, VariableRole, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { RowClass } from '../analysis/classes.js';
+import { RowClass } from '../../../server/rows/front/row-classes.js';
 import type { HypervolumeBox } from '../analysis/convergence.js';
 import type { PlotRows } from '../plots/plot-rows.js';
 import type { PlotColumn } from '../rows/plot-columns.js';

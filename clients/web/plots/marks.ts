@@ -1,4 +1,4 @@
-import { RowClass } from '../analysis/classes.js';
+import { RowClass } from '../../../server/rows/front/row-classes.js';
 import { colours, packed, seriesColour, type Colours } from './colours.js';
 import type { PointStyle, Shape } from './points.js';
 

@@ -1,4 +1,4 @@
-import { RowClass } from '../analysis/classes.js';
+import { RowClass } from '../../../server/rows/front/row-classes.js';
 import { formatNumber } from '../parts/format.js';
 import type { PlotColumn } from '../rows/plot-columns.js';
 import { colours, packed, withAlpha } from './colours.js';

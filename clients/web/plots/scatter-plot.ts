@@ -1,5 +1,5 @@
 import uPlot from 'uplot';
-import { RowClass } from '../analysis/classes.js';
+import { RowClass } from '../../../server/rows/front/row-classes.js';
 import { formatNumber } from '../parts/format.js';
 import { colours, packed, withAlpha } from './colours.js';
 import { pointStyles, styleOfRows, type Mark } from './marks.js';

@@ -2,7 +2,7 @@ import { batch, effect, useComputed, useSignal, type ReadonlySignal, type Signal
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import 'uplot/dist/uPlot.min.css';
-import { RowClass } from '../analysis/classes.js';
+import { RowClass } from '../../../server/rows/front/row-classes.js';
 import { directionOf, titleOf, type PlotColumn } from '../rows/plot-columns.js';
 import { formatCounted } from '../parts/format.js';
 import { listenForDrags, placeIn, type Drag, type Place } from './drag.js';

@@ -1,5 +1,5 @@
 import { VariableRole } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { RowClass } from '../analysis/classes.js';
+import { RowClass } from '../../../server/rows/front/row-classes.js';
 import { formatCount, formatNumber } from '../parts/format.js';
 import { MarkSign } from '../plots/legend.js';
 import { classMarks } from '../plots/marks.js';

@@ -2,7 +2,7 @@ import { batch, signal } from '@preact/signals';
 import type { Result } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { LoadHeader } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { RunAnalysis } from '../analysis/analysis.js';
-import { goalsOf } from '../analysis/goals.js';
+import { goalsOf } from '../../../server/rows/front/goals.js';
 import { explain } from '../connection/errors.js';
 import { followUpload, type Followed } from '../rows/follow.js';
 import { ROWS_MAX, RowsBuilder, type RunRows } from '../rows/run-rows.js';

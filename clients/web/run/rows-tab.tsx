@@ -1,5 +1,5 @@
 import { batch, useComputed, useSignal, type ReadonlySignal } from '@preact/signals';
-import { RowClass } from '../analysis/classes.js';
+import { RowClass } from '../../../server/rows/front/row-classes.js';
 import { Button } from '../parts/button.js';
 import { formatCounted } from '../parts/format.js';
 import { toast } from '../parts/toast.js';

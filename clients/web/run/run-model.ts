@@ -1,9 +1,9 @@
 import { batch, signal, type ReadonlySignal } from '@preact/signals';
 import { VariableRole, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { RunAnalysis } from '../analysis/analysis.js';
-import { classCounts, RowClass } from '../analysis/classes.js';
+import { classCounts, RowClass } from '../../../server/rows/front/row-classes.js';
 import type { Convergence, HypervolumeBox } from '../analysis/convergence.js';
-import { goalsOf, type Goals } from '../analysis/goals.js';
+import { goalsOf, type Goals } from '../../../server/rows/front/goals.js';
 import type { Answers, Question } from '../analysis/questions.js';
 import type { PlotRows } from '../plots/plot-rows.js';
 import { Selection } from '../plots/selection.js';

@@ -5,7 +5,7 @@ import { formatCount } from '../parts/format.js';
 import type { RunModel } from './run-model.js';
 import { NewSetDialog } from './new-set-dialog.js';
 import { saveSelection } from './result-sets.js';
-import { RowClass } from '../analysis/classes.js';
+import { RowClass } from '../../../server/rows/front/row-classes.js';
 
 /** How many rows are selected, and what can be done with them. */
 export function SelectionBar({ model, save }: { readonly model: RunModel; readonly save: Signal<Result> | undefined }) {

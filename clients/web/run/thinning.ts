@@ -1,5 +1,5 @@
-import { RowClass, type ColumnsOf } from '../analysis/classes.js';
-import type { Goals } from '../analysis/goals.js';
+import { RowClass, type ColumnsOf } from '../../../server/rows/front/row-classes.js';
+import type { Goals } from '../../../server/rows/front/goals.js';
 
 /**
  * The rows that stay where a run has become too many: the front and each row that was the best so far in an objective, as long

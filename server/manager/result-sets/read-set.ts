@@ -45,17 +45,27 @@ export type ReadRows = (selection: Selection) => ServedRows;
 
 /** Finds what is named in a set. RESULT_SET_NOT_FOUND, COLUMN_NOT_FOUND, ROW_RANGE_INVALID. */
 export function setSelectionOf(manifest: Manifest, name: string, named: NamedSelection): SetSelection {
-  const stored = Number(setNamed(manifest, name).rowCount);
+  const rowCount = Number(setNamed(manifest, name).rowCount);
+  const chosen = { rowCount, rows: rowsOfSet(manifest, name) };
+  return selectionAmong(manifest, chosen, named, `set ${JSON.stringify(name)}`);
+}
+
+/** Finds what is named, by positions, among rows that were chosen of a result. COLUMN_NOT_FOUND, ROW_RANGE_INVALID. */
+export function selectionAmong(
+  manifest: Manifest,
+  chosen: { readonly rows: RunSource; readonly rowCount: number },
+  named: NamedSelection,
+  what: string,
+): SetSelection {
   const { firstRow } = named;
-  if (firstRow > stored) {
+  if (firstRow > chosen.rowCount) {
     throw new StorageError(
       'ROW_RANGE_INVALID',
-      `first_row is ${firstRow}, but the set ${JSON.stringify(name)} of "${manifest.key}" has ${stored} rows. Ask for a position of 0 to ${stored}.`,
+      `first_row is ${firstRow}, but the ${what} of "${manifest.key}" has ${chosen.rowCount} rows. Ask for a position of 0 to ${chosen.rowCount}.`,
     );
   }
-  const rowCount = Math.min(named.rowCount ?? stored, stored - firstRow);
-  const all = rowsOfSet(manifest, name);
-  const rows = () => new RunsAtPositions(all(), firstRow, rowCount);
+  const rowCount = Math.min(named.rowCount ?? chosen.rowCount, chosen.rowCount - firstRow);
+  const rows = () => new RunsAtPositions(chosen.rows(), firstRow, rowCount);
   return { columns: columnsOf(manifest, named.columns), firstRow, rowCount, rows };
 }
 

@@ -1,10 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ValueType, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { StorageError } from '../../errors.js';
 import { SAMPLE_ROWS_MAX, SAMPLE_ROWS_MIN } from '../../limits.js';
-import { RunsAtPositions, type Runs } from '../../rows/row-numbers/runs.js';
-import type { ReadRows, SetSelection } from '../result-sets/read-set.js';
+import type { Runs } from '../../rows/row-numbers/runs.js';
+import { selectionAmong, type ReadRows, type SetSelection } from '../result-sets/read-set.js';
 import { columnsOf, type NamedSelection } from '../selection.js';
 import { invalid } from '../validate.js';
 import { RowChooser, type ChosenRows } from './row-chooser.js';
@@ -33,18 +32,11 @@ export async function sampleOf(
   read: ReadRows,
   signal: AbortSignal,
 ): Promise<SampleSelection> {
-  const columns = columnsOf(manifest, named.columns);
+  // A column that is not there is told before all rows are read.
+  columnsOf(manifest, named.columns);
   const chosen = await chooseRows(manifest, rowsMax, read, signal);
-  const { firstRow } = named;
-  const sampled = chosen.rows.length;
-  if (firstRow > sampled)
-    throw new StorageError(
-      'ROW_RANGE_INVALID',
-      `first_row is ${firstRow}, but the sample of "${manifest.key}" has ${sampled} rows. Ask for a position of 0 to ${sampled}.`,
-    );
-  const rowCount = Math.min(named.rowCount ?? sampled, sampled - firstRow);
-  const rows = () => new RunsAtPositions(new ListedRows(chosen.rows), firstRow, rowCount);
-  return { columns, firstRow, rowCount, rows, chosen };
+  const rows = () => new ListedRows(chosen.rows);
+  return { ...selectionAmong(manifest, { rows, rowCount: chosen.rows.length }, named, 'sample'), chosen };
 }
 
 async function chooseRows(

@@ -1,5 +1,5 @@
-import { readPoint } from '../../../server/rows/front/objectives.js';
-import { paretoFront, type ParetoFront } from '../../../server/rows/front/pareto-front.js';
+import { readPoint } from './objectives.js';
+import { paretoFront, type ParetoFront } from './pareto-front.js';
 import type { Goals } from './goals.js';
 
 /** What a row is to the optimization; as numbers, so that a run's fit into bytes. The better is drawn later. */

@@ -1,6 +1,6 @@
 import type { Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { Feasibility } from '../../../server/rows/front/feasibility.js';
-import { objectivesOf, type Objective } from '../../../server/rows/front/objectives.js';
+import { Feasibility } from './feasibility.js';
+import { objectivesOf, type Objective } from './objectives.js';
 
 /** The parts of a problem that say which rows are good, as the daemon reads them too. */
 export interface Goals {
