@@ -1,10 +1,10 @@
 import uPlot from 'uplot';
-import { RowClass } from '../../../server/rows/front/row-classes.js';
 import { formatNumber } from '../parts/format.js';
 import { colours, packed, withAlpha } from './colours.js';
 import { pointStyles, styleOfRows, type Mark } from './marks.js';
 import { canvasFont, textPixels } from './painter.js';
 import { paintPoints, pixelsOf, type Pixels } from './points.js';
+import { rangeNearFront } from './front-range.js';
 import { extentOf, panned, rangeAround, zoomed, type AxisRange } from './scale.js';
 import { countOutside, nearestRow, place, rowsWithin, type Rectangle } from './screen-points.js';
 
@@ -45,9 +45,6 @@ export interface ScatterView {
 /** How much is shown, as the tools say it: the surroundings of the front, every row, or what was zoomed to. */
 export type Extent = 'front' | 'all' | 'own';
 
-/** Some way behind the front, as a part of its extent, is shown with it. */
-const BEHIND_FRONT = 1.2;
-const BEFORE_FRONT = 0.12;
 /** Where all rows need no more than so many times the place of the front's surroundings, they are shown at first. */
 const FAR = 2.5;
 
@@ -181,7 +178,7 @@ export class ScatterPlot implements Disposable {
 
   /** The front's surroundings where the rest lies far from it. */
   private firstExtent(): 'front' | 'all' {
-    const around = this.aroundFront();
+    const around = this.nearFront();
     const all = this.everything();
     if (around === undefined) return 'all';
     const isFar = (side: 'x' | 'y') =>
@@ -190,7 +187,7 @@ export class ScatterPlot implements Disposable {
   }
 
   private fitted(before?: ScatterView): ScatterView {
-    const wanted = (this.extent === 'front' ? this.aroundFront() : undefined) ?? this.everything();
+    const wanted = (this.extent === 'front' ? this.nearFront() : undefined) ?? this.everything();
     const { x, y } = this.content;
     return {
       x: x.labels === undefined ? rangeAround(wanted.x, x.isLog, before?.x) : categories(x.labels),
@@ -203,19 +200,10 @@ export class ScatterPlot implements Disposable {
     return { x: extent(this.content.x), y: extent(this.content.y) };
   }
 
-  /** From a little before the front to some way behind it, but not beyond all rows; undefined without a front. */
-  private aroundFront(): { x: AxisRange; y: AxisRange } | undefined {
+  private nearFront(): { x: AxisRange; y: AxisRange } | undefined {
     const { classes, x, y } = this.content;
     const all = this.everything();
-    const around = ({ values, isLog, isLargerBetter }: ScatterAxis, within: AxisRange | undefined) => {
-      const front = values.filter((_, row) => classes[row] === RowClass.FRONT);
-      const extent = extentOf(front, isLog);
-      if (within === undefined || extent === undefined || !(extent.max > extent.min)) return undefined;
-      const [before, behind] = isLargerBetter ? [BEHIND_FRONT, BEFORE_FRONT] : [BEFORE_FRONT, BEHIND_FRONT];
-      const wide = { min: panned(extent, -before, isLog).min, max: panned(extent, behind, isLog).max };
-      return { min: Math.max(wide.min, within.min), max: Math.min(wide.max, within.max) };
-    };
-    const [rangeX, rangeY] = [around(x, all.x), around(y, all.y)];
+    const [rangeX, rangeY] = [rangeNearFront(x, classes, all.x), rangeNearFront(y, classes, all.y)];
     return rangeX && rangeY && { x: rangeX, y: rangeY };
   }
 

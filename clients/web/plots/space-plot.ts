@@ -201,6 +201,19 @@ function corner(i: number): readonly [number, number, number] {
   return [(i & 1) - 0.5, ((i >> 1) & 1) - 0.5, ((i >> 2) & 1) - 0.5];
 }
 
+/**
+ * A corner of the edge that an axis is written along: on the outline of the cube, where no rows are behind the text. The upright
+ * axis at the left, the others below.
+ */
+function edgeOf(axis: 0 | 1 | 2, view: View): readonly [number, number, number] {
+  const edges = [0, 1, 2, 3, 4, 5, 6, 7].filter((i) => ((i >> axis) & 1) === 0).map(corner);
+  const middle = (edge: readonly [number, number, number]) =>
+    edge.map((value, i) => (i === axis ? 0 : value)) as [number, number, number];
+  const place = (edge: readonly [number, number, number]) =>
+    axis === 2 ? -view.x(...flat(middle(edge))) : view.y(...middle(edge));
+  return edges.reduce((best, edge) => (place(edge) > place(best) ? edge : best));
+}
+
 function paintCube(
   context: CanvasRenderingContext2D,
   view: View,
@@ -218,14 +231,16 @@ function paintCube(
   }
   context.stroke();
   context.textBaseline = 'middle';
-  // Each axis along an edge from the corner that is the smallest of all three.
-  ([1, 2, 4] as const).forEach((end, axis) => {
+  ([0, 1, 2] as const).forEach((axis) => {
     const column = columns[axis] as PlotColumn;
     const range = ranges[axis] as AxisRange;
-    const [from, to] = [corner(0), corner(end)];
+    const beside = edgeOf(axis, view);
     const at = (share: number, beyond: number) => {
-      const middle = from.map((value, i) => value + ((to[i] as number) - value) * share);
-      const out = middle.map((value, i) => (i === axis ? value : value * (1 + beyond))) as [number, number, number];
+      const out = beside.map((value, i) => (i === axis ? share - 0.5 : value * (1 + beyond))) as [
+        number,
+        number,
+        number,
+      ];
       return [view.x(out[0], out[1]), view.y(...out)] as const;
     };
     const write = (written: string, share: number, beyond: number) => {

@@ -25,7 +25,7 @@ export function RunHead({ result, sample }: { readonly result: Result; readonly 
         <span>
           committed <RelativeTime at={commitTime} />
         </span>
-        {duration !== undefined && duration > 0 && <span>ran {formatDuration(duration)}</span>}
+        {duration !== undefined && duration >= 1_000 && <span>ran {formatDuration(duration)}</span>}
         <span>revision {String(revision)}</span>
         {Object.entries(tags).map(([name, value]) => (
           <Tag key={name} name={name} value={value} />
