@@ -87,7 +87,7 @@ function Cell(props: {
   const { front, infeasible } = colours.value;
   const colour = Number.isNaN(value)
     ? 'transparent'
-    : withAlpha(value < 0 ? infeasible : front, Math.abs(value) * 0.62);
+    : withAlpha(value < 0 ? infeasible : front, Math.abs(value) * 0.52);
   return (
     <td>
       <button

@@ -212,7 +212,6 @@ function AxisHead(props: {
       class={`axis-head ${axis.brush ? 'brushed' : ''}`}
       style={{ left: headLeft(place, count), width: `${90 / Math.max(count - 1, 1)}%` }}
       title={`${title}: click turns it over; left and right arrow keys move it, B brushes, up and down move the brush, with Shift they grow it`}
-      aria-label={`${title}, axis ${place + 1} of ${count}${axis.isTurned ? ', turned over' : ''}${axis.brush ? `, brushed from ${axis.brush.min} to ${axis.brush.max}` : ''}`}
       onClick={onTurn}
       onKeyDown={onKey}
     >
@@ -220,6 +219,11 @@ function AxisHead(props: {
       <small>
         {axis.column.unit} {axis.isTurned ? '↓' : '↑'}
       </small>
+      <span class="unseen">
+        , axis {place + 1} of {count}
+        {axis.isTurned && ', turned over'}
+        {axis.brush && `, brushed from ${axis.brush.min} to ${axis.brush.max}`}
+      </span>
     </button>
   );
 }
