@@ -28,6 +28,17 @@ const KEYS: readonly [where: string, keys: readonly (readonly [keys: readonly st
       [['Del'], 'Delete what is selected; asks first'],
     ],
   ],
+  [
+    'A run',
+    [
+      [['←', '→'], 'From view to view; in a scatter along the front; of parallel coordinates move an axis'],
+      [['Enter'], 'In a scatter, select the row that is shown'],
+      [['+', '−', '0'], 'In a scatter, zoom in and out, show all; Shift with arrow keys moves'],
+      [['b'], 'On an axis of parallel coordinates, brush it; ↑ and ↓ move the brush, with Shift they grow it'],
+      [['Space'], 'In the table, select the row; with Shift and ↑ or ↓ more of them'],
+      [['Esc'], 'Clear the selection'],
+    ],
+  ],
 ];
 
 /** Shows the shortcuts. */
@@ -39,7 +50,7 @@ export function showShortcuts(): void {
 export function listenToShortcuts(): void {
   let firstAtMs = 0;
   addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || isModal()) return;
+    if (!isForPage(event)) return;
     const isPair = Date.now() - firstAtMs < PAIR_MS_MAX;
     firstAtMs = 0;
     if (isPair && event.key === 'r') navigate(runsHref());
@@ -50,6 +61,12 @@ export function listenToShortcuts(): void {
     else return;
     event.preventDefault();
   });
+}
+
+/** Whether a key is meant for what is shown as a whole: not typed, not for a dialog or a part that has taken it already. */
+export function isForPage(event: KeyboardEvent): boolean {
+  const isCombined = event.ctrlKey || event.metaKey || event.altKey;
+  return !event.defaultPrevented && !isCombined && !isTyping(event.target) && !isModal();
 }
 
 /** A view has one field at most that is its search. */

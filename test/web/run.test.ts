@@ -53,6 +53,25 @@ describeInBrowser('a run', (browser) => {
     await screenshot(page, `run-${tab}-1280`);
   });
 
+  test.each(['overview', 'parallel'])(
+    '%s: the colours of a plot are those of the scheme, also when it is switched',
+    async (tab) => {
+      const page = await open('real/dtlz2', `?tab=${tab}`);
+      const picture = async () => {
+        await page.locator('canvas').first().waitFor();
+        await settled(page);
+        return await page.locator('canvas').first().screenshot();
+      };
+      const light = await picture();
+      await page.emulateMedia({ colorScheme: 'dark' });
+      const switched = await picture();
+      await page.reload();
+      const dark = await picture();
+      expect(switched.equals(light)).toBe(false);
+      expect(switched.equals(dark)).toBe(true);
+    },
+  );
+
   test('three objectives are seen in space, which a drag turns', async () => {
     const page = await open('real/dtlz2');
     await legend(page);

@@ -1,3 +1,6 @@
+import { effect } from '@preact/signals';
+import { colours } from './colours.js';
+
 /** Size of a canvas. */
 export interface CanvasSize {
   /** In CSS pixels. */
@@ -10,10 +13,11 @@ export interface CanvasSize {
 /** Beyond this a 4K screen's canvas costs more than its sharpness shows. */
 const RATIO_MAX = 2;
 
-/** Keeps a canvas as large as its place, and draws it at most once a frame, after it was invalidated. */
+/** Keeps a canvas as large as its place and in the colours of the scheme, and draws it at most once a frame, after it was invalidated. */
 export class Painter implements Disposable {
   private frame = 0;
   private readonly observer: ResizeObserver;
+  private readonly stopColours: () => void;
 
   constructor(
     readonly canvas: HTMLCanvasElement,
@@ -21,7 +25,10 @@ export class Painter implements Disposable {
   ) {
     this.observer = new ResizeObserver(() => this.invalidate());
     this.observer.observe(canvas);
-    this.invalidate();
+    this.stopColours = effect(() => {
+      void colours.value;
+      this.invalidate();
+    });
   }
 
   /** What is drawn is not true any more. */
@@ -51,6 +58,7 @@ export class Painter implements Disposable {
   [Symbol.dispose](): void {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
+    this.stopColours();
     this.observer.disconnect();
   }
 }

@@ -154,7 +154,7 @@ class View {
 
   constructor({ yaw, pitch, zoom }: Turn, { width, height }: CanvasSize) {
     this.sines = [Math.sin(yaw), Math.cos(yaw), Math.sin(pitch), Math.cos(pitch)];
-    this.scale = Math.min(width, height) * 0.58 * zoom;
+    this.scale = Math.min(width, height) * 0.52 * zoom;
     this.middle = [width / 2, height / 2];
   }
 

@@ -46,6 +46,7 @@ export function RowsTab({ model }: { readonly model: RunModel }) {
           ))}
         </span>
         <div class="tools">
+          <RowKey counts={plotted.value.counts} />
           <span class="muted number">{shownWords(shown.value.length, rowCount)}</span>
           <Button icon="copy" onClick={() => void copy(model, shown)}>
             Copy as TSV
@@ -73,6 +74,17 @@ export function RowsTab({ model }: { readonly model: RunModel }) {
         />
       )}
     </section>
+  );
+}
+
+/** What the colours at the rows' left edges mean. */
+function RowKey({ counts }: { readonly counts: readonly number[] }) {
+  return [RowClass.FRONT, RowClass.INFEASIBLE].map((one) =>
+    (counts[one] ?? 0) === 0 ? null : (
+      <span key={one} class={`row-key ${CLASS_NAMES[one]}`}>
+        {CLASS_NAMES[one]}
+      </span>
+    ),
   );
 }
 

@@ -49,9 +49,9 @@ export function SampleNote({ sample, rowCount }: { readonly sample: RowSample; r
       : `${formatCount(sentFront)} of the ${formatCount(front)} rows of the front`;
   return (
     <p class="sample-note">
-      {formatCount(here)} of {formatCounted(rowCount, 'row')}: {front === 0 ? '' : `${whole}, `}every extreme and
-      improvement, and one row in {rest < 10 ? rest.toPrecision(2).replace(/\.0$/, '') : formatCount(Math.round(rest))}{' '}
-      of the rest.
+      A sample of {formatCount(here)} of {formatCounted(rowCount, 'row')}: {front === 0 ? '' : `${whole}, `}every
+      extreme and improvement, and one row in{' '}
+      {rest < 10 ? rest.toPrecision(2).replace(/\.0$/, '') : formatCount(Math.round(rest))} of the rest.
       {front > 0 && !sample.frontIsExact && ' The front is thinned: not each of its rows was looked for.'}
     </p>
   );
