@@ -4,7 +4,7 @@ BUILT := dist/.built
 SOURCES := $(shell find proto server clients -type f \( -name '*.ts' -o -name '*.tsx' -o -name '*.css' -o -name '*.html' -o -name '*.proto' \) -not -path 'proto/gen/*') \
 	buf.gen.yaml tsconfig.json tsconfig.build.json package.json
 
-.PHONY: help install build demo run test conformance check format faults bench bench-peers bench-clients bench-growth profile clean
+.PHONY: help install build demo run test conformance check format faults bench bench-peers bench-clients bench-page bench-growth profile clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -56,6 +56,11 @@ bench-peers: bench ## the same, and what users would pick instead, in the same r
 bench-clients: build ## the Python client, the callback for Optuna and Connect by themselves (10 minutes)
 	npx tsc -p tsconfig.bench.json
 	BENCH_PARTS=transports,python,optuna node dist/test/bench/main.js
+	npx prettier --write --log-level warn docs/performance.md
+
+bench-page: build ## the page by itself, in Chromium (3 minutes)
+	npx tsc -p tsconfig.bench.json
+	BENCH_PARTS=page node dist/test/bench/main.js
 	npx prettier --write --log-level warn docs/performance.md
 
 bench-growth: build ## start-up, lookups and memory with up to 10⁶ results, and large ones (15 minutes; BENCH_LARGE=1: 20 GB as well)

@@ -13,6 +13,7 @@ import { lists } from './parts/lists.js';
 import { localFiles, localNumpy } from './parts/local-files.js';
 import { metadata } from './parts/metadata.js';
 import { oneRowAppends } from './parts/one-row-appends.js';
+import { page } from './parts/page.js';
 import { peers } from './parts/peers.js';
 import { optuna, python } from './parts/python.js';
 import { smallResults } from './parts/small-results.js';
@@ -33,6 +34,7 @@ const OWN: Parts = {
   tls,
   lists,
   ...CLIENTS,
+  page,
 };
 const PARTS: Parts = { ...OWN, numpy: localNumpy, peers, growth };
 const RESULTS = resolve('test/bench/results/latest.json');
@@ -81,6 +83,7 @@ try {
   const table = await writeDown(bench, isWhole ? RESULTS : resolve('dist/bench/results.json'));
   if (isWhole) await publish('bench', table);
   else if (asked.join() === Object.keys(CLIENTS).join()) await publish('bench-clients', table);
+  else if (asked.join() === 'page') await publish('bench-page', table);
   else if (asked.join() === 'growth') await publish('bench-growth', table);
   process.stdout.write(`\n${table}\n`);
 } finally {

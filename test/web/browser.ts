@@ -1,22 +1,10 @@
-import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, describe, expect } from 'vitest';
+import { hasChromium, launchChromium } from './chromium.js';
 
-/** Where a system keeps Chromium; `CHROMIUM` names another one. */
-const PLACES = [
-  process.env['CHROMIUM'] ?? '',
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-];
-const EXECUTABLE = PLACES.find((path) => path !== '' && existsSync(path));
-const FLAGS = [
-  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
-  ...['--disable-background-networking', '--disable-component-update'],
-];
 const SCREENSHOTS = 'dist/screenshots';
 const RPC_PATH = '/optistore.v1.StorageService/';
 /** The levels that the page is made for. */
@@ -78,9 +66,7 @@ export class TestBrowser implements AsyncDisposable {
   }
 
   private started(): Promise<Browser> {
-    if (EXECUTABLE === undefined)
-      throw new Error(`There is no Chromium at ${PLACES.join(', ')}; CHROMIUM names another.`);
-    this.browser ??= chromium.launch({ executablePath: EXECUTABLE, headless: true, args: FLAGS });
+    this.browser ??= launchChromium();
     return this.browser;
   }
 
@@ -99,7 +85,7 @@ export class TestBrowser implements AsyncDisposable {
 
 /** Tests with one browser, each with pages of its own. One fails where the browser complained. Without Chromium they are skipped, and say so. */
 export function describeInBrowser(name: string, tests: (browser: TestBrowser) => void): void {
-  if (EXECUTABLE === undefined) {
+  if (!hasChromium) {
     describe.skip(`${name} (there is no Chromium here: set CHROMIUM, or install it)`, () => tests(new TestBrowser()));
     return;
   }
