@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import './app.css';
 import { tokenWanted } from './connection/daemon.js';
 import { Login } from './connection/login.js';
@@ -24,7 +24,8 @@ export function App() {
   const main = useRef<HTMLElement>(null);
   const here = route.value;
   const title = titleOf(here);
-  useEffect(() => {
+  // Before the views' own effects: one that is come back to scrolls to where it was.
+  useLayoutEffect(() => {
     document.title = title;
     scrollTo(0, 0);
   }, [title]);
