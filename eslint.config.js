@@ -18,5 +18,6 @@ export default tseslint.config(
       'no-console': 'error',
     },
   },
+  { files: ['examples/**'], extends: [tseslint.configs.disableTypeChecked] },
   { files: ['test/**'], rules: { 'max-lines-per-function': 'off' } },
 );

@@ -33,6 +33,9 @@ export interface LinePlotProps {
   readonly isXNamed: boolean;
 }
 
+/** Between the numbers of evaluations and generations, which are whole. */
+const WHOLE_STEPS = Array.from({ length: 10 }, (_, i) => 10 ** i).flatMap((ten) => [ten, 2 * ten, 5 * ten]);
+
 /** Lines over one axis, by uPlot; what the lines are worth where the pointer is stands in the head. */
 export function LinePlot(props: LinePlotProps) {
   const { title, xTitle, x, lines, isLog, isXNamed } = props;
@@ -136,7 +139,7 @@ function options(
     cursor: { y: false, sync: { key: together }, drag: { x: false, y: false }, points: { size: text * 0.55 } },
     scales: { x: { time: false }, y: { distr: isLog ? 3 : 1 } },
     axes: [
-      { ...axis, size: text * 1.9, ...(isXNamed && { label: xTitle, labelSize: text * 1.6 }) },
+      { ...axis, incrs: WHOLE_STEPS, size: text * 1.9, ...(isXNamed && { label: xTitle, labelSize: text * 1.6 }) },
       { ...axis, size: (_plot: uPlot, values: string[] | null) => width(values) },
     ] as uPlot.Axis[],
     series: [{}, ...lines.map(seriesOf)],
