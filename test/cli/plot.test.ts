@@ -76,9 +76,21 @@ describe('optistore plot', () => {
     expect(await bench.ok('plot', 'one')).toMatch(/best f ↓ min\n[^]*evaluation\nnow 1\n$/);
     const volumes = (await bench.json('plot', 'two', '--convergence')) as { points: { value: number }[] };
     const values = volumes.points.map(({ value }) => value);
-    // f1 from 0 to 10, f2 from 10 to 0: (0, 0) and (10, 10) are on the border of what is counted, (5, 2) is 5 × 2.
+    // With f2 as less of it is better the front is (0, 10), (5, 8) and (10, 0), and its box goes from (0, 0) to (11, 11).
     expect(values).toEqual([...values].sort((a, b) => a - b));
-    expect(values.at(-1)).toBe(10);
+    expect(values.at(-1)).toBeCloseTo((11 * 1 + 6 * 2 + 1 * 8) / 121, 12);
+  });
+
+  test('shows the front and what is near it, counts what lies far behind, and by --all shows that too', async () => {
+    const problem = { variables: [objective('f1'), objective('f2')] };
+    const near = Array.from({ length: 20 }, (_, i) => `${i},${19 - i}\n${i + 1},${20 - i}\n`);
+    await bench.save('far', `f1,f2\n${near.join('')}900,1000\n`, problem);
+    const text = await bench.ok('plot', 'far');
+    expect(text).toMatch(/● Pareto front 20 {2}1 outside: --all\n$/);
+    expect(text).not.toContain('1000');
+    const whole = await bench.ok('plot', 'far', '--all');
+    expect(whole).toMatch(/● Pareto front 20\n$/);
+    expect(whole).toContain('1000');
   });
 
   test('plots any two columns, and tells the numbers by --json', async () => {

@@ -14,6 +14,7 @@ export interface PlotFlags extends SelectionFlags {
   readonly x?: string;
   readonly y?: string;
   readonly convergence?: boolean;
+  readonly all?: boolean;
   readonly width?: number;
   readonly height?: number;
   readonly ascii?: boolean;

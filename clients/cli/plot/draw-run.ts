@@ -5,12 +5,12 @@ import { chart, KINDS, markOf, type ChartSize, type Kind, type Series } from './
 import type { RunRows } from './run-rows.js';
 
 /** What is plotted: two columns against each other, or how the run got better. */
-export type View = { readonly x: Variable; readonly y: Variable } | 'convergence';
+export type View = { readonly x: Variable; readonly y: Variable; readonly isWhole: boolean } | 'convergence';
 
 /** What was asked for, else the first two objectives, else the course of the only one. InputError. */
 export function viewOf(
   variables: readonly Variable[],
-  wanted: { readonly x?: string; readonly y?: string; readonly convergence?: boolean },
+  wanted: { readonly x?: string; readonly y?: string; readonly convergence?: boolean; readonly all?: boolean },
 ): View {
   const objectives = variables.filter(({ role }) => role === VariableRole.OBJECTIVE);
   const named = (name: string) => {
@@ -21,7 +21,7 @@ export function viewOf(
   if (wanted.convergence !== true && (wanted.x !== undefined || wanted.y !== undefined || objectives.length >= 2)) {
     const x = wanted.x === undefined ? objectives[0] : named(wanted.x);
     const y = wanted.y === undefined ? objectives.find((one) => one !== x) : named(wanted.y);
-    if (x !== undefined && y !== undefined) return { x, y };
+    if (x !== undefined && y !== undefined) return { x, y, isWhole: wanted.all === true };
     throw new InputError('The problem has too few objectives to choose from: name both --x and --y.');
   }
   if (objectives.length > 0) return 'convergence';
@@ -50,13 +50,19 @@ export function drawRun(
   return view === 'convergence' ? drawConvergence(title, rows, variables, size) : drawScatter(title, rows, view, size);
 }
 
-function drawScatter(title: string, rows: RunRows, { x, y }: Exclude<View, string>, size: ChartSize): string[] {
+function drawScatter(
+  title: string,
+  rows: RunRows,
+  { x, y, isWhole }: Exclude<View, string>,
+  size: ChartSize,
+): string[] {
   const [xs, ys] = [numbersOf(rows, x), numbersOf(rows, y)];
   const kinds = rows.kinds();
+  const isShown = isWhole ? () => true : rows.nearFront(x.name, y.name);
+  const isPoint = (row: number) => Number.isFinite(xs[row]) && Number.isFinite(ys[row]);
+  const outside = kinds.filter((_, row) => isPoint(row) && !isShown(row)).length;
   const series = KINDS.map((kind): Series => {
-    const of = kinds.flatMap((one, row) =>
-      one === kind && Number.isFinite(xs[row]) && Number.isFinite(ys[row]) ? [row] : [],
-    );
+    const of = kinds.flatMap((one, row) => (one === kind && isPoint(row) && isShown(row) ? [row] : []));
     return { kind, xs: of.map((row) => xs[row] as number), ys: of.map((row) => ys[row] as number) };
   });
   const legend = series
@@ -67,7 +73,11 @@ function drawScatter(title: string, rows: RunRows, { x, y }: Exclude<View, strin
     { x: titleOf(x, size.isAscii), y: titleOf(y, size.isAscii) },
     { ...size, lines: size.lines - 2 },
   );
-  return [fit(`${title}: ${rows.rowCount} rows`, size.columns).trimEnd(), ...drawn, legend.join('  ')];
+  return [
+    fit(`${title}: ${rows.rowCount} rows`, size.columns).trimEnd(),
+    ...drawn,
+    [...legend, ...(outside > 0 ? [`${outside} outside: --all`] : [])].join('  '),
+  ];
 }
 
 function wordOf(kind: Kind, rows: RunRows): string {
@@ -79,7 +89,9 @@ function drawConvergence(title: string, rows: RunRows, variables: readonly Varia
   const { evaluations, values } = rows.convergence(size.columns * 2);
   const [only] = rows.objectives.map(({ index }) => variables[index]);
   const isOne = rows.objectives.length === 1 && only !== undefined;
-  const y = isOne ? `best ${titleOf(only, size.isAscii)}` : `hypervolume of ${rows.objectives.length} objectives`;
+  const y = isOne
+    ? `best ${titleOf(only, size.isAscii)}`
+    : `hypervolume of ${rows.objectives.length} objectives, share of the box around the front`;
   const series: Series[] = [{ kind: 'line', xs: evaluations, ys: values }];
   const last = values.at(-1);
   const told = last === undefined ? 'no feasible row yet' : `now ${Number(last.toPrecision(8))}`;

@@ -1,8 +1,11 @@
 import { ValueType, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import { isFarBeyond, rangeNearFront } from '../../../server/rows/front/front-range.js';
 import { goalsOf, type Goals } from '../../../server/rows/front/goals.js';
+import { boxOf } from '../../../server/rows/front/hypervolume-box.js';
 import { hypervolume } from '../../../server/rows/front/hypervolume.js';
 import { readPoint, type Objective } from '../../../server/rows/front/objectives.js';
 import { RowClass, RowClasses } from '../../../server/rows/front/row-classes.js';
+import { extentOf } from '../../../server/rows/front/value-range.js';
 import { valueAt, type LoadedBatch } from '../../typescript/index.js';
 import type { Kind } from './chart.js';
 
@@ -49,16 +52,40 @@ export class RunRows {
 
   /** What each row is; with fewer than two objectives none is dominated, and none on a front. */
   kinds(): Kind[] {
-    const classes = this.classes.upTo(this.rowCount, (i) => Float64Array.from(this.columns[i] ?? []));
-    return Array.from(classes, (one): Kind => {
+    return Array.from(this.rowClasses(), (one): Kind => {
       if (one === RowClass.INFEASIBLE) return 'infeasible';
       return one === RowClass.FRONT && this.objectives.length > 1 ? 'front' : 'dominated';
     });
   }
 
+  /** Whether each row is near the front, in a plot of two columns; all are where no row is far from it, or there is no front. */
+  nearFront(x: string, y: string): (row: number) => boolean {
+    const [alongX, alongY] = [this.axisNearFront(x), this.axisNearFront(y)];
+    if (alongX === undefined || alongY === undefined || !(alongX.isFar || alongY.isFar)) return () => true;
+    return (row) => alongX.isNear(row) && alongY.isNear(row);
+  }
+
+  private axisNearFront(name: string) {
+    const index = this.variables.findIndex((variable) => variable.name === name);
+    const isLargerBetter = this.objectives.some((one) => one.index === index && one.isMaximized);
+    const values = this.valuesOf(name) ?? [];
+    const all = extentOf(values);
+    const isRanked = this.objectives.length > 1;
+    const near = isRanked
+      ? rangeNearFront({ values, isLog: false, isLargerBetter }, this.rowClasses(), all)
+      : undefined;
+    if (near === undefined) return undefined;
+    const isNear = (row: number) => (values[row] as number) >= near.min && (values[row] as number) <= near.max;
+    return { isFar: isFarBeyond(near, all, false), isNear };
+  }
+
+  private rowClasses(): Uint8Array {
+    return this.classes.upTo(this.rowCount, (i) => Float64Array.from(this.columns[i] ?? []));
+  }
+
   /**
-   * How the run got better, by evaluation: of one objective its best value so far, of several the hypervolume of what is feasible, to the
-   * problem's nadir, or where it has none to the worst that was found. At about so many evaluations.
+   * How the run got better, by evaluation: of one objective its best value so far, of several the hypervolume of what is feasible, as a
+   * share of the box around the front. At about so many evaluations.
    */
   convergence(steps: number): { evaluations: number[]; values: number[] } {
     const points = [...this.feasiblePoints()];
@@ -82,25 +109,21 @@ export class RunRows {
     points: readonly [number, Float64Array][],
     steps: number,
   ): { evaluations: number[]; values: number[] } {
-    const worst = this.objectives.map(({ index, isMaximized }, c) => {
-      const nadir = this.variables[index]?.nadir;
-      if (nadir !== undefined) return isMaximized ? -nadir : nadir;
-      return points.reduce(
-        (most, [, point]) => (Number.isFinite(point[c]) ? Math.max(most, point[c] as number) : most),
-        -Infinity,
-      );
-    });
-    const ideal = this.objectives.map((_, c) =>
-      points.reduce(
-        (least, [, point]) => (Number.isFinite(point[c]) ? Math.min(least, point[c] as number) : least),
-        Infinity,
-      ),
+    const signed = this.objectives.map(({ index, isMaximized }) =>
+      (this.columns[index] ?? []).map((value) => (isMaximized ? -value : value)),
     );
-    const volume = hypervolume(Float64Array.from(worst), Float64Array.from(ideal));
+    const box = boxOf(signed, this.rowClasses());
+    if (box === undefined) return { evaluations: [], values: [] };
+    const { ideal, reference } = box;
+    const volume = hypervolume(new Float64Array(ideal.length).fill(1), new Float64Array(ideal.length));
+    const inBox = (value: number, c: number) => {
+      const from = ideal[c] as number;
+      return (value - from) / ((reference[c] as number) - from);
+    };
     const every = Math.max(Math.ceil(points.length / steps), 1);
     const [evaluations, values]: [number[], number[]] = [[], []];
     for (const [i, [row, point]] of points.entries()) {
-      volume.add(point);
+      volume.add(point.map(inBox));
       if ((i + 1) % every !== 0 && i + 1 < points.length) continue;
       evaluations.push((this.numbers[row] as number) + 1);
       values.push(volume.value);

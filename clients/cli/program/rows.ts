@@ -121,6 +121,7 @@ function addPlot(add: Add): void {
   add('plot <key>', 'draw a run: its first two objectives with the Pareto front, or how it got better')
     .option('--x <name>', 'another column, to the right')
     .option('--y <name>', 'another column, upwards')
+    .option('--all', 'also the rows that lie far behind the front')
     .option('--convergence', 'the best value, or of several objectives the hypervolume, by evaluation')
     .option('--width <columns>', 'default: that of the terminal', wholeNumber(1))
     .option('--height <lines>', 'default: that of the terminal', wholeNumber(1))

@@ -1,4 +1,5 @@
 import { hypervolume } from '../../../server/rows/front/hypervolume.js';
+import { boxOf, type HypervolumeBox } from '../../../server/rows/front/hypervolume-box.js';
 import { RowClass, type ColumnsOf } from '../../../server/rows/front/row-classes.js';
 import type { Goals } from '../../../server/rows/front/goals.js';
 
@@ -41,18 +42,10 @@ export interface ConvergenceQuestion {
   readonly box?: HypervolumeBox | undefined;
 }
 
-/** Corners of a box, with objectives as they are. */
-export interface HypervolumeBox {
-  readonly ideal: readonly number[];
-  readonly reference: readonly number[];
-}
-
 const STEPS_MAX = 200;
 /** A hypervolume of three objectives and more is computed anew, or with 10,000 samples a point: it takes fewer steps, and fewer points. */
 const VOLUME_STEPS_MAX = 50;
 const ESTIMATED_POINTS_MAX = 20_000;
-/** How far behind the worst value of the front the reference lies, as a part of the front's extent; the custom is a tenth. */
-const REFERENCE_MARGIN = 0.1;
 
 /** Best, quartiles and hypervolume by evaluation, or by generation. */
 export function convergenceOf(question: ConvergenceQuestion, column: ColumnsOf): Convergence {
@@ -135,26 +128,6 @@ export function quantile(sorted: Float64Array, share: number): number {
   const above = sorted[Math.ceil(place)] ?? NaN;
   // Equal infinities have no difference.
   return below === above ? below : below + (above - below) * (place - Math.floor(place));
-}
-
-/** From the best to a tenth behind the worst values on the front; undefined where that is no box. */
-function boxOf(values: readonly Float64Array[], classes: Uint8Array): HypervolumeBox | undefined {
-  if (values.length < 2) return undefined;
-  const ideal = values.map(() => Infinity);
-  const reference = values.map(() => -Infinity);
-  for (let row = 0; row < classes.length; row++) {
-    if (classes[row] !== RowClass.FRONT) continue;
-    values.forEach((objective, k) => {
-      const value = objective[row] as number;
-      if (!Number.isFinite(value)) return;
-      ideal[k] = Math.min(ideal[k] as number, value);
-      reference[k] = Math.max(reference[k] as number, value);
-    });
-  }
-  const isBox = ideal.every((low, k) => Number.isFinite(low) && low < (reference[k] as number));
-  if (!isBox) return undefined;
-  const far = reference.map((high, k) => high + (high - (ideal[k] as number)) * REFERENCE_MARGIN);
-  return { ideal, reference: far };
 }
 
 /** So that smaller is better. */

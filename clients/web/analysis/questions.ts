@@ -1,6 +1,7 @@
 /** What the page asks of the worker, and what it answers. */
 import type { Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import type { Convergence, HypervolumeBox } from './convergence.js';
+import type { HypervolumeBox } from '../../../server/rows/front/hypervolume-box.js';
+import type { Convergence } from './convergence.js';
 import type { Correlation } from './correlation.js';
 import type { Histogram } from './distribution.js';
 

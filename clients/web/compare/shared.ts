@@ -1,6 +1,6 @@
 import { ValueType, VariableRole, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { RowClass } from '../../../server/rows/front/row-classes.js';
-import type { HypervolumeBox } from '../analysis/convergence.js';
+import { behind, type HypervolumeBox } from '../../../server/rows/front/hypervolume-box.js';
 import type { PlotRows } from '../plots/plot-rows.js';
 import type { PlotColumn } from '../rows/plot-columns.js';
 
@@ -75,9 +75,6 @@ export function jointRows(runs: readonly PlotRows[], columns: readonly Variable[
   return { rowCount, columns: joint, classes, counts, rowsOfRuns };
 }
 
-/** A tenth behind the worst value of all fronts, as the custom is. */
-const REFERENCE_MARGIN = 0.1;
-
 /** The box around the fronts of all runs, for hypervolumes that can be compared; undefined where it has no extent. */
 export function commonBox(
   { columns }: JointRows,
@@ -96,7 +93,7 @@ export function commonBox(
       high = Math.max(high, sign * value);
     }
     ideal.push(sign * low);
-    reference.push(sign * (high + (high - low) * REFERENCE_MARGIN));
+    reference.push(sign * behind(low, high));
   });
   const isBox = objectives.length >= 2 && ideal.every((value, k) => Number.isFinite(value) && value !== reference[k]);
   return isBox ? { ideal, reference } : undefined;

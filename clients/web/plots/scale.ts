@@ -1,25 +1,13 @@
+import type { ValueRange } from '../../../server/rows/front/value-range.js';
+export { extentOf, panned } from '../../../server/rows/front/value-range.js';
+
 /** What an axis shows. */
-export interface AxisRange {
-  readonly min: number;
-  readonly max: number;
-}
+export type AxisRange = ValueRange;
 
 const MARGIN = 0.04;
 /** A range that still fits so well stays: scales that grow go in steps. */
 const SHARE_KEPT = 0.55;
 const GROWTH_MARGIN = 0.18;
-
-/** Smallest and largest finite value; on a logarithmic axis of those above 0. Undefined: there is none. */
-export function extentOf(values: Float64Array, isLog = false): AxisRange | undefined {
-  let [min, max] = [Infinity, -Infinity];
-  for (let row = 0; row < values.length; row++) {
-    const value = values[row] as number;
-    if (!Number.isFinite(value) || (isLog && value <= 0)) continue;
-    if (value < min) min = value;
-    if (value > max) max = value;
-  }
-  return min > max ? undefined : { min, max };
-}
 
 /** The range in which an extent is shown: the one before while that fits, else one with room around it. */
 export function rangeAround(extent: AxisRange | undefined, isLog = false, before?: AxisRange): AxisRange {
@@ -41,14 +29,4 @@ export function zoomed({ min, max }: AxisRange, factor: number, place: number, i
   const middle = low + (high - low) * place;
   const range = { min: middle - (middle - low) * factor, max: middle + (high - middle) * factor };
   return isLog ? { min: 10 ** range.min, max: 10 ** range.max } : range;
-}
-
-/** A range moved by a part of its size. */
-export function panned({ min, max }: AxisRange, share: number, isLog = false): AxisRange {
-  if (isLog) {
-    const step = (max / min) ** share;
-    return { min: min * step, max: max * step };
-  }
-  const step = (max - min) * share;
-  return { min: min + step, max: max + step };
 }

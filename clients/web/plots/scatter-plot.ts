@@ -1,10 +1,10 @@
 import uPlot from 'uplot';
+import { isFarBeyond, rangeNearFront } from '../../../server/rows/front/front-range.js';
 import { formatNumber } from '../parts/format.js';
 import { colours, packed, withAlpha } from './colours.js';
 import { pointStyles, styleOfRows, type Mark } from './marks.js';
 import { canvasFont, textPixels } from './painter.js';
 import { paintPoints, pixelsOf, type Pixels } from './points.js';
-import { rangeNearFront } from './front-range.js';
 import { extentOf, panned, rangeAround, zoomed, type AxisRange } from './scale.js';
 import { countOutside, nearestRow, place, rowsWithin, type Rectangle } from './screen-points.js';
 
@@ -44,9 +44,6 @@ export interface ScatterView {
 
 /** How much is shown, as the tools say it: the surroundings of the front, every row, or what was zoomed to. */
 export type Extent = 'front' | 'all' | 'own';
-
-/** Where all rows need no more than so many times the place of the front's surroundings, they are shown at first. */
-const FAR = 2.5;
 
 /** How far from a point the pointer still means it, in CSS pixels. */
 const HOVER_REACH = 14;
@@ -181,8 +178,7 @@ export class ScatterPlot implements Disposable {
     const around = this.nearFront();
     const all = this.everything();
     if (around === undefined) return 'all';
-    const isFar = (side: 'x' | 'y') =>
-      sizeOf(all[side], this.content[side].isLog) > FAR * sizeOf(around[side], this.content[side].isLog);
+    const isFar = (side: 'x' | 'y') => isFarBeyond(around[side], all[side], this.content[side].isLog);
     return isFar('x') || isFar('y') ? 'front' : 'all';
   }
 
@@ -314,11 +310,6 @@ export class ScatterPlot implements Disposable {
     this.observer.disconnect();
     this.plot.destroy();
   }
-}
-
-function sizeOf(range: AxisRange | undefined, isLog: boolean): number {
-  if (range === undefined) return 0;
-  return isLog ? Math.log(range.max / range.min) : range.max - range.min;
 }
 
 function categories(labels: readonly string[]): AxisRange {
