@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { classCounts, RowClass, RowClasses } from '../../server/rows/front/row-classes.js';
+import { convergenceOf, quantile } from '../../clients/web/analysis/convergence.js';
 import { correlationOf, ranksOf } from '../../clients/web/analysis/correlation.js';
 import { histogramOf } from '../../clients/web/analysis/distribution.js';
 import { goalsOf } from '../../server/rows/front/goals.js';
@@ -81,5 +82,26 @@ describe('the analysis of the page', () => {
     expect(spearman[1]).toBeCloseTo(1, 12);
     expect(pearson[1]).toBeCloseTo(26 / Math.sqrt(2 * 362), 12);
     expect(correlationOf([Float64Array.of(0.1, 0.1, 0.1), Float64Array.of(1, 2, 3)]).pearson[1]).toBeNaN();
+  });
+
+  test('tells the best so far, and quartiles of a generation, or of at least the last 40 evaluations', () => {
+    // 400 rows in 200 steps of two; the objective falls from 399 to 0, and every fourth row is infeasible.
+    const table = Array.from({ length: 400 }, (_, i) => [399 - i, 0, i % 4 === 3 ? 1 : 0, Math.floor(i / 100)]);
+    const question = {
+      ...{ goals: goalsOf(VARIABLES), rowCount: 400, rowNumbers: undefined },
+      classes: new RowClasses(goalsOf(VARIABLES)).upTo(400, columnsOf(table)),
+    };
+    const byEvaluation = convergenceOf({ ...question, generation: undefined }, columnsOf(table));
+    const [f] = byEvaluation.objectives;
+    expect(byEvaluation.at[100]).toBe(202);
+    expect(f?.best[100]).toBe(399 - 201);
+    const last = table.slice(162, 202).filter(([, , g]) => g === 0);
+    expect(f?.median[100]).toBe(quantile(Float64Array.from(last, ([value = NaN]) => value).sort(), 0.5));
+    const byGeneration = convergenceOf({ ...question, generation: 3 }, columnsOf(table));
+    expect([...byGeneration.at]).toEqual([0, 1, 2, 3]);
+    const second = table.slice(100, 200).filter(([, , g]) => g === 0);
+    expect(byGeneration.objectives[0]?.lower[1]).toBe(
+      quantile(Float64Array.from(second, ([value = NaN]) => value).sort(), 0.25),
+    );
   });
 });

@@ -8,7 +8,7 @@ export interface ObjectiveConvergence {
   readonly index: number;
   /** Best feasible value so far. */
   readonly best: Float64Array;
-  /** Quartiles of the feasible values of the step. */
+  /** Quartiles of the feasible values of the generation, or of the last evaluations. */
   readonly lower: Float64Array;
   readonly median: Float64Array;
   readonly upper: Float64Array;
@@ -43,6 +43,8 @@ export interface ConvergenceQuestion {
 }
 
 const STEPS_MAX = 200;
+/** Evaluations that quartiles are told of, at least. */
+const ROWS_TOGETHER = 40;
 /** A hypervolume of three objectives and more is computed anew, or with 10,000 samples a point: it takes fewer steps, and fewer points. */
 const VOLUME_STEPS_MAX = 50;
 const ESTIMATED_POINTS_MAX = 20_000;
@@ -53,13 +55,15 @@ export function convergenceOf(question: ConvergenceQuestion, column: ColumnsOf):
   const signs = goals.objectives.map(({ isMaximized }) => (isMaximized ? -1 : 1));
   const values = goals.objectives.map(({ index, isMaximized }) => signed(column(index), isMaximized));
   const steps = generation === undefined ? evaluationSteps(question) : generationSteps(question, column(generation));
+  // A generation is a sample by itself; of evaluations one by one a quartile says nothing.
+  const together = generation === undefined ? Math.ceil((ROWS_TOGETHER * steps.length) / question.rowCount) : 1;
   const box = question.box ? signedBox(question.box, signs) : boxOf(values, classes);
   const unsigned = (corner: readonly number[]) => corner.map((value, k) => value * (signs[k] ?? 1));
   return {
     generation,
     at: Float64Array.from(steps, ({ at }) => at),
     objectives: goals.objectives.map(({ index, isMaximized }, k) =>
-      objectiveConvergence(index, isMaximized ? -1 : 1, values[k] as Float64Array, steps, classes),
+      objectiveConvergence(index, isMaximized ? -1 : 1, values[k] as Float64Array, steps, classes, together),
     ),
     hypervolume: box && hypervolumes(values, steps, classes, box),
     ideal: unsigned(box?.ideal ?? []),
@@ -101,24 +105,38 @@ function objectiveConvergence(
   values: Float64Array,
   steps: readonly Step[],
   classes: Uint8Array,
+  /** Steps whose rows are looked at for the quartiles. */
+  together: number,
 ): ObjectiveConvergence {
   const empty = () => new Float64Array(steps.length).fill(NaN);
   const [best, lower, median, upper] = [empty(), empty(), empty(), empty()];
   let bestSoFar = NaN;
+  const recent: Float64Array[] = [];
   steps.forEach(({ rows }, step) => {
-    const feasible = Float64Array.from(
+    const own = Float64Array.from(
       Array.from(rows).filter((row) => classes[row] !== 0),
       (row) => values[row] as number,
-    )
-      .filter((value) => !Number.isNaN(value))
-      .sort();
-    if (feasible.length > 0 && !(bestSoFar <= (feasible[0] as number))) bestSoFar = feasible[0] as number;
+    ).filter((value) => !Number.isNaN(value));
+    for (const value of own) if (!(bestSoFar <= value)) bestSoFar = value;
     best[step] = sign * bestSoFar;
+    recent.push(own);
+    if (recent.length > together) recent.shift();
+    const feasible = joined(recent).sort();
     lower[step] = sign * quantile(feasible, sign === 1 ? 0.25 : 0.75);
     median[step] = sign * quantile(feasible, 0.5);
     upper[step] = sign * quantile(feasible, sign === 1 ? 0.75 : 0.25);
   });
   return { index, best, lower, median, upper };
+}
+
+function joined(parts: readonly Float64Array[]): Float64Array {
+  const whole = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let from = 0;
+  for (const part of parts) {
+    whole.set(part, from);
+    from += part.length;
+  }
+  return whole;
 }
 
 /** Between the two values around the place, as numpy's default; NaN of none. */

@@ -1,6 +1,6 @@
 import { useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { useEffect, useId, useLayoutEffect, useRef } from 'preact/hooks';
-import { formatCount } from './format.js';
+import { formatCount, formatCounted } from './format.js';
 import { firstColumnAt, lefts, rowsAround, type TablePlace } from './table-window.js';
 
 /** A column of a table. */
@@ -223,5 +223,5 @@ function onKey(
 
 /** How many rows a table shows of how many. */
 export function shownWords(shown: number, total: number): string {
-  return shown === total ? `${formatCount(total)} rows` : `${formatCount(shown)} of ${formatCount(total)} rows`;
+  return shown === total ? formatCounted(total, 'row') : `${formatCount(shown)} of ${formatCounted(total, 'row')}`;
 }

@@ -90,7 +90,7 @@ export function LinePlot(props: LinePlotProps) {
 
 /** The value at a place; where there is none, that before it. */
 function lastUpTo(values: Float64Array, at: number): number {
-  return values.subarray(0, at + 1).findLast(Number.isFinite) ?? NaN;
+  return values.subarray(0, at + 1).findLast((value) => !Number.isNaN(value)) ?? NaN;
 }
 
 /** The last place where some line has a value. */
@@ -155,7 +155,8 @@ function seriesOf({ colour, isDashed = false, width = 1.75 }: Line): uPlot.Serie
     stroke: colour,
     width,
     spanGaps: true,
-    points: { show: false },
+    // A line of one point is not seen.
+    points: { show: (plot: uPlot) => width > 0 && plot.data[0].length === 1, size: 6 },
     ...(isDashed && { dash: [5, 4] }),
   };
 }

@@ -5,6 +5,8 @@ export { extentOf, panned } from '../../../server/rows/front/value-range.js';
 export type AxisRange = ValueRange;
 
 const MARGIN = 0.04;
+/** Solvers punish with the largest double: a range from one to the other has a size still. */
+const LIMIT = Number.MAX_VALUE / 8;
 /** A range that still fits so well stays: scales that grow go in steps. */
 const SHARE_KEPT = 0.55;
 const GROWTH_MARGIN = 0.18;
@@ -12,7 +14,9 @@ const GROWTH_MARGIN = 0.18;
 /** The range in which an extent is shown: the one before while that fits, else one with room around it. */
 export function rangeAround(extent: AxisRange | undefined, isLog = false, before?: AxisRange): AxisRange {
   if (extent === undefined) return before ?? (isLog ? { min: 0.1, max: 10 } : { min: 0, max: 1 });
-  const [low, high] = isLog ? [Math.log10(extent.min), Math.log10(extent.max)] : [extent.min, extent.max];
+  const [low, high] = isLog
+    ? [Math.log10(extent.min), Math.log10(extent.max)]
+    : [Math.max(-LIMIT, extent.min), Math.min(LIMIT, extent.max)];
   if (before !== undefined) {
     const [from, to] = isLog ? [Math.log10(before.min), Math.log10(before.max)] : [before.min, before.max];
     if (low >= from && high <= to && high - low >= (to - from) * SHARE_KEPT) return before;

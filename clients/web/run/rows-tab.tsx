@@ -19,6 +19,7 @@ const FILTERS: readonly [Filter, string][] = [
 ];
 /** A clipboard takes more, but no program that it is pasted into. */
 const COPIED_MAX = 200_000;
+const DIGITS = 7;
 const CLASS_NAMES = ['infeasible', 'dominated', 'feasible', 'front'];
 
 /** The rows as a table: ordered by a click on a column, selected by clicks and keys. */
@@ -62,7 +63,10 @@ export function RowsTab({ model }: { readonly model: RunModel }) {
       ) : (
         <VirtualTable
           label="Rows of the run"
-          columns={[{ title: 'row', subtitle: '', widthEm: 6, isNumber: true }, ...columns.map(tableColumn)]}
+          columns={[
+            { title: 'row', subtitle: '', widthEm: 6, isNumber: true },
+            ...columns.map((column) => tableColumn(column, rowCount)),
+          ]}
           rowCount={shown.value.length}
           cell={(place, column) => cellText(rows.value, row(place), column)}
           isSelected={(place) => mask?.[row(place)] === 1}
@@ -88,15 +92,23 @@ function RowKey({ counts }: { readonly counts: readonly number[] }) {
   );
 }
 
-function tableColumn({ variable, kind }: RunColumn): TableColumn {
-  const widthEm = Math.max(kind === 'text' ? 11 : 8.6, Math.min(16, variable.name.length * 0.62 + 2.2));
+/** Rows whose texts tell how wide a column has to be. */
+const LOOKED_AT = 40;
+
+function tableColumn(column: RunColumn, rowCount: number): TableColumn {
+  const { variable, kind } = column;
+  const step = Math.max(1, Math.floor(rowCount / LOOKED_AT));
+  let longest = 0;
+  for (let row = 0; row < rowCount; row += step) longest = Math.max(longest, textOf(column, row, DIGITS).length);
+  const least = kind === 'text' ? 11 : 8.6;
+  const widthEm = Math.max(least, Math.min(18, longest * 0.6 + 1.6), Math.min(16, variable.name.length * 0.62 + 2.2));
   return { title: variable.name, subtitle: variable.unit, widthEm, isNumber: kind === 'number' };
 }
 
 function cellText(rows: RunRows, row: number, column: number): string {
   if (column === 0) return String(rowNumber(rows, row));
   const found = rows.columns[column - 1];
-  return found === undefined ? '' : textOf(found, row, 7);
+  return found === undefined ? '' : textOf(found, row, DIGITS);
 }
 
 function rowsShown(model: RunModel, filter: Filter, order: TableOrder | undefined): Uint32Array {
