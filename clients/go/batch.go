@@ -16,11 +16,11 @@ import (
 // writing into them changes them for all who asked for the column. Ask for a column once, and keep what you got: strings and
 // what is missing are made anew each time.
 type Batch struct {
-	// FirstRow is the number of the first row in the result; of a result set, its position in the set.
+	// FirstRow is the number of the first row in the result; of a result set or a sample, its position in that.
 	FirstRow uint64
 	// RowCount is the number of rows.
 	RowCount int
-	// RowNumbers are, of a result set, the rows' numbers in the result. Nil otherwise.
+	// RowNumbers are, of a result set and of a sample, the rows' numbers in the result. Nil otherwise.
 	RowNumbers []uint64
 	// Variables are the columns, in the order asked for.
 	Variables []*Variable

@@ -112,11 +112,12 @@ func TestManyGoroutinesAppendToOneWriter(t *testing.T) {
 // liar is a daemon that sends what it should not.
 type liar struct {
 	pb.UnimplementedStorageServiceServer
-	batch *pb.RowBatch
+	sample *pb.RowSample
+	batch  *pb.RowBatch
 }
 
 func (l *liar) LoadResult(_ *pb.LoadResultRequest, stream grpc.ServerStreamingServer[pb.LoadResultResponse]) error {
-	header := &pb.LoadHeader{Result: &pb.Result{}, Variables: everyType().GetVariables(), RowCount: 2}
+	header := &pb.LoadHeader{Result: &pb.Result{}, Variables: everyType().GetVariables(), RowCount: 2, Sample: l.sample}
 	_ = stream.Send(&pb.LoadResultResponse{Message: &pb.LoadResultResponse_Header{Header: header}})
 	_ = stream.Send(&pb.LoadResultResponse{Message: &pb.LoadResultResponse_Batch{Batch: l.batch}})
 	return stream.Send(&pb.LoadResultResponse{Message: &pb.LoadResultResponse_Trailer{Trailer: &pb.LoadTrailer{RowCount: 2}}})
@@ -153,13 +154,23 @@ func TestDamagedRowsAreNotGiven(t *testing.T) {
 		"rows that are too few":            func(b *pb.RowBatch) { b.RowCount = 1 },
 		"no rows":                          func(b *pb.RowBatch) { b.RowCount = 0 },
 		"a column that is missing":         func(b *pb.RowBatch) { b.Columns = b.Columns[:3] },
-		"row numbers that are cut short":   func(b *pb.RowBatch) { b.RowNumbers = []byte{1} },
+		"row numbers of no set or sample":  func(b *pb.RowBatch) { b.RowNumbers = make([]byte, 16) },
 		"columns that are in other places": func(b *pb.RowBatch) { b.Columns[0], b.Columns[1] = b.Columns[1], b.Columns[0] },
 	} {
 		batch := good()
 		damage(batch)
 		if err := load(batch); status.Code(err) != codes.DataLoss {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	server.sample = &pb.RowSample{RowCount: 2}
+	for wanted, numbers := range map[codes.Code][][]byte{codes.OK: {make([]byte, 16)}, codes.DataLoss: {nil, {1}, make([]byte, 24)}} {
+		for _, numbers := range numbers {
+			batch := good()
+			batch.RowNumbers = numbers
+			if err := load(batch); status.Code(err) != wanted {
+				t.Errorf("a sample with %d bytes of row numbers: %v", len(numbers), err)
+			}
 		}
 	}
 }

@@ -24,7 +24,7 @@ func WithColumns(names ...string) LoadOption {
 	return loadOption(func(l *loading) { l.request.Columns = names })
 }
 
-// WithRows loads rows from first, to before end; of a result set, positions in it. Default: all.
+// WithRows loads rows from first, to before end; of a result set or a sample, positions in it. Default: all.
 func WithRows(first, end uint64) LoadOption {
 	return loadOption(func(l *loading) {
 		count := max(end, first) - first
@@ -50,6 +50,13 @@ func WithResultSet(name string) LoadOption {
 			l.wrong = usage("a result set has a name; leave WithResultSet out to load all rows")
 		}
 	})
+}
+
+// WithSampleRows loads a sample of at most so many rows, where the result has more: front, improvements and extremes, and the rest
+// evenly spread. [Header].Sample tells what was chosen, nil that all rows come; [Batch.RowNumbers] tells which they are. 1,000 to
+// 1,000,000; 0 is all rows. Not with [WithResultSet] and [WithFollow].
+func WithSampleRows(rowsMax uint32) LoadOption {
+	return loadOption(func(l *loading) { l.request.SampleRows = rowsMax })
 }
 
 // WithFollow tails a save in progress: rows as they are acknowledged, until its commit. uploadID says which; empty: the one of the

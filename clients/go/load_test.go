@@ -53,6 +53,36 @@ func TestPartsOfAResult(t *testing.T) {
 	expectUsage(t, err, "has a name")
 }
 
+func TestASampleShowsALargeResult(t *testing.T) {
+	client := dial(t, "")
+	key := save(t, client, 20_000)
+	reader := ok(client.Load(t.Context(), key, optistore.WithSampleRows(1000)))(t)
+	expectEqual(t, reader.Header().GetResult().GetRowCount(), uint64(20_000))
+	sample := reader.Header().GetSample()
+	all := ok(reader.ReadAll())(t)
+	expectEqual(t, uint64(all.RowCount), sample.GetRowCount())
+	if all.RowCount > 1000 || len(all.RowNumbers) != all.RowCount || all.RowNumbers[0] != 0 || all.RowNumbers[all.RowCount-1] != 19_999 {
+		t.Fatal(all.RowCount, all.RowNumbers)
+	}
+	labels := ok(all.String("label"))(t)
+	for i, row := range all.RowNumbers {
+		expectEqual(t, labels.Values[i], itoa(int(row)))
+	}
+	part := ok(ok(client.Load(t.Context(), key, optistore.WithSampleRows(1000), optistore.WithRows(100, 200)))(t).ReadAll())(t)
+	expectEqual(t, part.FirstRow, uint64(100))
+	expectEqual(t, part.RowNumbers, all.RowNumbers[100:200])
+
+	reader = ok(client.Load(t.Context(), key, optistore.WithSampleRows(20_000)))(t)
+	if reader.Header().GetSample() != nil {
+		t.Fatal("all rows are said to be a sample")
+	}
+	all = ok(reader.ReadAll())(t)
+	expectNumbered(t, all, 0, 20_000)
+	expectEqual(t, len(all.RowNumbers), 0)
+	_, err := client.Load(t.Context(), key, optistore.WithSampleRows(999))
+	expectReason(t, err, "REQUEST_INVALID")
+}
+
 func TestRowsOfResultSets(t *testing.T) {
 	client := dial(t, "")
 	writer := ok(client.Save(t.Context(), nameOf(t), xAndLabel()))(t)

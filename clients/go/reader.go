@@ -35,7 +35,8 @@ type Reader struct {
 // Header tells what is loaded: the result, its columns and how many rows come.
 func (r *Reader) Header() *Header { return r.header }
 
-// NextRow is the number of the row that the next batch begins with; of a result set, its position in the set.
+// NextRow is the number of the row that the next batch begins with; of a result set or a sample, its
+// position in that.
 func (r *Reader) NextRow() uint64 { return r.nextRow }
 
 // Committed gives, of a save that is followed, the result that it was committed as; nil before all rows were read.
@@ -183,7 +184,11 @@ func (r *Reader) take(wire *wireBatch) (*Batch, error) {
 	if err := wire.check(r.header.GetVariables()); err != nil {
 		return nil, err
 	}
-	if wanted := wire.rows * 8; (r.request.ResultSet != "" || wire.rowNumbers != nil) && len(wire.rowNumbers) != wanted {
+	wanted := 0
+	if r.hasRowNumbers() {
+		wanted = wire.rows * 8
+	}
+	if len(wire.rowNumbers) != wanted {
 		return nil, dataLoss("The batch at row %d has %d bytes of row numbers; %d fit its rows.", wire.firstRow, len(wire.rowNumbers), wanted)
 	}
 	batch := &Batch{FirstRow: wire.firstRow, RowCount: wire.rows, Variables: r.header.GetVariables(), columns: wire.columns}
@@ -192,6 +197,11 @@ func (r *Reader) take(wire *wireBatch) (*Batch, error) {
 	}
 	r.nextRow += uint64(wire.rows)
 	return batch, nil
+}
+
+// hasRowNumbers says whether rows are told by their numbers: those of a set, and of a sample, are.
+func (r *Reader) hasRowNumbers() bool {
+	return r.request.ResultSet != "" || r.header.GetSample() != nil
 }
 
 // reconnect opens the load again after an error, as often as it takes; it gives the error that ends it.

@@ -131,6 +131,38 @@ func TestADaemonIsKilledInTheMiddleOfALoad(t *testing.T) {
 	}
 }
 
+func TestADaemonIsKilledInTheMiddleOfALoadOfASample(t *testing.T) {
+	running, restart := killable(t)
+	client := dial(t, running.address)
+	writer := ok(client.Save(t.Context(), "k", xAndLabel()))(t)
+	must(t, writer.Append(t.Context(), numbered(0, 700_000)))
+	ok(writer.Commit(t.Context()))(t)
+	whole := ok(ok(client.Load(t.Context(), "k", optistore.WithSampleRows(600_000)))(t).ReadAll())(t)
+
+	reconnects := 0
+	reader := ok(client.Load(t.Context(), "k", optistore.WithSampleRows(600_000), optistore.OnReconnect(func(error) { reconnects++ })))(t)
+	var rows []uint64
+	for batch, err := range reader.Batches() {
+		must(t, err)
+		expectEqual(t, batch.FirstRow, uint64(len(rows)))
+		if len(rows) == 0 {
+			running.kill()
+			restart()
+		}
+		for i, x := range ok(batch.Float64("x"))(t).Values {
+			if x != float64(batch.RowNumbers[i]) {
+				t.Fatalf("row %d has the values of row %v", batch.RowNumbers[i], x)
+			}
+		}
+		rows = append(rows, batch.RowNumbers...)
+	}
+	expectEqual(t, uint64(len(rows)), reader.Header().GetSample().GetRowCount())
+	expectEqual(t, rows, whole.RowNumbers)
+	if reconnects == 0 {
+		t.Fatal("it did not reconnect")
+	}
+}
+
 func TestWhoCannotReconnectIsToldHowToResume(t *testing.T) {
 	running, restart := killable(t)
 	client := dial(t, running.address, optistore.WithRetryFor(200*time.Millisecond))

@@ -8,6 +8,7 @@ import { TestDaemon } from '../rpc/wire.js';
 import { typesOf, valuesMeant, type ColumnType, type JsonColumn } from './columns.js';
 import type { Driver } from './driver.js';
 import { expectAnswer } from './expectation.js';
+import { TypeScriptDriver } from './typescript-driver.js';
 import { scenarioFiles, type DaemonWish, type ScenarioFile, type Step } from './scenario.js';
 
 /** Tries every scenario with a client, against real daemons. */
@@ -73,6 +74,8 @@ class Run {
   private readonly columnsOf = new Map<string, readonly string[]>();
   private readonly connected = new Set<string>();
   private readonly kept: Map<string, JsonValue>;
+  /** What others give is held to what the TypeScript client gives. */
+  private readonly typescript = new TypeScriptDriver();
 
   constructor(
     private readonly driver: Driver,
@@ -97,6 +100,7 @@ class Run {
     } finally {
       // Closes what the scenario left open.
       await this.driver.perform({ do: 'reset' });
+      await this.typescript[Symbol.asyncDispose]();
     }
   }
 
@@ -105,14 +109,14 @@ class Run {
     const command: JsonObject = { do: step.verb, ...(this.filledIn(step.content) as JsonObject) };
     const { client = 'first', writer, problem } = command as { client?: string; writer?: string; problem?: JsonObject };
     if (writer !== undefined && problem !== undefined) this.columnsOf.set(writer, [...typesOf([problem]).keys()]);
+    const driver = client === 'typescript' ? this.typescript : this.driver;
     if (step.verb === 'connect') Object.assign(command, { address: this.daemon.address });
-    else if (!this.connected.has(client))
-      await this.driver.perform({ do: 'connect', client, address: this.daemon.address });
+    else if (!this.connected.has(client)) await driver.perform({ do: 'connect', client, address: this.daemon.address });
     this.connected.add(client);
-    const answer = await this.driver.perform({ client, ...command });
-    expectAnswer(step, answer);
+    const answer = await driver.perform({ client, ...command });
+    expectAnswer({ ...step, ...(step.expect && { expect: this.recalled(step.expect) as JsonObject }) }, answer);
     for (const [name, field] of Object.entries(step.keep ?? {})) {
-      const value = 'ok' in answer ? answer.ok[field] : undefined;
+      const value = 'ok' in answer ? fieldOf(answer.ok, field) : undefined;
       expect(value, field).toBeDefined();
       this.kept.set(name, value as JsonValue);
     }
@@ -133,10 +137,17 @@ class Run {
         if (name === 'problem' && typeof value === 'string') return [name, this.file.problems[value] ?? null];
         if (name === 'columns' && value !== null && !Array.isArray(value))
           return [name, this.columns(value as JsonObject, content['writer'] as string)];
-        if (typeof value === 'string' && value.startsWith('$')) return [name, this.kept.get(value.slice(1)) ?? null];
-        return [name, value];
+        return [name, this.recalled(value)];
       }),
     );
+  }
+
+  /** `$NAME` becomes what was kept, wherever it stands. */
+  private recalled(value: JsonValue): JsonValue {
+    if (typeof value === 'string' && value.startsWith('$')) return this.kept.get(value.slice(1)) ?? null;
+    if (value === null || typeof value !== 'object') return value;
+    if (Array.isArray(value)) return value.map((element) => this.recalled(element));
+    return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, this.recalled(part)]));
   }
 
   private columns(meant: JsonObject, writer: string): JsonObject {
@@ -152,4 +163,9 @@ class Run {
       }),
     );
   }
+}
+
+/** A field, or one within it: `sample.row_count`. */
+function fieldOf(answer: JsonObject, path: string): JsonValue | undefined {
+  return path.split('.').reduce<JsonValue | undefined>((found, name) => ((found ?? {}) as JsonObject)[name], answer);
 }

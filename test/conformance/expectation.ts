@@ -58,7 +58,8 @@ function expectValues(name: string, type: ColumnType, values: JsonValue[], wante
 
 /**
  * What an answer has, among other things: objects have at least these fields, lists exactly these elements. `{ matches }` is a
- * pattern, `{ at_least }` a number, null what is absent. An absent field is the zero of its type, as in protobuf JSON.
+ * pattern, `{ at_least }` a number, `{ includes }` and `{ ends }` are elements of a list, null what is absent. An absent field is
+ * the zero of its type, as in protobuf JSON.
  */
 function expectPart(found: JsonValue | undefined, wanted: JsonValue, path: string): void {
   if (wanted === null) {
@@ -71,6 +72,8 @@ function expectPart(found: JsonValue | undefined, wanted: JsonValue, path: strin
     if (typeof wanted['matches'] === 'string') expect(textOf(found), path).toMatch(new RegExp(wanted['matches']));
     else if (typeof wanted['at_least'] === 'number')
       expect(Number(found), path).toBeGreaterThanOrEqual(wanted['at_least']);
+    else if (Array.isArray(wanted['includes'])) expect(found, path).toEqual(expect.arrayContaining(wanted['includes']));
+    else if (Array.isArray(wanted['ends'])) expectEnd(found, wanted['ends'], path);
     else
       for (const [name, part] of Object.entries(wanted))
         expectPart(((found ?? {}) as JsonObject)[name], part, `${path}.${name}`);
@@ -78,6 +81,13 @@ function expectPart(found: JsonValue | undefined, wanted: JsonValue, path: strin
     // 64-bit numbers are texts in protobuf JSON.
     expect(textOf(found ?? zeroLike(wanted)), path).toBe(String(wanted));
   }
+}
+
+/** A list that is not empty, and the last elements of another. */
+function expectEnd(found: JsonValue | undefined, whole: JsonValue[], path: string): void {
+  const { length } = (found ?? []) as JsonValue[];
+  expect(length, `${path}: elements`).toBeGreaterThan(0);
+  expectPart(found, whole.slice(-length), path);
 }
 
 function zeroLike(wanted: string | number | boolean): JsonValue {

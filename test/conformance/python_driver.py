@@ -125,7 +125,7 @@ class Driver:
         await now(self.writer(command).close())
 
     def load_arguments(self, command: dict[str, Any]) -> dict[str, Any]:
-        more = given(command, "columns", "revision", "result_set")
+        more = given(command, "columns", "revision", "result_set", "sample_rows")
         if "from" in command:
             more["backend"] = command["from"]
         first, count = command.get("first_row", 0), command.get("row_count")
@@ -146,12 +146,16 @@ class Driver:
             "stale": rows.stale,
             **columns_of([rows]),
         }
-        return answer if rows.row_numbers is None else {**answer, "row_numbers": rows.row_numbers.tolist()}
+        if rows.row_numbers is not None:
+            answer["row_numbers"] = rows.row_numbers.tolist()
+        if rows.sample is not None:
+            answer["sample"] = message(rows.sample)
+        return answer
 
     async def do_load_batches(self, command: dict[str, Any]) -> dict[str, Any]:
         more = {**self.load_arguments(command), **given(command, "max_batch_bytes")}
         batches = [rows async for rows in each(self.client(command).load_batches(command["key"], **more))]
-        return {"first_row": batches[0].first_row, "batch_count": len(batches), **columns_of(batches)}
+        return {"first_row": batches[0].first_row, "batch_count": len(batches), **columns_of(batches), **numbers_of(batches)}
 
     async def do_begin_load(self, command: dict[str, Any]) -> dict[str, Any]:
         client = self.client(command)
@@ -286,7 +290,7 @@ class Reader:
             batches.append(rows)
         first_row = batches[0].first_row if batches else self.next_row
         self.next_row = first_row + sum(map(len, batches))
-        return {"first_row": first_row, "end_row": self.next_row, **columns_of(batches)}
+        return {"first_row": first_row, "end_row": self.next_row, **columns_of(batches), **numbers_of(batches)}
 
     async def leave(self) -> None:
         await self.batches.aclose()
@@ -334,6 +338,12 @@ def columns_of(batches: list[Any]) -> dict[str, Any]:
             there = np.ones(len(rows), bool) if valid is None else valid
             column["values"] += [value if is_there else None for value, is_there in zip(listed, there, strict=True)]
     return {"columns": columns}
+
+
+def numbers_of(batches: list[Any]) -> dict[str, Any]:
+    """Which rows batches have, where these are told by their numbers."""
+    told = [row for rows in batches if rows.row_numbers is not None for row in rows.row_numbers.tolist()]
+    return {"row_numbers": told} if told else {}
 
 
 def written(value: Any, kind: str) -> Any:

@@ -34,15 +34,16 @@ export function jsonColumns(columns: Readonly<Record<string, LoadedColumn>>): Js
   return Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, jsonColumn(column)]));
 }
 
-/** The columns of batches that follow each other, as an answer has them. */
-export function jsonOf(batches: readonly LoadedBatch[]): JsonObject {
+/** Batches that follow each other, as an answer has them: their columns, and which rows these are where their numbers tell. */
+export function jsonOf(batches: readonly LoadedBatch[]): { columns: JsonObject; row_numbers?: number[] } {
   const columns: Record<string, JsonColumn> = {};
   for (const batch of batches)
     for (const [name, column] of Object.entries(batch.columns)) {
       const part = jsonColumn(column);
       (columns[name] ??= { type: part.type, values: [] }).values.push(...part.values);
     }
-  return columns;
+  const numbers = batches.flatMap(({ rowNumbers }) => (rowNumbers === undefined ? [] : [...rowNumbers]));
+  return { columns, ...(numbers.length > 0 && { row_numbers: numbers }) };
 }
 
 function jsonColumn(column: LoadedColumn): JsonColumn {

@@ -24,6 +24,7 @@ import {
   GetStatusResponseSchema,
   MigrateResultResponseSchema,
   ReplicateResultsResponseSchema,
+  RowSampleSchema,
   UploadSchema,
   VerifyResultsResponseSchema,
   WatchResultsResponseSchema,
@@ -69,6 +70,7 @@ interface Command {
   first_row?: number;
   row_count?: number;
   result_set?: string;
+  sample_rows?: number;
   max_batch_bytes?: number;
   follow?: boolean;
   filter?: string;
@@ -172,12 +174,17 @@ export class TypeScriptDriver implements Driver {
         ...{ result: json(ResultSchema, header.result as Result), first_row: Number(header.firstRow) },
         ...{ served_from: `BACKEND_${Backend[header.servedFrom]}`, stale: header.stale, columns: jsonColumns(columns) },
         ...(rowNumbers && { row_numbers: [...rowNumbers] }),
+        ...(header.sample && { sample: json(RowSampleSchema, header.sample) }),
       };
     },
     load_batches: async (command) => {
       const reader = this.client(command).load(command.key, loadOptions(command));
       const batches = await collected(reader);
-      return { first_row: batches[0]?.firstRow ?? 0, batch_count: batches.length, columns: jsonOf(batches) };
+      return {
+        first_row: batches[0]?.firstRow ?? 0,
+        batch_count: batches.length,
+        ...jsonOf(batches),
+      };
     },
     begin_load: async (command) => {
       const reader = this.client(command).load(command.key, loadOptions(command));
@@ -338,7 +345,7 @@ export class TypeScriptDriver implements Driver {
   private told(open: Open, batches: readonly LoadedBatch[]): JsonObject {
     const firstRow = batches[0]?.firstRow ?? open.nextRow;
     for (const { rowCount } of batches) open.nextRow += rowCount;
-    return { first_row: firstRow, end_row: open.nextRow, columns: jsonOf(batches) };
+    return { first_row: firstRow, end_row: open.nextRow, ...jsonOf(batches) };
   }
 }
 
@@ -362,6 +369,7 @@ function loadOptions(command: Command): LoadOptions {
     ...((first > 0 || count !== undefined) && { rows: count === undefined ? [first] : [first, first + count] }),
     ...(revision !== undefined && { revision: BigInt(revision) }),
     ...(command.result_set !== undefined && { resultSet: command.result_set }),
+    ...(command.sample_rows !== undefined && { sampleRows: command.sample_rows }),
     ...(command.max_batch_bytes !== undefined && { maxBatchBytes: command.max_batch_bytes }),
     ...(command.upload_id !== undefined && { uploadId: command.upload_id }),
     ...(from && { from }),

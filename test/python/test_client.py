@@ -398,6 +398,40 @@ def test_masks_and_numbers_of_any_kind_make_a_result_set(client: optistore.Clien
     assert client.load(key, result_set="some")["x"].tolist() == [2, 3]
 
 
+def test_a_sample_shows_a_large_result_and_tells_which_rows_it_has(client: optistore.Client, key: str) -> None:
+    x = np.arange(20_000.0)
+    f = np.random.default_rng(5).random(20_000)
+    with client.save(key, XF) as run:
+        run.append({"x": x, "f": f})
+    rows = client.load(key, sample_rows=1000)
+    assert rows.sample is not None and rows.sample.row_count == len(rows) <= 1000
+    assert (rows["x"] == rows.row_numbers).all() and (rows["f"] == f[rows.row_numbers]).all()
+    assert {0, 19_999, f.argmin(), f.argmax()} <= set(rows.row_numbers.tolist())
+    assert rows.to_pandas().index.tolist() == rows.row_numbers.tolist()
+    part = client.load(key, sample_rows=1000, rows=(100, 200), columns=["x"])
+    assert part.first_row == 100 and part["x"].tolist() == rows["x"][100:200].tolist()
+    whole = client.load(key, sample_rows=20_000)
+    assert whole.sample is None and whole.row_numbers is None and (whole["f"] == f).all()
+
+
+def test_a_load_of_a_sample_goes_on_with_the_same_rows_when_the_daemon_was_killed(daemon: Daemon) -> None:
+    n = 700_000
+    with optistore.connect(daemon.address) as client:
+        with client.save("runs/large", XF) as run:
+            run.append({"x": np.arange(float(n)), "f": np.arange(float(n))})
+        wanted = client.load("runs/large", sample_rows=600_000, columns=["x"])
+        broken: list[optistore.OptistoreError] = []
+        found: list[optistore.Rows] = []
+        for rows in client.load_batches("runs/large", sample_rows=600_000, on_reconnect=broken.append):
+            if not found:
+                daemon.kill()
+                daemon.start()
+            found.append(rows)
+    assert len(broken) > 0
+    assert np.concatenate([rows["x"] for rows in found]).tolist() == wanted["x"].tolist()
+    assert all((rows["x"] == rows.row_numbers).all() and rows.sample == wanted.sample for rows in found)
+
+
 def test_attributes_are_kept_exactly_or_refused_by_name(client: optistore.Client, key: str) -> None:
     with client.save(key, XF, attributes={"seed": np.int64(7), "weights": np.array([0.5, 1.5]), "pair": (1, "a")}):
         pass

@@ -22,6 +22,7 @@ from optistore.v1.storage_service_pb2 import (
     LoadResultRequest,
     LoadResultResponse,
     LoadTrailer,
+    RowSample,
     SaveResultRequest,
 )
 
@@ -157,6 +158,15 @@ def test_messages_that_are_no_batch_are_left_to_the_contracts_classes() -> None:
         [
             LoadResultResponse(header=LoadHeader(row_count=2)).SerializeToString(),
             LoadResultResponse(batch=RowBatch(row_count=3)).SerializeToString(),
+        ],
+        # Rows of a sample are told by their numbers, and no others.
+        [
+            LoadResultResponse(header=LoadHeader(row_count=2, sample=RowSample(row_count=2))).SerializeToString(),
+            LoadResultResponse(batch=RowBatch(row_count=2, crc32=0)).SerializeToString(),
+        ],
+        [
+            LoadResultResponse(header=LoadHeader(row_count=2)).SerializeToString(),
+            LoadResultResponse(batch=RowBatch(row_count=2, crc32=0, row_numbers=bytes(16))).SerializeToString(),
         ],
     ],
 )

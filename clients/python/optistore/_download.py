@@ -103,7 +103,7 @@ class Download:
             raise WireError(f"{batch.row_count} rows from row {batch.first_row} came where it ends at row {self._end}")
         check_batch(batch, self.header.variables)
         numbers = None if batch.row_numbers is None else len(batch.row_numbers)
-        if numbers != (batch.row_count * 8 if self._request.result_set else None):
+        if numbers != (batch.row_count * 8 if self._has_row_numbers else None):
             raise WireError(f"the batch at row {batch.first_row} has {numbers} bytes of row numbers")
         self._next_row += batch.row_count
         return batch
@@ -149,9 +149,14 @@ class Download:
         return self._kept.rows()
 
     @property
+    def _has_row_numbers(self) -> bool:
+        """Of a set, and of a sample, the rows are told by their numbers."""
+        return self._request.result_set != "" or self.known_header.HasField("sample")
+
+    @property
     def _kept(self) -> _Table:
         if self._table is None:
-            self._table = _Table(self.known_header, self._request.result_set != "")
+            self._table = _Table(self.known_header, self._has_row_numbers)
         return self._table
 
 

@@ -189,6 +189,7 @@ class Client(Catalogue):
         rows: RowRange | None = None,
         revision: int | None = None,
         result_set: str | None = None,
+        sample_rows: int | None = None,
         backend: StoreRole | None = None,
         local_files: bool | None = None,
         on_reconnect: Callable[[OptistoreError], object] | None = None,
@@ -201,6 +202,9 @@ class Client(Catalogue):
             rows: A slice, a range or ``(first, end)``: from the first to before the end. None: all.
             revision: None: the newest.
             result_set: Only the rows of this set; ``rows`` then counts positions in it.
+            sample_rows: A sample of at most so many rows, where the result has more: front, improvements and extremes, and the
+                rest evenly spread; ``Rows.sample`` tells. 1,000 to 1,000,000; ``rows`` then counts positions in it. Not with
+                ``result_set``. None: all rows.
             backend: Only from this store. None: whichever can serve it, the cache first.
             local_files: Rows are read from the daemon's files where that can be. None: at a Unix socket.
             on_reconnect: Called when the load broke and is about to go on.
@@ -213,6 +217,7 @@ class Client(Catalogue):
                 rows=rows,
                 revision=revision,
                 result_set=result_set,
+                sample_rows=sample_rows,
                 backend=backend,
                 max_batch_bytes=None,
                 local_files=local_files,
@@ -231,6 +236,7 @@ class Client(Catalogue):
         rows: RowRange | None = None,
         revision: int | None = None,
         result_set: str | None = None,
+        sample_rows: int | None = None,
         backend: StoreRole | None = None,
         max_batch_bytes: int | None = None,
         local_files: bool | None = None,
@@ -248,6 +254,7 @@ class Client(Catalogue):
                 rows=rows,
                 revision=revision,
                 result_set=result_set,
+                sample_rows=sample_rows,
                 backend=backend,
                 max_batch_bytes=max_batch_bytes,
                 local_files=local_files,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ._columns import Array, Valid
 from .v1.problem_pb2 import VALUE_TYPE_BOOL, VALUE_TYPE_FLOAT64, VALUE_TYPE_STRING, Direction, Variable, VariableRole
 from .v1.result_pb2 import Backend, Result
-from .v1.storage_service_pb2 import LoadHeader
+from .v1.storage_service_pb2 import LoadHeader, RowSample
 
 if TYPE_CHECKING:
     import pandas
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Rows:
-    """Consecutive rows of a result, or of one of its sets: a column for each variable.
+    """Consecutive rows of a result, of one of its sets, or of a sample: a column for each variable.
 
     ``rows["f"]`` is a numpy array. Where values are missing it is a masked array, or, for strings, has None in their places;
     NaN is a value. ``len(rows)`` is the number of rows, ``list(rows)`` are the names of the columns.
@@ -37,10 +37,10 @@ class Rows:
         self._header = header
         self._values = {variable.name: column for variable, column in zip(header.variables, values, strict=True)}
         self._valid = {variable.name: there for variable, there in zip(header.variables, valid, strict=True)}
-        #: Number of the first row in the result; of a set, its position in the set.
+        #: Number of the first row in the result; of a set or a sample, its position in that.
         self.first_row = first_row
         self.row_count = row_count
-        #: Of a set: the rows' numbers in the result. None: these are all rows from ``first_row`` on.
+        #: Of a set, and of a sample: the rows' numbers in the result. None: these are all rows from ``first_row`` on.
         self.row_numbers = row_numbers
 
     @property
@@ -62,6 +62,11 @@ class Rows:
     def stale(self) -> bool:
         """The primary could not be asked, and may have something newer."""
         return self._header.stale
+
+    @property
+    def sample(self) -> RowSample | None:
+        """What was chosen, of a sample. None: none was asked for, or the result has no more rows, and these are all."""
+        return self._header.sample if self._header.HasField("sample") else None
 
     def __len__(self) -> int:
         return self.row_count

@@ -55,6 +55,7 @@ type command struct {
 	FirstRow         number  `json:"first_row"`
 	RowCount         *number `json:"row_count"`
 	ResultSet        *string `json:"result_set"`
+	SampleRows       uint32  `json:"sample_rows"`
 	MaxBatchBytes    uint32  `json:"max_batch_bytes"`
 	Follow           bool
 	Filter           string
@@ -140,6 +141,9 @@ func (c *command) loadOptions() (options []optistore.LoadOption) {
 	}
 	if c.ResultSet != nil {
 		options = append(options, optistore.WithResultSet(*c.ResultSet))
+	}
+	if c.SampleRows != 0 {
+		options = append(options, optistore.WithSampleRows(c.SampleRows))
 	}
 	if c.From != "" {
 		options = append(options, optistore.WithFrom(stores[c.From]))

@@ -184,8 +184,11 @@ func load(d *driver, ctx context.Context, c *command) (answer, error) {
 		"result": message(header.GetResult()), "first_row": all.FirstRow, "served_from": header.GetServedFrom().String(),
 		"stale": header.GetStale(), "columns": written([]*optistore.Batch{all}),
 	}
-	if c.ResultSet != nil {
+	if c.ResultSet != nil || header.GetSample() != nil {
 		told["row_numbers"] = append([]uint64{}, all.RowNumbers...)
+	}
+	if header.GetSample() != nil {
+		told["sample"] = message(header.GetSample())
 	}
 	return told, nil
 }
@@ -202,7 +205,8 @@ func loadBatches(d *driver, ctx context.Context, c *command) (answer, error) {
 		}
 		batches = append(batches, batch)
 	}
-	return answer{"first_row": reader.Header().GetFirstRow(), "batch_count": len(batches), "columns": written(batches)}, nil
+	told := answer{"first_row": reader.Header().GetFirstRow(), "batch_count": len(batches), "columns": written(batches)}
+	return withNumbers(told, batches), nil
 }
 
 // read takes batches until there are so many rows, or to the end.
@@ -220,7 +224,19 @@ func read(reader *optistore.Reader, rows *uint64) (answer, error) {
 		batches = append(batches, batch)
 		count += uint64(batch.RowCount)
 	}
-	return answer{"first_row": first, "end_row": first + count, "columns": written(batches)}, nil
+	return withNumbers(answer{"first_row": first, "end_row": first + count, "columns": written(batches)}, batches), nil
+}
+
+// withNumbers tells which rows batches have, where these are told by their numbers.
+func withNumbers(told answer, batches []*optistore.Batch) answer {
+	var numbers []uint64
+	for _, batch := range batches {
+		numbers = append(numbers, batch.RowNumbers...)
+	}
+	if len(numbers) > 0 {
+		told["row_numbers"] = numbers
+	}
+	return told
 }
 
 func list(d *driver, ctx context.Context, c *command) (answer, error) {
