@@ -8,9 +8,9 @@ import { STORES_IN_FILES } from './shim/faulty-daemon.js';
 /** What may fail right before a start, and is done behind it. */
 const SAVE = operationOf('save few');
 /** Faults that are tried of each operation where not all are. */
-const SAMPLES = 2;
+const SAMPLES = 1;
 /** Faults that are tried of starts. */
-const STARTS = 4;
+const STARTS = 2;
 /** After so many the daemon is begun anew: what it holds is looked at again and again. */
 const FAULTS_PER_DAEMON = 25;
 
