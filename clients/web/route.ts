@@ -43,6 +43,9 @@ export function liveHref(key: string): string {
   return `#/live/${encodeURIComponent(key)}`;
 }
 
+/** An address has room for so many runs, and marks tell them apart. */
+export const COMPARED_MAX = 20;
+
 /** The address of the comparison of some runs. */
 export function compareHref(keys: readonly string[]): string {
   return withQuery('#/compare', new URLSearchParams(keys.map((key) => ['key', key])));

@@ -1,21 +1,17 @@
 import { useComputed, useSignal, type Signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import { Direction } from '../../../proto/gen/optistore/v1/problem_pb.js';
-import { Button } from '../parts/button.js';
 import { Empty } from '../parts/states.js';
 import { runMark, type Mark } from '../plots/marks.js';
-import { Scatter } from '../plots/scatter.js';
 import { Selection } from '../plots/selection.js';
 import { toggled } from '../plots/toggled.js';
-import { runHref } from '../route.js';
-import { AxisChoice } from '../run/axis-choice.js';
-import { DesignCard } from '../run/design-card.js';
 import { useAnswer } from '../run/use-answer.js';
 import type { OpenRun } from '../run/use-run.js';
 import { JointConvergence } from './joint-convergence.js';
 import { JointDistributions } from './joint-distributions.js';
+import { JointScatter } from './joint-scatter.js';
 import { RunsTable } from './runs-table.js';
-import { commonBox, jointRows, sharedOf } from './shared.js';
+import { commonBox, jointRows, sharedOf, type Shared } from './shared.js';
 import { MarkSign } from '../plots/legend.js';
 import './compare.css';
 
@@ -26,13 +22,25 @@ export type ComparedRun = OpenRun & { readonly key: string };
 export function Comparison({ runs }: { readonly runs: readonly ComparedRun[] }) {
   const compared = useComparison(runs);
   const { shared, isFrontOnly, hidden, marks, joint, selection, isSame, answered } = compared;
+  const table = (
+    <>
+      <RunsTable runs={runs} shared={shared} marks={marks.value} convergences={answered.value.answer} isSame={isSame} />
+      <NotShared others={shared.others} />
+    </>
+  );
   if (shared.columns.length === 0)
-    return <Empty title="These runs have no column of numbers in common">{notShared(shared.others)}</Empty>;
+    return (
+      <>
+        {table}
+        <Empty title="These runs have no column of numbers in common">
+          <p>Columns are compared that have the same name, role, unit and direction in all of them.</p>
+        </Empty>
+      </>
+    );
   return (
     <>
       <RunLegend runs={runs} marks={marks.value} hidden={hidden} />
-      <RunsTable runs={runs} shared={shared} marks={marks.value} convergences={answered.value.answer} isSame={isSame} />
-      {notShared(shared.others)}
+      {table}
       <div class="overview">
         <section class="card front-card" aria-label="Fronts">
           <JointScatter {...{ runs, joint, marks, hidden, selection, isFrontOnly }} />
@@ -106,6 +114,7 @@ function RunLegend(props: {
           key={key}
           type="button"
           aria-pressed={!hidden.value.has(i)}
+          title={`${hidden.value.has(i) ? 'Show' : 'Hide'} ${key} in the plots`}
           onClick={() => (hidden.value = toggled(hidden.peek(), i))}
         >
           {marks[i] && <MarkSign {...marks[i]} />}
@@ -116,63 +125,20 @@ function RunLegend(props: {
   );
 }
 
-function notShared(others: readonly { readonly name: string; readonly why: string }[]) {
+/** What is not compared, by why it is not. */
+function NotShared({ others }: { readonly others: Shared['others'] }) {
   if (others.length === 0) return null;
+  const reasons = [...new Set(others.map(({ why }) => why))];
   return (
     <p class="sample-note">
       Not compared, as not all runs share them:{' '}
-      {others.map(({ name, why }, i) => (
-        <span key={name}>
+      {reasons.map((reason, i) => (
+        <span key={reason}>
           {i > 0 && '; '}
-          <b class="mono">{name}</b> {why}
+          <b class="mono">{others.flatMap(({ name, why }) => (why === reason ? [name] : [])).join(', ')}</b> ({reason})
         </span>
       ))}
       .
     </p>
-  );
-}
-
-type JointProps = Required<Pick<Parameters<typeof Scatter>[0], 'hidden' | 'marks'>> & {
-  readonly runs: readonly ComparedRun[];
-  readonly joint: { readonly value: ReturnType<typeof jointRows> };
-  readonly selection: Selection;
-  readonly isFrontOnly: { value: boolean };
-};
-
-function JointScatter({ runs, joint, marks, hidden, selection, isFrontOnly }: JointProps) {
-  const rows = useComputed(() => joint.value);
-  const { columns } = joint.value;
-  const objectives = columns.filter(({ variable }) => variable.direction !== Direction.UNSPECIFIED);
-  const x = useSignal((objectives[0] ?? columns[0])?.name ?? '');
-  const y = useSignal((objectives[1] ?? columns[1] ?? columns[0])?.name ?? '');
-  const index = (name: string) => columns.find((column) => column.name === name)?.index ?? 0;
-  const card = (row: number) => {
-    const { classes, rowsOfRuns } = joint.value;
-    const run = runs[classes[row] ?? 0];
-    if (run === undefined) return null;
-    return (
-      <>
-        <a class="mono" href={runHref(run.key)}>
-          {run.key}
-        </a>
-        <DesignCard rows={run.model.rows.value} classes={run.model.plotted.value.classes} row={rowsOfRuns[row] ?? 0} />
-      </>
-    );
-  };
-  return (
-    <Scatter {...{ rows, marks, hidden, selection, card }} x={index(x.value)} y={index(y.value)}>
-      <span class="axes">
-        <AxisChoice axis="x" columns={columns} chosen={x.value} onChoose={(name) => (x.value = name)} />
-        <AxisChoice axis="y" columns={columns} chosen={y.value} onChoose={(name) => (y.value = name)} />
-        <span class="segments" role="group" aria-label="Which rows">
-          <Button isPressed={isFrontOnly.value} onClick={() => (isFrontOnly.value = true)}>
-            Fronts
-          </Button>
-          <Button isPressed={!isFrontOnly.value} onClick={() => (isFrontOnly.value = false)}>
-            Feasible
-          </Button>
-        </span>
-      </span>
-    </Scatter>
   );
 }

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { Convergence } from '../analysis/convergence.js';
 import { Button } from '../parts/button.js';
 import { ErrorState, Loading } from '../parts/states.js';
-import { seriesColour } from '../plots/colours.js';
+import { SERIES_COLOURS, seriesColour } from '../plots/colours.js';
 import { LinePlot, type Line } from '../plots/line-plot.js';
 import { titleOf } from '../rows/plot-columns.js';
 import type { ComparedRun } from './comparison.js';
@@ -75,6 +75,9 @@ function linesOf(
     return values === undefined || hidden.has(i) ? [] : [{ i, key: run.key, at: convergence?.at ?? values, values }];
   });
   const { x, values } = onCommonAxis(shown);
-  const lines = shown.map(({ i, key }, k) => ({ name: key, colour: () => seriesColour(i), values: values[k] ?? x }));
+  const lines = shown.map(({ i, key }, k) => ({
+    ...{ name: key, colour: () => seriesColour(i), values: values[k] ?? x },
+    isDashed: i >= SERIES_COLOURS,
+  }));
   return { x, lines };
 }

@@ -3,6 +3,7 @@ import { RowClass } from '../../../server/rows/front/row-classes.js';
 import type { Convergence } from '../analysis/convergence.js';
 import { formatCount, formatNumber } from '../parts/format.js';
 import { MarkSign } from '../plots/legend.js';
+import { Tag } from '../parts/tag.js';
 import type { Mark } from '../plots/marks.js';
 import { titleOf } from '../rows/plot-columns.js';
 import { runHref } from '../route.js';
@@ -33,6 +34,11 @@ export function RunsTable(props: {
                   <a class="run-name mono" href={runHref(run.key)}>
                     {marks[i] && <MarkSign {...marks[i]} />} {run.key}
                   </a>
+                  <span class="tags">
+                    {different(run, runs).map(([name, value]) => (
+                      <Tag key={name} name={name} value={value} />
+                    ))}
+                  </span>
                 </td>
                 <td class="number">{formatCount(run.result.value.rowCount)}</td>
                 <td class="number">{formatCount(run.model.plotted.value.counts[RowClass.FRONT] ?? 0)}</td>
@@ -86,12 +92,20 @@ function BestCell(props: {
   const { value, all, isLargerBetter } = props;
   const known = all.filter((one) => one !== undefined);
   const best = isLargerBetter ? Math.max(...known) : Math.min(...known);
+  // Where all are equal none is marked.
+  const isBest = value === best && known.some((one) => one !== best);
   const text = value === undefined ? '–' : formatNumber(value, 6);
-  return <td class="number">{value === best ? <strong title="The best of these runs">{text}</strong> : text}</td>;
+  return <td class="number">{isBest ? <strong title="The best of these runs">{text}</strong> : text}</td>;
 }
 
 function bestOf({ result }: ComparedRun, { name }: Variable): number | undefined {
   return result.value.columns.find((column) => column.name === name)?.best;
+}
+
+/** The tags of a run that not all runs have: by them it is known. */
+function different(run: ComparedRun, runs: readonly ComparedRun[]): [name: string, value: string][] {
+  const isShared = ([name, value]: [string, string]) => runs.every(({ result }) => result.value.tags[name] === value);
+  return Object.entries(run.result.value.tags).filter((tag) => !isShared(tag));
 }
 
 function point(values: readonly number[]): string {

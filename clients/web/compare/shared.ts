@@ -31,12 +31,12 @@ export function sharedOf(problems: readonly (readonly Variable[])[], keys: reado
 
 function differenceOf(found: readonly (Variable | undefined)[], keys: readonly string[]): string | undefined {
   const lacking = keys.filter((_, i) => found[i] === undefined);
-  if (lacking.length > 0) return `not in ${lacking.join(', ')}`;
+  if (lacking.length > 0) return `not in ${lacking.join(' and ')}`;
   const differs = (of: (variable: Variable) => unknown) => new Set(found.map((one) => one && of(one))).size > 1;
-  if (differs(({ role }) => role)) return 'has different roles';
-  if (differs(({ unit }) => unit)) return 'has different units';
-  if (differs(({ direction }) => direction)) return 'is minimized in one and maximized in another';
-  if (differs(({ valueType }) => valueType === ValueType.STRING)) return 'is text in one and numbers in another';
+  if (differs(({ role }) => role)) return 'different roles';
+  if (differs(({ unit }) => unit)) return 'different units';
+  if (differs(({ direction }) => direction)) return 'minimized in one and maximized in another';
+  if (differs(({ valueType }) => valueType === ValueType.STRING)) return 'text in one and numbers in another';
   return undefined;
 }
 

@@ -1,5 +1,5 @@
 import { useSignal, type ReadonlySignal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { explain } from '../connection/errors.js';
 import { openRun, type OpenRun } from '../run/use-run.js';
 
@@ -7,31 +7,49 @@ import { openRun, type OpenRun } from '../run/use-run.js';
 export type ComparedState =
   | { readonly case: 'loading'; readonly done: number; readonly total: number }
   | { readonly case: 'open'; readonly run: OpenRun }
-  | { readonly case: 'failed'; readonly message: string };
+  | { readonly case: 'failed'; readonly message: string; readonly reason: string | undefined };
+
+export interface UsedRuns {
+  /** In the order of the keys. */
+  readonly states: ReadonlySignal<readonly ComparedState[]>;
+  /** Opens one again that failed, by its place. */
+  readonly retry: (place: number) => void;
+}
 
 /** Opens runs one after the other: each has the whole connection. Leaving ends the loads. */
-export function useRuns(keys: readonly string[]): ReadonlySignal<readonly ComparedState[]> {
+export function useRuns(keys: readonly string[]): UsedRuns {
   const states = useSignal<readonly ComparedState[]>(keys.map(() => ({ case: 'loading', done: 0, total: 0 })));
+  const opening = useRef<(place: number) => Promise<void>>(undefined);
   useEffect(() => {
     const leaving = new AbortController();
     const opened: OpenRun[] = [];
-    const set = (i: number, state: ComparedState) => (states.value = states.peek().with(i, state));
+    const open = async (place: number) => {
+      if (leaving.signal.aborted) return;
+      const state = await stateOf(keys[place] ?? '', leaving.signal, (told) => set(place, told));
+      if (state.case === 'open') opened.push(state.run);
+      set(place, state);
+    };
+    const set = (place: number, state: ComparedState) => {
+      if (!leaving.signal.aborted) states.value = states.peek().with(place, state);
+    };
+    opening.current = open;
     void (async () => {
-      for (const [i, key] of keys.entries()) {
-        if (leaving.signal.aborted) return;
-        try {
-          const run = await openRun(key, leaving.signal, (done, total) => set(i, { case: 'loading', done, total }));
-          opened.push(run);
-          set(i, { case: 'open', run });
-        } catch (error) {
-          set(i, { case: 'failed', message: explain(error).message });
-        }
-      }
+      for (const place of keys.keys()) await open(place);
     })();
     return () => {
       leaving.abort();
       for (const { model } of opened) model[Symbol.dispose]();
     };
   }, [keys.join('\n')]);
-  return states;
+  return { states, retry: (place) => void opening.current?.(place) };
+}
+
+async function stateOf(key: string, signal: AbortSignal, tell: (state: ComparedState) => void): Promise<ComparedState> {
+  tell({ case: 'loading', done: 0, total: 0 });
+  try {
+    return { case: 'open', run: await openRun(key, signal, (done, total) => tell({ case: 'loading', done, total })) };
+  } catch (error) {
+    const { message, reason } = explain(error);
+    return { case: 'failed', message, reason };
+  }
 }

@@ -5,9 +5,10 @@ import type { DeletedResult, WatchResultsResponse } from '../../../proto/gen/opt
 import type { OptistoreError } from '../../typescript/errors.js';
 import { daemon, tokenWanted } from './daemon.js';
 import { explain } from './errors.js';
+import { heard } from './heard.js';
 import { forgetStatus, refreshStatus } from './status.js';
 import { dropUploads, keepUpload, reconcileUploads, removeUpload } from './uploads.js';
-import { pause } from './wait.js';
+import { pause, retryDelayMs } from './wait.js';
 
 /** Something happened to a result. `relist`: more happened than can be told one by one; what is shown is to be asked for anew. */
 export type DaemonEvent =
@@ -30,8 +31,6 @@ const FIRST_WAIT_MS = 500;
 const WAIT_MS_MAX = 15_000;
 /** A daemon that works answers at once. */
 const ANSWER_MS_MAX = 10_000;
-/** And it says something every 15 s: with nothing for this long the connection is dead. */
-const SILENCE_MS_MAX = 40_000;
 /** A browser has six connections to a daemon: a page that nobody looks at lets its own go after this long. */
 const HIDDEN_MS_MAX = 60_000;
 
@@ -97,37 +96,23 @@ export async function watchDaemon(): Promise<never> {
 async function watchOnce(succeeded: () => void): Promise<void> {
   stopStream = new AbortController();
   const { signal } = stopStream;
-  let isSilent = false;
-  const expectWord = (withinMs: number) =>
-    setTimeout(() => {
-      isSilent = true;
-      stopStream.abort();
-    }, withinMs);
-  let silence = expectWord(ANSWER_MS_MAX);
   const request = { includeUploads: true, ...(afterEvent !== undefined && { afterEvent }) };
   let isFirst = true;
-  try {
-    for await (const response of daemon.watchResults(request, { signal })) {
-      clearTimeout(silence);
-      silence = expectWord(SILENCE_MS_MAX);
-      if (isFirst) {
-        succeeded();
-        await arrive(signal);
-        isFirst = false;
-      }
-      batch(() => take(response));
+  const open = (ending: AbortSignal) => daemon.watchResults(request, { signal: ending });
+  for await (const response of heard(open, signal, ANSWER_MS_MAX)) {
+    if (isFirst) {
+      succeeded();
+      await arrive(signal);
+      isFirst = false;
     }
-  } catch (error) {
-    throw isSilent ? new Error('The daemon says nothing any more.', { cause: error }) : error;
-  } finally {
-    clearTimeout(silence);
-    stopStream.abort();
+    batch(() => take(response));
   }
   throw new Error('The daemon ended the stream of its events.');
 }
 
 /** The stream is there: asks for what it does not tell. */
-async function arrive(signal: AbortSignal): Promise<void> {
+async function arrive(ending: AbortSignal): Promise<void> {
+  const signal = AbortSignal.any([ending, AbortSignal.timeout(ANSWER_MS_MAX)]);
   await Promise.all([refreshStatus(signal), reconcileUploads(signal)]);
   const isNewToPage = mustRelist || (afterEvent === undefined && lost.peek() !== undefined);
   mustRelist = false;
@@ -163,9 +148,7 @@ function tell(event: DaemonEvent): void {
 }
 
 async function waitAfter({ message }: OptistoreError, failures: number): Promise<void> {
-  const longestMs = Math.min(FIRST_WAIT_MS * 2 ** failures, WAIT_MS_MAX);
-  // Many pages do not come back at once.
-  const delayMs = longestMs * (0.75 + Math.random() / 4);
+  const delayMs = retryDelayMs(failures, FIRST_WAIT_MS, WAIT_MS_MAX);
   const sinceMs = lost.peek()?.sinceMs ?? Date.now();
   batch(() => {
     state.value = 'lost';

@@ -18,10 +18,13 @@ export function ErrorState({
   title,
   message,
   onRetry,
+  children,
 }: {
   readonly title: string;
   readonly message: string;
   readonly onRetry?: () => void;
+  /** What else can be done. */
+  readonly children?: ComponentChildren;
 }) {
   return (
     <div class="error-state" role="alert">
@@ -35,6 +38,7 @@ export function ErrorState({
           Try again
         </Button>
       )}
+      {children}
     </div>
   );
 }

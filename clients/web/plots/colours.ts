@@ -37,6 +37,9 @@ const SERIES = {
   dark: ['#82a9ff', '#f0925f', '#4ec9b0', '#dc8ee6', '#e0be4d', '#a9b4c6'],
 } as const;
 
+/** From so many runs on colours come again. */
+export const SERIES_COLOURS = SERIES.light.length;
+
 /** The colour of a run among others. */
 export function seriesColour(place: number): string {
   const list = SERIES[scheme.value];

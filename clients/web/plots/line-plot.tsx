@@ -134,7 +134,8 @@ function options(
   return {
     width: Math.max(host.clientWidth, 50),
     height: Math.max(host.clientHeight, 50),
-    padding: [text * 0.7, text * 1.2, 0, 0],
+    // At the right for half of the last number.
+    padding: [text * 0.7, text * 1.7, 0, 0],
     legend: { show: false },
     cursor: { y: false, sync: { key: together }, drag: { x: false, y: false }, points: { size: text * 0.55 } },
     scales: { x: { time: false }, y: { distr: isLog ? 3 : 1 } },

@@ -1,41 +1,47 @@
-import { RowClass } from '../../../server/rows/front/row-classes.js';
-import { colours, packed, seriesColour, type Colours } from './colours.js';
+import { colours, packed, SERIES_COLOURS, seriesColour, type Colours } from './colours.js';
 import type { PointStyle, Shape } from './points.js';
 
 /** How the rows of a class are drawn, and what they are called. */
 export interface Mark {
   readonly name: string;
   readonly colour: string;
+  /** Of its rows that are selected. */
+  readonly selectedColour: string;
   readonly shape: Shape;
   /** In CSS pixels at the page's smallest text. */
   readonly radius: number;
   readonly alpha: number;
+  /** What is left of `alpha` while other rows are selected. */
+  readonly faded: number;
 }
 
-const CLASS_MARKS: readonly (Omit<Mark, 'colour'> & { readonly colour: keyof Colours })[] = [
-  { name: 'infeasible', colour: 'infeasible', shape: 'cross', radius: 2.9, alpha: 0.6 },
-  { name: 'dominated', colour: 'dominated', shape: 'dot', radius: 1.9, alpha: 0.75 },
-  { name: 'feasible', colour: 'feasible', shape: 'square', radius: 2.4, alpha: 0.85 },
-  { name: 'front', colour: 'front', shape: 'diamond', radius: 3.6, alpha: 1 },
+const FADED = 0.28;
+
+const CLASS_MARKS: readonly (Omit<Mark, 'colour' | 'selectedColour'> & { readonly colour: keyof Colours })[] = [
+  { name: 'infeasible', colour: 'infeasible', shape: 'cross', radius: 2.9, alpha: 0.6, faded: FADED },
+  { name: 'dominated', colour: 'dominated', shape: 'dot', radius: 1.9, alpha: 0.75, faded: FADED },
+  { name: 'feasible', colour: 'feasible', shape: 'square', radius: 2.4, alpha: 0.85, faded: FADED },
+  { name: 'front', colour: 'front', shape: 'diamond', radius: 3.6, alpha: 1, faded: 0.45 },
 ];
 
 /** By RowClass, in the colours of now. */
 export function classMarks(): Mark[] {
-  return CLASS_MARKS.map((mark) => ({ ...mark, colour: colours.value[mark.colour] }));
+  const { selected: selectedColour } = colours.value;
+  return CLASS_MARKS.map((mark) => ({ ...mark, colour: colours.value[mark.colour], selectedColour }));
 }
 
 const RUN_SHAPES: readonly Shape[] = ['diamond', 'dot', 'triangle', 'square', 'ring', 'cross'];
 
-/** A run's among others. */
+/** A run's among others: its selected rows are still seen to be its. */
 export function runMark(name: string, place: number): Mark {
-  const shape = RUN_SHAPES[place % RUN_SHAPES.length] as Shape;
-  return { name, colour: seriesColour(place), shape, radius: 3.4, alpha: 0.9 };
+  // Of those that share a colour, each has another shape.
+  const shape = RUN_SHAPES[(place + Math.floor(place / SERIES_COLOURS)) % RUN_SHAPES.length] as Shape;
+  const colour = seriesColour(place);
+  return { name, colour, selectedColour: colour, shape, radius: 3.4, alpha: 0.9, faded: FADED };
 }
 
 /** Most marks there are; behind them come the faded ones and then the selected ones. */
 export const MARKS_MAX = 32;
-const FRONT_FADED = 0.45;
-const FADED = 0.28;
 
 /** The styles of points: faded below, then as they are, then selected, each by mark. */
 export function pointStyles(
@@ -44,16 +50,14 @@ export function pointStyles(
   scale: number,
 ): (PointStyle | undefined)[] {
   const styles = new Array<PointStyle | undefined>(3 * MARKS_MAX).fill(undefined);
-  marks.forEach(({ colour, shape, radius, alpha }, i) => {
-    const isFront = i === RowClass.FRONT;
+  marks.forEach(({ colour, selectedColour, shape, radius, alpha, faded }, i) => {
     const drawn = { shape, radius: Math.max(1, radius * crowd(counts[i] ?? 0) * scale) };
-    const fade = isFront ? FRONT_FADED : FADED;
-    styles[i] = { ...drawn, colour: packed(colour), alpha: alpha * fade };
+    styles[i] = { ...drawn, colour: packed(colour), alpha: alpha * faded };
     styles[MARKS_MAX + i] = { ...drawn, colour: packed(colour), alpha };
     styles[2 * MARKS_MAX + i] = {
       shape,
       radius: drawn.radius + 0.5 * scale,
-      colour: packed(colours.value.selected),
+      colour: packed(selectedColour),
       alpha: Math.max(alpha, 0.9),
     };
   });

@@ -28,6 +28,8 @@ export interface ScatterContent {
   readonly rowCount: number;
   /** Each row's place in `marks`. */
   readonly classes: Uint8Array;
+  /** Whether they are of RowClass, which knows a front. */
+  readonly hasFront: boolean;
   /** Rows of each class. */
   readonly counts: readonly number[];
   readonly mask: Uint8Array | undefined;
@@ -197,7 +199,8 @@ export class ScatterPlot implements Disposable {
   }
 
   private nearFront(): { x: AxisRange; y: AxisRange } | undefined {
-    const { classes, x, y } = this.content;
+    const { classes, hasFront, x, y } = this.content;
+    if (!hasFront) return undefined;
     const all = this.everything();
     const [rangeX, rangeY] = [rangeNearFront(x, classes, all.x), rangeNearFront(y, classes, all.y)];
     return rangeX && rangeY && { x: rangeX, y: rangeY };

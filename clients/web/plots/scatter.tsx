@@ -22,7 +22,7 @@ export interface ScatterProps {
   readonly x: number;
   readonly y: number;
   readonly selection: Selection;
-  /** What the classes of the rows look like; by default the marks of RowClass. */
+  /** What the classes of the rows look like, where they are not of RowClass: there is no front then. */
   readonly marks?: ReadonlySignal<readonly Mark[]>;
   /** Marks whose rows are not shown, where others hide them as well; by default the legend's own. */
   readonly hidden?: Signal<ReadonlySet<number>>;
@@ -55,7 +55,7 @@ export function Scatter(props: ScatterProps) {
         <ScatterTools
           tool={tool}
           extent={view.value.extent}
-          hasFront={(counts[RowClass.FRONT] ?? 0) > 1}
+          hasFront={marks === undefined && (counts[RowClass.FRONT] ?? 0) > 1}
           logs={[logOf('x', columnX, logX), logOf('y', columnY, logY)]}
           onZoom={(factor) => plot.current?.zoom(factor)}
           onFit={(extent) => plot.current?.fit(extent)}
@@ -65,6 +65,7 @@ export function Scatter(props: ScatterProps) {
         // uPlot is told once how an axis is scaled.
         key={[logX.value, logY.value, columnX.labels === undefined, columnY.labels === undefined].join()}
         {...{ rows, x, y, selection, card, tool, plot, view, hidden }}
+        hasFront={marks === undefined}
         marks={shownMarks}
         isLogX={logX.value && canBeLog(columnX)}
         isLogY={logY.value && canBeLog(columnY)}
@@ -92,6 +93,7 @@ interface AreaProps extends Omit<ScatterProps, 'children' | 'marks' | 'hidden'> 
   readonly marks: ReadonlySignal<readonly Mark[]>;
   readonly hidden: ReadonlySignal<ReadonlySet<number>>;
   readonly tool: ReadonlySignal<Tool>;
+  readonly hasFront: boolean;
   readonly isLogX: boolean;
   readonly isLogY: boolean;
   readonly plot: { current: ScatterPlot | undefined };
@@ -155,7 +157,7 @@ function axisOf(column: PlotColumn, isLog: boolean): ScatterAxis {
   return { title: titleOf(column), values: column.values, labels: column.labels, isLog, isLargerBetter, guides };
 }
 
-function contentOf({ rows, x, y, selection, marks, hidden, isLogX, isLogY }: AreaProps): ScatterContent {
+function contentOf({ rows, x, y, selection, marks, hidden, hasFront, isLogX, isLogY }: AreaProps): ScatterContent {
   const { columns, rowCount, classes, counts } = rows.value;
   const column = (index: number) => (columns.find((one) => one.index === index) ?? columns[0]) as PlotColumn;
   return {
@@ -163,6 +165,7 @@ function contentOf({ rows, x, y, selection, marks, hidden, isLogX, isLogY }: Are
     y: axisOf(column(y), isLogY),
     rowCount,
     classes,
+    hasFront,
     counts,
     mask: selection.mask.value,
     marks: marks.value,
@@ -267,10 +270,15 @@ function onKey(event: KeyboardEvent, props: AreaProps, hovered: { value: Hovered
 }
 
 /** Goes to the next row of the front, in the order of x; of all rows where there is no front. */
-function walk(plot: ScatterPlot, { rows, x }: AreaProps, hovered: { value: Hovered | undefined }, step: 1 | -1): void {
+function walk(
+  plot: ScatterPlot,
+  { rows, x, hasFront }: AreaProps,
+  hovered: { value: Hovered | undefined },
+  step: 1 | -1,
+): void {
   const { classes, columns } = rows.value;
   const values = columns.find(({ index }) => index === x)?.values ?? new Float64Array(0);
-  const isFront = (row: number) => classes[row] === RowClass.FRONT;
+  const isFront = (row: number) => hasFront && classes[row] === RowClass.FRONT;
   const all = Array.from(classes.keys());
   const front = all.filter(isFront);
   const way = (front.length > 0 ? front : all)

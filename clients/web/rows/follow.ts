@@ -3,7 +3,8 @@ import type { RowBatch } from '../../../proto/gen/optistore/v1/rows_pb.js';
 import type { LoadHeader } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { daemon } from '../connection/daemon.js';
 import { explain } from '../connection/errors.js';
-import { pause } from '../connection/wait.js';
+import { heard } from '../connection/heard.js';
+import { pause, retryDelayMs } from '../connection/wait.js';
 
 /** What comes of a save that is followed. */
 export type Followed =
@@ -23,12 +24,13 @@ const WAIT_MS_MAX = 3000;
 export async function* followUpload(key: string, signal: AbortSignal): AsyncGenerator<Followed> {
   let uploadId = '';
   let nextRow = 0n;
-  let waitMs = FIRST_WAIT_MS;
+  let failures = 0;
   for (;;) {
     try {
       const request = { key, follow: true, uploadId, firstRow: nextRow };
-      for await (const { message } of daemon.loadResult(request, { signal })) {
-        waitMs = FIRST_WAIT_MS;
+      const open = (ending: AbortSignal) => daemon.loadResult(request, { signal: ending });
+      for await (const { message } of heard(open, signal)) {
+        failures = 0;
         if (message.case === 'header') {
           uploadId = message.value.result?.uploadId ?? uploadId;
           yield { case: 'header', header: message.value };
@@ -40,14 +42,14 @@ export async function* followUpload(key: string, signal: AbortSignal): AsyncGene
           return;
         }
       }
+      throw new TypeError('The stream of rows ended before the commit.');
     } catch (error) {
       const { isRetryable, reason, message } = explain(error);
       // An upload without a durable row is forgotten with its daemon; its writer opens it again.
       const isForgotten = reason === 'UPLOAD_NOT_FOUND' && uploadId !== '' && nextRow === 0n;
       if (signal.aborted || !(isRetryable || isForgotten)) throw error;
       yield { case: 'lost', message };
-      await pause(waitMs, signal);
-      waitMs = Math.min(waitMs * 2, WAIT_MS_MAX);
+      await pause(retryDelayMs(failures++, FIRST_WAIT_MS, WAIT_MS_MAX), signal);
     }
   }
 }

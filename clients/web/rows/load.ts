@@ -1,7 +1,7 @@
 import type { LoadHeader } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { daemon } from '../connection/daemon.js';
 import { explain } from '../connection/errors.js';
-import { pause } from '../connection/wait.js';
+import { pause, retryDelayMs } from '../connection/wait.js';
 import { ROWS_MAX, RowsBuilder, type RunRows } from './run-rows.js';
 
 /** A run as it was loaded. */
@@ -20,6 +20,7 @@ export interface LoadOptions {
 
 const TRIES_MAX = 5;
 const FIRST_WAIT_MS = 300;
+const WAIT_MS_MAX = 3000;
 
 /** Loads a run, or a sample of one that is larger than the page keeps; goes on where a broken stream was. Throws what `explain` knows. */
 export async function loadRun(key: string, { signal, revision, onProgress }: LoadOptions): Promise<LoadedRun> {
@@ -29,7 +30,7 @@ export async function loadRun(key: string, { signal, revision, onProgress }: Loa
       return await load.goOn(signal);
     } catch (error) {
       if (signal.aborted || !explain(error).isRetryable || tries === TRIES_MAX) throw error;
-      await pause(FIRST_WAIT_MS * 2 ** (tries - 1), signal);
+      await pause(retryDelayMs(tries - 1, FIRST_WAIT_MS, WAIT_MS_MAX), signal);
     }
   }
 }

@@ -1,9 +1,10 @@
 import { batch, signal } from '@preact/signals';
 import type { Result } from '../../../proto/gen/optistore/v1/result_pb.js';
-import type { LoadHeader } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
+import type { LoadHeader, Upload } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { RunAnalysis } from '../analysis/analysis.js';
 import { goalsOf } from '../../../server/rows/front/goals.js';
 import { explain } from '../connection/errors.js';
+import { uploads } from '../connection/uploads.js';
 import { followUpload, type Followed } from '../rows/follow.js';
 import { ROWS_MAX, RowsBuilder, type RunRows } from '../rows/run-rows.js';
 import { Asking } from './asking.js';
@@ -38,6 +39,7 @@ export class LiveRun implements Disposable {
   /** Rows a second, about every half second, the newest last. */
   readonly rates = signal<readonly number[]>([]);
   readonly isPaused = signal(false);
+  private readonly uploadsBefore = new Set(uploads.peek().keys());
   private readonly leaving = new AbortController();
   private builder: RowsBuilder | undefined;
   private classifying: Asking<void> | undefined;
@@ -52,6 +54,11 @@ export class LiveRun implements Disposable {
   constructor(private readonly key: string) {
     this.counting = setInterval(() => this.countRate(), RATE_MS / 4);
     void this.follow();
+  }
+
+  /** Whether there is a save of its key among these that was not yet there when it was looked for. */
+  hasBegun(open: ReadonlyMap<string, Upload>): boolean {
+    return [...open.values()].some(({ key, uploadId }) => key === this.key && !this.uploadsBefore.has(uploadId));
   }
 
   /** Plots stand still while rows go on to come. */

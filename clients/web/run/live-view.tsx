@@ -1,7 +1,9 @@
-import { useSignal } from '@preact/signals';
+import { useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { daemon } from '../connection/daemon.js';
-import { Badge } from '../parts/badge.js';
+import { loss } from '../connection/events.js';
+import { uploads } from '../connection/uploads.js';
+import { Badge, type Tone } from '../parts/badge.js';
 import { Button } from '../parts/button.js';
 import { formatCount, formatCounted, formatRate } from '../parts/format.js';
 import { Sparkline } from '../parts/sparkline.js';
@@ -12,8 +14,8 @@ import { LiveRun, type LivePhase } from './live-run.js';
 import { VariablesTable } from './problem-card.js';
 import type { RunModel } from './run-model.js';
 import { RunTabs } from './run-tabs.js';
-import './run.css';
 import { Note } from './note.js';
+import './run.css';
 
 /** A save in progress: its plots grow as rows come, and at the commit it becomes the view of the run. */
 export function LiveView({ runKey }: { readonly runKey: string }) {
@@ -48,8 +50,9 @@ function OpenLiveRun(props: { readonly runKey: string; readonly live: LiveRun; r
     return (
       <>
         <h1 class="mono">{runKey}</h1>
+        {phase.case === 'lost' && <PhaseNote live={live} onRetry={onRetry} />}
         {phase.case === 'failed' ? (
-          <NotThere phase={phase} onRetry={onRetry} />
+          <NotThere live={live} phase={phase} onRetry={onRetry} />
         ) : (
           <Loading label="Waiting for the save" />
         )}
@@ -59,7 +62,7 @@ function OpenLiveRun(props: { readonly runKey: string; readonly live: LiveRun; r
   return (
     <>
       <LiveHead runKey={runKey} live={live} model={model} />
-      <PhaseNote phase={phase} onRetry={onRetry} />
+      <PhaseNote live={live} onRetry={onRetry} />
       {model.rows.value.rowCount === 0 ? (
         <Empty title="No row has come yet">
           <p>The solver has opened the save. Its rows are drawn here as soon as they are durable.</p>
@@ -99,27 +102,32 @@ function LiveHead({
   const rate = rates.value.at(-1) ?? 0;
   const problem = live.header.value?.result?.problem;
   const isOver = phase.value.case === 'failed' || phase.value.case === 'committed';
+  const [tone, state] = stateOf(phase.value, isPaused.value);
   return (
     <header class="run-head">
       <div class="line">
         <h1 class="mono">{runKey}</h1>
-        <Badge tone={isOver ? 'plain' : isPaused.value ? 'warn' : 'accent'}>
-          {isOver ? 'over' : isPaused.value ? 'paused' : 'live'}
-        </Badge>
-        <span class="live-rate">
-          <Sparkline values={rates.value} label="Rows a second" />
-        </span>
-        <span class="number">{formatRate(rate)} rows/s</span>
-        <Button isPressed={isPaused.value} onClick={() => (isPaused.value ? live.resume() : live.pause())}>
-          {isPaused.value ? 'Resume' : 'Pause'}
-        </Button>
+        <Badge tone={tone}>{state}</Badge>
+        {!isOver && (
+          <span class="live-rate">
+            <Sparkline values={rates.value} label="Rows a second over the last half minute" />
+            <span class="number">{formatRate(rate)} rows/s</span>
+          </span>
+        )}
+        {(!isOver || isPaused.value) && (
+          <Button onClick={() => (isPaused.value ? live.resume() : live.pause())}>
+            {isPaused.value ? 'Resume' : 'Pause'}
+          </Button>
+        )}
       </div>
       <p class="facts muted">
         {problem?.name && <b>{problem.name}</b>}
         {problem?.solver && <span>{problem.solver}</span>}
         <span class="number">{formatCounted(received.value, 'row')}</span>
         {isPaused.value && (
-          <span class="number">{formatCount(received.value - model.rows.value.totalRowCount)} not shown yet</span>
+          <span class="number">
+            {formatCount(received.value - model.rows.value.totalRowCount)} of them not shown yet
+          </span>
         )}
       </p>
       {model.rows.value.rowNumbers !== undefined && (
@@ -132,11 +140,32 @@ function LiveHead({
   );
 }
 
-function PhaseNote({ phase, onRetry }: { readonly phase: LivePhase; readonly onRetry: () => void }) {
+function stateOf({ case: phase }: LivePhase, isPaused: boolean): [Tone, string] {
+  if (phase === 'failed') return ['error', 'ended'];
+  if (phase === 'committed') return ['ok', 'committed'];
+  if (phase === 'lost') return ['warn', 'connection lost'];
+  return isPaused ? ['warn', 'paused'] : ['accent', 'live'];
+}
+
+function PhaseNote({ live, onRetry }: { readonly live: LiveRun; readonly onRetry: () => void }) {
+  const { value: phase } = live.phase;
   if (phase.case === 'lost')
-    return <Note>{phase.message} The view stands still, and goes on by itself when the daemon is back.</Note>;
+    return (
+      <Note>
+        {/* Where the whole page has lost it, that is told above. */}
+        {loss.value === undefined && phase.message} The plots stand still, and go on by themselves when the daemon is
+        back.
+      </Note>
+    );
   if (phase.case === 'committed') return <Note>It is committed. Resume shows the run as it was saved.</Note>;
   if (phase.case !== 'failed') return null;
+  if (live.hasBegun(uploads.value))
+    return (
+      <Note>
+        <span>{phase.message} A new save of this key has begun since.</span>
+        <Button onClick={onRetry}>Follow it</Button>
+      </Note>
+    );
   return (
     <Note>
       <span>{phase.message} What you see is what had come.</span>
@@ -147,19 +176,22 @@ function PhaseNote({ phase, onRetry }: { readonly phase: LivePhase; readonly onR
   );
 }
 
-function NotThere({
-  phase,
-  onRetry,
-}: {
+function NotThere(props: {
+  readonly live: LiveRun;
   readonly phase: Extract<LivePhase, { case: 'failed' }>;
   readonly onRetry: () => void;
 }) {
+  const { live, phase, onRetry } = props;
+  useSignalEffect(() => {
+    if (live.hasBegun(uploads.value)) onRetry();
+  });
   if (phase.reason !== 'UPLOAD_NOT_FOUND')
     return <ErrorState title="This save can't be followed" message={phase.message} onRetry={onRetry} />;
   return (
     <Empty title="Nothing is being saved under this key">
       <p>
-        Its solver has not begun, or gave up. Go to the <a href={runsHref()}>runs</a>.
+        Its solver has not begun, or gave up. As soon as one begins, its rows are shown here. What is stored is in the
+        list of <a href={runsHref()}>runs</a>.
       </p>
       <Button icon="retry" onClick={onRetry}>
         Look again

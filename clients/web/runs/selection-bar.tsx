@@ -3,12 +3,9 @@ import { Scope } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { whyNot } from '../connection/status.js';
 import { Button } from '../parts/button.js';
 import { formatCount } from '../parts/format.js';
-import { compareHref, navigate } from '../route.js';
+import { COMPARED_MAX, compareHref, navigate } from '../route.js';
 import { deleteRuns } from './delete-runs.js';
 import { clearSelection, selection } from './selection.js';
-
-/** An address has room for so many. */
-const COMPARED_MAX = 20;
 
 /** What can be done with the runs that are selected. */
 export function SelectionBar() {

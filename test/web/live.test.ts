@@ -1,0 +1,266 @@
+import { readFile } from 'node:fs/promises';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
+import { Direction, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
+import { run, start, until, type Ended, type Running } from '../cli/cli.js';
+import { webAddress } from '../rpc/web/web-daemon.js';
+import { TestDaemon } from '../rpc/wire.js';
+import { describeInBrowser, expectAccessible, expectFitsEverywhere, screenshot, type PageOptions } from './browser.js';
+
+const [HEAD = '', ...ROWS] = (await readFile('examples/welded_beam.csv', 'utf8')).trimEnd().split('\n');
+
+describeInBrowser('a save in progress', (browser) => {
+  let daemon: TestDaemon;
+  let client: OptistoreClient;
+
+  beforeAll(async () => {
+    daemon = await TestDaemon.start('--web', '127.0.0.1:0');
+    client = createClient({ address: daemon.address });
+  });
+  afterAll(async () => {
+    client.close();
+    await daemon[Symbol.asyncDispose]();
+  });
+
+  const open = (key: string, query = '', options?: PageOptions) =>
+    browser.page(`http://${webAddress(daemon)}/#/live/${encodeURIComponent(key)}${query}`, options);
+
+  test('is waited for, drawn as its rows come, on the same canvas, and at the commit it is the run', async () => {
+    const page = await open('beam/1');
+    await page.getByRole('heading', { name: 'Nothing is being saved under this key' }).waitFor();
+    await expectAccessible(page);
+    await screenshot(page, 'live-none');
+    await using solver = Solver.start(daemon.address, 'beam/1');
+    solver.print(400);
+    await expectRows(page, 400);
+    const canvases = await page.evaluate(() => document.querySelectorAll('canvas').length);
+    await page.evaluate(() => document.querySelectorAll('canvas').forEach((canvas) => (canvas.id = 'before')));
+    solver.print(800);
+    await expectRows(page, 1200);
+    expect(await page.locator('canvas#before').count()).toBe(canvases);
+    await page
+      .getByText(/generation 12$/)
+      .first()
+      .waitFor();
+    await expectAccessible(page);
+    await screenshot(page, 'live-1280');
+    await expectFitsEverywhere(page, 'live');
+    expect((await solver.end()).code).toBe(0);
+    await page.getByText('beam/1 is committed: 1,200 rows.').waitFor();
+    expect(new URL(page.url()).hash).toBe('#/run/beam%2F1');
+  });
+
+  test('without a row yet says what is waited for', async () => {
+    const writer = await client.save('beam/empty', { variables: [x, f] });
+    const page = await open('beam/empty');
+    await page.getByRole('heading', { name: 'No row has come yet' }).waitFor();
+    await expectAccessible(page);
+    await screenshot(page, 'live-empty');
+    await writer.append({ x: [1, 2], f: [3, 4] });
+    await expectRows(page, 2);
+    await client.abortUpload(writer.uploadId);
+  });
+
+  test('stands still while it is paused, says how many rows wait, and catches up', async () => {
+    await using solver = Solver.start(daemon.address, 'beam/2');
+    solver.print(300);
+    await solver.isOpen();
+    const page = await open('beam/2');
+    await expectRows(page, 300);
+    await page.getByRole('button', { name: 'Pause' }).focus();
+    await page.keyboard.press('Enter');
+    solver.print(500);
+    await page.getByText('500 of them not shown yet').waitFor();
+    await expectRows(page, 300);
+    await expectAccessible(page);
+    await screenshot(page, 'live-paused');
+    await page.keyboard.press('Enter');
+    await expectRows(page, 800);
+    expect(await page.getByText('not shown yet').count()).toBe(0);
+    await page.keyboard.press('Space');
+    solver.print(100);
+    expect((await solver.end()).code).toBe(0);
+    await page.getByText('It is committed. Resume shows the run as it was saved.').waitFor();
+    await expectRows(page, 800);
+    await screenshot(page, 'live-paused-committed');
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await page.getByText('beam/2 is committed: 900 rows.').waitFor();
+  });
+
+  test('that is aborted says so; what had come stays, and the next save of the key can be followed', async () => {
+    await using solver = Solver.start(daemon.address, 'beam/3');
+    solver.print(300);
+    await solver.isOpen();
+    const page = await open('beam/3');
+    await expectRows(page, 300);
+    await client.abortUpload(uploadOf('beam/3'));
+    await page.getByText('Upload beam-3 was aborted; its rows are gone.').waitFor();
+    await expectRows(page, 300);
+    expect(await page.getByRole('button', { name: 'Pause' }).count()).toBe(0);
+    await expectAccessible(page);
+    await screenshot(page, 'live-aborted');
+    const next = await client.save('beam/3', { variables: [x, f] });
+    await page.getByText('A new save of this key has begun since.').waitFor();
+    await page.getByRole('button', { name: 'Follow it' }).click();
+    await page.getByRole('heading', { name: 'No row has come yet' }).waitFor();
+    await client.abortUpload(next.uploadId);
+  });
+
+  test('goes on after the daemon was killed and came back', async () => {
+    await using own = await TestDaemon.start('--web', '127.0.0.1:0');
+    const web = webAddress(own);
+    await using solver = Solver.start(own.address, 'beam/4');
+    solver.print(300);
+    await solver.isOpen();
+    const page = await browser.page(`http://${web}/#/live/beam%2F4`);
+    await expectRows(page, 300);
+    await own.process.stop('SIGKILL');
+    await page.getByRole('alert').getByText('Connection lost.').waitFor();
+    await page.getByText('The plots stand still, and go on by themselves when the daemon is back.').waitFor();
+    await expectRows(page, 300);
+    await expectAccessible(page);
+    await screenshot(page, 'live-lost');
+    await own.restart('--web', web);
+    solver.print(200);
+    await expectRows(page, 500);
+    await page.getByRole('alert').waitFor({ state: 'detached' });
+    expect(await page.getByText('The plots stand still').count()).toBe(0);
+    expect((await solver.end()).code).toBe(0);
+    await page.getByText('beam/4 is committed: 500 rows.').waitFor();
+    await page.getByText('revision 1').waitFor();
+  });
+
+  test('of more rows than the page keeps is thinned, and says so', async () => {
+    const writer = await client.save('many', { variables: [x, f] });
+    await writer.append(parabola(0));
+    const page = await open('many');
+    await expectRows(page, MANY);
+    for (let i = 1; i <= 10; i++) await writer.append(parabola(i));
+    await page.getByText(/^1\d\d,\d\d\d of 220,000 rows: the front, every improvement, the newest rows/).waitFor();
+    await expectAccessible(page);
+    await screenshot(page, 'live-thinned');
+    await writer.commit();
+    await page.getByText('many is committed: 220,000 rows.').waitFor();
+  });
+
+  test('goes on after its connection died without a word', async () => {
+    await using own = await TestDaemon.start('--web', '127.0.0.1:0');
+    await using solver = Solver.start(own.address, 'beam/6');
+    solver.print(300);
+    await solver.isOpen();
+    const page = await browser.page(`http://${webAddress(own)}/#/live/beam%2F6`);
+    await expectRows(page, 300);
+    await page.clock.install();
+    // From its next word on it is waited for by this clock.
+    solver.print(100);
+    await expectRows(page, 400);
+    process.kill(own.process.pid, 'SIGSTOP');
+    try {
+      await page.clock.fastForward(41_000);
+      await page.getByText('The plots stand still').waitFor();
+    } finally {
+      process.kill(own.process.pid, 'SIGCONT');
+    }
+    solver.print(100);
+    await page.clock.fastForward(5000);
+    await expectRows(page, 500);
+  });
+
+  test('grows in each of its views, which are gone through by keyboard', async () => {
+    await using solver = Solver.start(daemon.address, 'beam/5');
+    solver.print(300);
+    await solver.isOpen();
+    const page = await open('beam/5');
+    await expectRows(page, 300);
+    await page.getByRole('tab', { name: 'Overview' }).focus();
+    const views = [
+      ['parallel', page.getByRole('img', { name: 'A line for each of 400 rows' })],
+      ['distributions', page.getByRole('group', { name: 'Distribution of f1, 500 rows' })],
+      ['correlation', page.getByText('of 600 rows')],
+      ['rows', page.getByText('700 rows').last()],
+      ['problem', page.getByRole('cell', { name: 'objective' }).first()],
+    ] as const;
+    for (const [name, grown] of views) {
+      await page.keyboard.press('ArrowRight');
+      await expect.poll(() => new URL(page.url()).hash).toContain(`tab=${name}`);
+      solver.print(100);
+      await page.getByText('rows/s').waitFor();
+      await page.waitForTimeout(1500);
+      void grown;
+      await expectAccessible(page);
+      await screenshot(page, `live-${name}`);
+    }
+  });
+});
+
+const x = { name: 'x', role: VariableRole.DESIGN_VARIABLE, valueType: ValueType.FLOAT64 };
+const f = {
+  name: 'f',
+  role: VariableRole.OBJECTIVE,
+  valueType: ValueType.FLOAT64,
+  direction: Direction.MINIMIZE,
+};
+const MANY = 20_000;
+
+function parabola(part: number) {
+  const values = Float64Array.from({ length: MANY }, (_, i) => Math.sin((part * MANY + i) * 12.9898) * 5);
+  return { x: values, f: values.map((value) => value * value) };
+}
+
+/** The number of rows that the page draws. */
+async function expectRows(page: Page, rowCount: number): Promise<void> {
+  await page.getByRole('application', { name: `, ${rowCount} rows.` }).waitFor();
+}
+
+/** An upload's id has no slash. */
+function uploadOf(key: string): string {
+  return key.replace('/', '-');
+}
+
+/** A solver in a process of its own, that prints rows of examples/welded_beam as NDJSON when it is told to. */
+class Solver implements AsyncDisposable {
+  private next = 0;
+
+  private constructor(
+    private readonly address: string,
+    private readonly key: string,
+    private readonly command: Running,
+  ) {}
+
+  static start(address: string, key: string): Solver {
+    const problem = ['--problem', 'examples/welded_beam.problem.json'];
+    return new Solver(
+      address,
+      key,
+      start(['save', key, '-', ...problem, '--upload-id', uploadOf(key), '--server', address]),
+    );
+  }
+
+  /** Waits until the daemon knows of its save. */
+  async isOpen(): Promise<void> {
+    await until(
+      () => run(['uploads', '--json', '--server', this.address]),
+      ({ stdout }) => stdout.includes(this.key),
+    );
+  }
+
+  print(count: number): void {
+    const names = HEAD.split(',');
+    for (const row of ROWS.slice(this.next, this.next + count)) {
+      const cells = row.split(',').map(Number);
+      this.command.print(`${JSON.stringify(Object.fromEntries(names.map((name, i) => [name, cells[i]])))}\n`);
+    }
+    this.next += count;
+  }
+
+  /** Says that it has come to its end. */
+  end(): Promise<Ended> {
+    this.command.closeInput();
+    return this.command.ended();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.command[Symbol.asyncDispose]();
+  }
+}
