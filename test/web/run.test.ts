@@ -72,7 +72,7 @@ describeInBrowser('a run', (browser) => {
     },
   );
 
-  test('three objectives are seen in space, which a drag turns', async () => {
+  test('three objectives are seen in space, which a drag turns, and are brushed there', async () => {
     const page = await open('real/dtlz2');
     await legend(page);
     const area = page.locator('.scatter-area canvas');
@@ -81,6 +81,9 @@ describeInBrowser('a run', (browser) => {
     await drag(page, '.scatter-area canvas', { x: 300, y: 200 }, { x: 400, y: 230 });
     await settled(page);
     expect((await area.screenshot()).equals(before)).toBe(false);
+    await page.getByRole('button', { name: 'Select', exact: true }).click();
+    await drag(page, '.scatter-area canvas', { x: 150, y: 100 }, { x: 450, y: 400 });
+    await page.getByText(/^[\d,]+ of 9,100 rows selected$/).waitFor();
     await expectFitsEverywhere(page, 'run-space');
   });
 

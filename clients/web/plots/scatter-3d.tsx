@@ -1,6 +1,7 @@
 import { effect, useComputed, useSignal, type ReadonlySignal } from '@preact/signals';
 import type { ComponentChildren, RefObject } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
+import { brushDrag, listenForWheel } from './brush.js';
 import { listenForDrags, placeIn, type Drag, type DragHandlers, type Place } from './drag.js';
 import { HoverCard, type Hovered } from './hover-card.js';
 import { Legend } from './legend.js';
@@ -9,7 +10,7 @@ import { classMarks, type Mark } from './marks.js';
 import type { PlotRows } from './plot-rows.js';
 import './plots.css';
 import { ScatterTools, type Tool } from './scatter-tools.js';
-import { changeOf, type Selection } from './selection.js';
+import type { Selection } from './selection.js';
 import { SpacePlot, type Turn } from './space-plot.js';
 
 export interface Scatter3dProps {
@@ -92,7 +93,11 @@ function usePlot(
         }),
       ),
       listenForDrags(canvas.current, pointerOf(canvas.current, plot, { rows, selection }, turning)),
-      listenForWheel(canvas.current, turn),
+      listenForWheel(
+        canvas.current,
+        canvas.current,
+        (factor) => (turn.value = { ...turn.value, zoom: turn.value.zoom / factor }),
+      ),
     ];
     return () => {
       for (const end of stop) end();
@@ -124,7 +129,9 @@ function pointerOf(
       hovered.value = event && row !== undefined ? { row, x: event.clientX, y: event.clientY } : undefined;
     },
     start: (from, event) =>
-      tool.value === 'pan' ? turnDrag(turn, from) : brushDrag(element, plot, selection, from, event),
+      tool.value === 'pan'
+        ? turnDrag(turn, from)
+        : brushDrag(element.parentElement ?? element, plot, selection, from, event),
     click(event) {
       const row = plot.rowAt(placeIn(element, event));
       if (row === undefined) selection.clear();
@@ -140,41 +147,6 @@ function turned({ yaw, pitch, zoom }: Turn, right: number, up: number): Turn {
 function turnDrag(turn: { value: Turn }, from: Place): Drag {
   const before = turn.value;
   return { move: (to) => (turn.value = turned(before, (to.x - from.x) / 160, (to.y - from.y) / 160)) };
-}
-
-function brushDrag(
-  element: HTMLElement,
-  plot: SpacePlot,
-  selection: Selection,
-  from: Place,
-  event: PointerEvent,
-): Drag {
-  const base = selection.mask.peek();
-  const how = changeOf(event);
-  return {
-    move(to) {
-      const rectangle = {
-        ...{ left: Math.min(from.x, to.x), right: Math.max(from.x, to.x) },
-        ...{ top: Math.min(from.y, to.y), bottom: Math.max(from.y, to.y) },
-      };
-      plot.brush = rectangle;
-      selection.change(plot.rowsIn(rectangle), how, undefined, base);
-    },
-    end() {
-      plot.brush = undefined;
-      element.focus({ preventScroll: true });
-    },
-  };
-}
-
-function listenForWheel(element: HTMLElement, turn: { value: Turn }): () => void {
-  const onWheel = (event: WheelEvent) => {
-    if (!event.ctrlKey && document.activeElement !== element) return;
-    event.preventDefault();
-    turn.value = { ...turn.value, zoom: turn.value.zoom / 1.0015 ** event.deltaY };
-  };
-  element.addEventListener('wheel', onWheel, { passive: false });
-  return () => element.removeEventListener('wheel', onWheel);
 }
 
 const TURNS: Readonly<Record<string, readonly [right: number, up: number]>> = {

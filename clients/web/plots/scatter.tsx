@@ -1,10 +1,11 @@
-import { batch, effect, useComputed, useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
+import { effect, useComputed, useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import 'uplot/dist/uPlot.min.css';
 import { RowClass } from '../../../server/rows/front/row-classes.js';
 import { directionOf, titleOf, type PlotColumn } from '../rows/plot-columns.js';
 import { formatCounted } from '../parts/format.js';
+import { brushDrag, listenForWheel } from './brush.js';
 import { listenForDrags, placeIn, type Drag, type Place } from './drag.js';
 import { HoverCard, type Hovered } from './hover-card.js';
 import { Legend } from './legend.js';
@@ -13,7 +14,7 @@ import type { PlotRows } from './plot-rows.js';
 import './plots.css';
 import { ScatterPlot, type Extent, type ScatterAxis, type ScatterContent } from './scatter-plot.js';
 import { ScatterTools, type Tool } from './scatter-tools.js';
-import { changeOf, type Selection } from './selection.js';
+import type { Selection } from './selection.js';
 import { toggled } from './toggled.js';
 
 export interface ScatterProps {
@@ -116,7 +117,7 @@ function ScatterArea(props: AreaProps) {
     props.plot.current = plot;
     const stop = [
       listenForDrags(plot.area, pointerOf(plot, latest, hovered)),
-      listenForWheel(plot, place),
+      listenForWheel(plot.area, place, (factor, event) => plot.zoom(factor, placeIn(plot.area, event))),
       effect(() => plot.show(contentOf(latest.current))),
     ];
     return () => {
@@ -193,7 +194,8 @@ function pointerOf(plot: ScatterPlot, latest: { current: AreaProps }, hovered: {
       hovered.value = event && row !== undefined ? { row, x: event.clientX, y: event.clientY } : undefined;
     },
     start(from: Place, event: PointerEvent): Drag {
-      return latest.current.tool.value === 'pan' ? panDrag(plot, from) : brushDrag(plot, latest.current, from, event);
+      const { tool, selection } = latest.current;
+      return tool.value === 'pan' ? panDrag(plot, from) : brushDrag(plot.area, plot, selection, from, event);
     },
     click(event: PointerEvent) {
       const { selection, rows } = latest.current;
@@ -210,39 +212,6 @@ function panDrag(plot: ScatterPlot, from: Place): Drag {
   return {
     move: (to) => plot.pan((from.x - to.x) / clientWidth, (to.y - from.y) / clientHeight, before),
   };
-}
-
-function brushDrag(plot: ScatterPlot, { selection }: AreaProps, from: Place, event: PointerEvent): Drag {
-  const box = document.createElement('div');
-  box.className = 'brush-box';
-  plot.area.append(box);
-  const base = selection.mask.peek();
-  const how = changeOf(event);
-  return {
-    move(to) {
-      const rectangle = {
-        ...{ left: Math.min(from.x, to.x), right: Math.max(from.x, to.x) },
-        ...{ top: Math.min(from.y, to.y), bottom: Math.max(from.y, to.y) },
-      };
-      box.style.left = `${rectangle.left}px`;
-      box.style.top = `${rectangle.top}px`;
-      box.style.width = `${rectangle.right - rectangle.left}px`;
-      box.style.height = `${rectangle.bottom - rectangle.top}px`;
-      batch(() => selection.change(plot.rowsIn(rectangle), how, undefined, base));
-    },
-    end: () => box.remove(),
-  };
-}
-
-/** The wheel scrolls the page, and zooms while the plot has the focus or Ctrl is held. */
-function listenForWheel(plot: ScatterPlot, host: HTMLElement): () => void {
-  const onWheel = (event: WheelEvent) => {
-    if (!event.ctrlKey && document.activeElement !== host) return;
-    event.preventDefault();
-    plot.zoom(1.0015 ** event.deltaY, placeIn(plot.area, event));
-  };
-  plot.area.addEventListener('wheel', onWheel, { passive: false });
-  return () => plot.area.removeEventListener('wheel', onWheel);
 }
 
 const PANS: Readonly<Record<string, readonly [number, number]>> = {

@@ -55,7 +55,6 @@ export class SpacePlot implements Disposable {
   private depth = new Float32Array(0);
   private style = new Uint8Array(0);
   private ratio = 1;
-  private shownBrush: Rectangle | undefined;
 
   constructor(canvas: HTMLCanvasElement) {
     this.painter = new Painter(canvas, (context, size) => this.paint(context, size));
@@ -63,12 +62,6 @@ export class SpacePlot implements Disposable {
 
   show(content: SpaceContent): void {
     this.content = content;
-    this.painter.invalidate();
-  }
-
-  /** The rectangle that is drawn while it is brushed. */
-  set brush(brush: Rectangle | undefined) {
-    this.shownBrush = brush;
     this.painter.invalidate();
   }
 
@@ -94,7 +87,6 @@ export class SpacePlot implements Disposable {
     this.place([x, y, z], ranges, view, content.rows.rowCount);
     this.paintRows(context, content, size);
     paintCube(context, view, [x, y, z], ranges);
-    this.paintBrush(context);
   }
 
   private place(columns: readonly PlotColumn[], ranges: readonly AxisRange[], view: View, count: number): void {
@@ -129,16 +121,6 @@ export class SpacePlot implements Disposable {
     const styles = pointStyles(marks, rows.counts, (ratio * textPixels()) / 12);
     paintPoints(this.pixels, packed(colours.peek().surface), points, styles);
     context.putImageData(this.pixels.image, 0, 0);
-  }
-
-  private paintBrush(context: CanvasRenderingContext2D): void {
-    const brush = this.shownBrush;
-    if (brush === undefined) return;
-    context.fillStyle = withAlpha(colours.peek().selected, 0.12);
-    context.strokeStyle = colours.peek().selected;
-    const [width, height] = [brush.right - brush.left, brush.bottom - brush.top];
-    context.fillRect(brush.left, brush.top, width, height);
-    context.strokeRect(brush.left + 0.5, brush.top + 0.5, width, height);
   }
 
   [Symbol.dispose](): void {
