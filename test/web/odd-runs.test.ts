@@ -121,6 +121,8 @@ describeInBrowser('a run that is like no other', (browser) => {
     await page.getByText('12 of 404 columns').waitFor();
     for (const name of ['f1', 'f4']) await page.locator('.axis-head', { hasText: name }).waitFor();
     await seeAll(page);
+    await page.getByRole('tab', { name: 'Overview' }).click();
+    await page.getByText('share of the box, estimated').waitFor();
   });
 });
 

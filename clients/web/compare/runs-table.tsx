@@ -59,7 +59,7 @@ export function RunsTable(props: {
       {box && (
         <p class="muted reference">
           Hypervolume: the share of the box from {point(box.ideal)} to the reference point {point(box.reference)}, a
-          tenth behind the worst values of all fronts, that is dominated.
+          tenth behind the worst values of all fronts, that is dominated{box.ideal.length >= 4 && ', estimated'}.
         </p>
       )}
     </section>

@@ -85,7 +85,7 @@ function ConvergenceLines({
           title="hypervolume"
           xTitle={xTitle}
           x={at}
-          lines={[{ name: 'share of the box', colour: () => colours.value.feasible, values: hypervolume }]}
+          lines={[{ name: shareName(objectives.length), colour: () => colours.value.feasible, values: hypervolume }]}
           isLog={false}
           together="convergence"
           isXNamed
@@ -93,4 +93,9 @@ function ConvergenceLines({
       )}
     </div>
   );
+}
+
+/** Of many objectives it is not computed, but estimated by points. */
+function shareName(objectives: number): string {
+  return objectives < 4 ? 'share of the box' : 'share of the box, estimated';
 }
