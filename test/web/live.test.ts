@@ -6,6 +6,7 @@ import { Direction, ValueType, VariableRole } from '../../proto/gen/optistore/v1
 import { run, start, until, type Ended, type Running } from '../cli/cli.js';
 import { webAddress } from '../rpc/web/web-daemon.js';
 import { TestDaemon } from '../rpc/wire.js';
+import { settled } from './run-page.js';
 import { describeInBrowser, expectAccessible, expectFitsEverywhere, screenshot, type PageOptions } from './browser.js';
 
 const [HEAD = '', ...ROWS] = (await readFile('examples/welded_beam.csv', 'utf8')).trimEnd().split('\n');
@@ -144,6 +145,22 @@ describeInBrowser('a save in progress', (browser) => {
     await page.getByText('many is committed: 220,000 rows.').waitFor();
   });
 
+  test('parallel coordinates that grow look as if all rows had come together', async () => {
+    const writer = await client.save('grows', { variables: [x, f] });
+    await writer.append(parabola(0, 3000));
+    const page = await open('grows', '?tab=parallel');
+    for (let i = 1; i <= 3; i++) {
+      await page.getByRole('img', { name: `A line for each of ${i * 3000} rows` }).waitFor();
+      await settled(page);
+      await writer.append(parabola(i, 3000));
+    }
+    const whole = await open('grows', '?tab=parallel');
+    const picture = (of: Page) => of.evaluate(() => document.querySelector('canvas')?.toDataURL());
+    for (const one of [page, whole]) await one.getByRole('img', { name: 'A line for each of 12000 rows' }).waitFor();
+    await expect.poll(async () => (await picture(page)) === (await picture(whole))).toBe(true);
+    await client.abortUpload(writer.uploadId);
+  });
+
   test('goes on after its connection died without a word', async () => {
     await using own = await TestDaemon.start('--web', '127.0.0.1:0');
     await using solver = Solver.start(own.address, 'beam/6');
@@ -203,8 +220,10 @@ const f = {
 };
 const MANY = 20_000;
 
-function parabola(part: number) {
-  const values = Float64Array.from({ length: MANY }, (_, i) => Math.sin((part * MANY + i) * 12.9898) * 5);
+/** Its ends are reached in each part. */
+function parabola(part: number, length = MANY) {
+  const wave = (row: number) => Math.max(-5, Math.min(5, Math.sin(row * 12.9898) * 6));
+  const values = Float64Array.from({ length }, (_, i) => wave(part * length + i));
   return { x: values, f: values.map((value) => value * value) };
 }
 
