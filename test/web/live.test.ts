@@ -180,6 +180,26 @@ describeInBrowser('a save in progress', (browser) => {
     await expectRows(page, 500);
   });
 
+  test('is let go of by a page that nobody looks at, and caught up with when it is looked at again', async () => {
+    const writer = await client.save('hidden', { variables: [x, f] });
+    await writer.append(parabola(0, 100));
+    const page = await open('hidden');
+    await expectRows(page, 100);
+    const streams = async () => Number((await client.getStatus()).streamCount);
+    // The writer's, the page's events and the rows.
+    await expect.poll(streams).toBe(3);
+    await page.clock.install();
+    await look(page, 'hidden');
+    await page.clock.fastForward(61_000);
+    await expect.poll(streams).toBe(1);
+    await writer.append(parabola(1, 100));
+    await writer.flush();
+    await look(page, 'visible');
+    await page.clock.fastForward(5000);
+    await expectRows(page, 200);
+    await client.abortUpload(writer.uploadId);
+  });
+
   test('grows in each of its views, which are gone through by keyboard', async () => {
     await using solver = Solver.start(daemon.address, 'beam/5');
     solver.print(300);
@@ -238,6 +258,13 @@ function parabola(part: number, length = MANY) {
 /** The number of rows that the page draws. */
 async function expectRows(page: Page, rowCount: number): Promise<void> {
   await page.getByRole('application', { name: `, ${rowCount} rows.` }).waitFor();
+}
+
+function look(page: Page, state: DocumentVisibilityState): Promise<void> {
+  return page.evaluate((shown) => {
+    Object.defineProperty(document, 'visibilityState', { value: shown, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, state);
 }
 
 /** An upload's id has no slash. */
