@@ -3,9 +3,10 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
 import { Direction, ValueType, VariableRole } from '../../proto/gen/optistore/v1/problem_pb.js';
-import { run, start, until, type Ended, type Running } from '../cli/cli.js';
+import { start, type Ended, type Running } from '../cli/cli.js';
 import { webAddress } from '../rpc/web/web-daemon.js';
 import { TestDaemon } from '../rpc/wire.js';
+import { settled } from './run-page.js';
 import { describeInBrowser, expectAccessible, expectFitsEverywhere, screenshot, type PageOptions } from './browser.js';
 
 const [HEAD = '', ...ROWS] = (await readFile('examples/welded_beam.csv', 'utf8')).trimEnd().split('\n');
@@ -65,7 +66,6 @@ describeInBrowser('a save in progress', (browser) => {
   test('stands still while it is paused, says how many rows wait, and catches up', async () => {
     await using solver = Solver.start(daemon.address, 'beam/2');
     solver.print(300);
-    await solver.isOpen();
     const page = await open('beam/2');
     await expectRows(page, 300);
     await page.getByRole('button', { name: 'Pause' }).focus();
@@ -91,7 +91,6 @@ describeInBrowser('a save in progress', (browser) => {
   test('that is aborted says so; what had come stays, and the next save of the key can be followed', async () => {
     await using solver = Solver.start(daemon.address, 'beam/3');
     solver.print(300);
-    await solver.isOpen();
     const page = await open('beam/3');
     await expectRows(page, 300);
     await client.abortUpload(uploadOf('beam/3'));
@@ -112,7 +111,6 @@ describeInBrowser('a save in progress', (browser) => {
     const web = webAddress(own);
     await using solver = Solver.start(own.address, 'beam/4');
     solver.print(300);
-    await solver.isOpen();
     const page = await browser.page(`http://${web}/#/live/beam%2F4`);
     await expectRows(page, 300);
     await own.process.stop('SIGKILL');
@@ -144,11 +142,26 @@ describeInBrowser('a save in progress', (browser) => {
     await page.getByText('many is committed: 220,000 rows.').waitFor();
   });
 
+  test('parallel coordinates that grow look as if all rows had come together', async () => {
+    const writer = await client.save('grows', { variables: [x, f] });
+    await writer.append(parabola(0, 3000));
+    const page = await open('grows', '?tab=parallel');
+    for (let i = 1; i <= 3; i++) {
+      await page.getByRole('img', { name: `A line for each of ${i * 3000} rows` }).waitFor();
+      await settled(page);
+      await writer.append(parabola(i, 3000));
+    }
+    const whole = await open('grows', '?tab=parallel');
+    const picture = (of: Page) => of.evaluate(() => document.querySelector('canvas')?.toDataURL());
+    for (const one of [page, whole]) await one.getByRole('img', { name: 'A line for each of 12000 rows' }).waitFor();
+    await expect.poll(async () => (await picture(page)) === (await picture(whole))).toBe(true);
+    await client.abortUpload(writer.uploadId);
+  });
+
   test('goes on after its connection died without a word', async () => {
     await using own = await TestDaemon.start('--web', '127.0.0.1:0');
     await using solver = Solver.start(own.address, 'beam/6');
     solver.print(300);
-    await solver.isOpen();
     const page = await browser.page(`http://${webAddress(own)}/#/live/beam%2F6`);
     await expectRows(page, 300);
     await page.clock.install();
@@ -167,30 +180,62 @@ describeInBrowser('a save in progress', (browser) => {
     await expectRows(page, 500);
   });
 
+  test('is let go of by a page that nobody looks at, and caught up with when it is looked at again', async () => {
+    const writer = await client.save('hidden', { variables: [x, f] });
+    await writer.append(parabola(0, 100));
+    const page = await open('hidden');
+    await expectRows(page, 100);
+    const streams = async () => Number((await client.getStatus()).streamCount);
+    // The writer's, the page's events and the rows.
+    await expect.poll(streams).toBe(3);
+    await page.clock.install();
+    await look(page, 'hidden');
+    await page.clock.fastForward(61_000);
+    await expect.poll(streams).toBe(1);
+    await writer.append(parabola(1, 100));
+    await writer.flush();
+    await look(page, 'visible');
+    await page.clock.fastForward(5000);
+    await expectRows(page, 200);
+    await client.abortUpload(writer.uploadId);
+  });
+
   test('grows in each of its views, which are gone through by keyboard', async () => {
     await using solver = Solver.start(daemon.address, 'beam/5');
     solver.print(300);
-    await solver.isOpen();
     const page = await open('beam/5');
     await expectRows(page, 300);
     await page.getByRole('tab', { name: 'Overview' }).focus();
-    const views = [
-      ['parallel', page.getByRole('img', { name: 'A line for each of 400 rows' })],
-      ['distributions', page.getByRole('group', { name: 'Distribution of f1, 500 rows' })],
-      ['correlation', page.getByText('of 600 rows')],
-      ['rows', page.getByText('700 rows').last()],
-      ['problem', page.getByRole('cell', { name: 'objective' }).first()],
-    ] as const;
-    for (const [name, grown] of views) {
+    const cells = () => page.locator('.correlation').innerText();
+    const view = async (name: string) => {
       await page.keyboard.press('ArrowRight');
       await expect.poll(() => new URL(page.url()).hash).toContain(`tab=${name}`);
-      solver.print(100);
-      await page.getByText('rows/s').waitFor();
-      await page.waitForTimeout(1500);
-      void grown;
+    };
+    const isGood = async (name: string) => {
       await expectAccessible(page);
       await screenshot(page, `live-${name}`);
-    }
+    };
+    await view('parallel');
+    solver.print(100);
+    await page.getByRole('img', { name: 'A line for each of 400 rows' }).waitFor();
+    await isGood('parallel');
+    await view('distributions');
+    solver.print(100);
+    await page.getByRole('img', { name: 'f1: 500 values' }).waitFor();
+    await isGood('distributions');
+    await view('correlation');
+    const before = await cells();
+    solver.print(100);
+    await expect.poll(cells).not.toBe(before);
+    await isGood('correlation');
+    await view('rows');
+    solver.print(100);
+    await page.getByRole('region', { name: 'Rows', exact: true }).getByText('700 rows').waitFor();
+    await isGood('rows');
+    await view('problem');
+    // What is not known before the commit has no empty columns.
+    expect((await page.getByRole('columnheader').allInnerTexts()).slice(-2)).toEqual(['Upper bound', 'Aim']);
+    await isGood('problem');
   });
 });
 
@@ -203,14 +248,23 @@ const f = {
 };
 const MANY = 20_000;
 
-function parabola(part: number) {
-  const values = Float64Array.from({ length: MANY }, (_, i) => Math.sin((part * MANY + i) * 12.9898) * 5);
+/** Its ends are reached in each part. */
+function parabola(part: number, length = MANY) {
+  const wave = (row: number) => Math.max(-5, Math.min(5, Math.sin(row * 12.9898) * 6));
+  const values = Float64Array.from({ length }, (_, i) => wave(part * length + i));
   return { x: values, f: values.map((value) => value * value) };
 }
 
 /** The number of rows that the page draws. */
 async function expectRows(page: Page, rowCount: number): Promise<void> {
   await page.getByRole('application', { name: `, ${rowCount} rows.` }).waitFor();
+}
+
+function look(page: Page, state: DocumentVisibilityState): Promise<void> {
+  return page.evaluate((shown) => {
+    Object.defineProperty(document, 'visibilityState', { value: shown, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, state);
 }
 
 /** An upload's id has no slash. */
@@ -222,27 +276,11 @@ function uploadOf(key: string): string {
 class Solver implements AsyncDisposable {
   private next = 0;
 
-  private constructor(
-    private readonly address: string,
-    private readonly key: string,
-    private readonly command: Running,
-  ) {}
+  private constructor(private readonly command: Running) {}
 
   static start(address: string, key: string): Solver {
     const problem = ['--problem', 'examples/welded_beam.problem.json'];
-    return new Solver(
-      address,
-      key,
-      start(['save', key, '-', ...problem, '--upload-id', uploadOf(key), '--server', address]),
-    );
-  }
-
-  /** Waits until the daemon knows of its save. */
-  async isOpen(): Promise<void> {
-    await until(
-      () => run(['uploads', '--json', '--server', this.address]),
-      ({ stdout }) => stdout.includes(this.key),
-    );
+    return new Solver(start(['save', key, '-', ...problem, '--upload-id', uploadOf(key), '--server', address]));
   }
 
   print(count: number): void {

@@ -6,9 +6,10 @@ import type { OptistoreError } from '../../typescript/errors.js';
 import { daemon, tokenWanted } from './daemon.js';
 import { explain } from './errors.js';
 import { heard } from './heard.js';
+import { isResting, restWhileHidden } from './resting.js';
 import { forgetStatus, refreshStatus } from './status.js';
 import { dropUploads, keepUpload, reconcileUploads, removeUpload } from './uploads.js';
-import { pause, retryDelayMs } from './wait.js';
+import { pause, retryDelayMs, until } from './wait.js';
 
 /** Something happened to a result. `relist`: more happened than can be told one by one; what is shown is to be asked for anew. */
 export type DaemonEvent =
@@ -31,12 +32,9 @@ const FIRST_WAIT_MS = 500;
 const WAIT_MS_MAX = 15_000;
 /** A daemon that works answers at once. */
 const ANSWER_MS_MAX = 10_000;
-/** A browser has six connections to a daemon: a page that nobody looks at lets its own go after this long. */
-const HIDDEN_MS_MAX = 60_000;
 
 const state = signal<Connection>('connecting');
 const lost = signal<Loss | undefined>(undefined);
-const isResting = signal(false);
 const listeners = new Set<(event: DaemonEvent) => void>();
 let afterEvent: bigint | undefined;
 let mustRelist = false;
@@ -71,12 +69,15 @@ export function tryNow(): void {
 export async function watchDaemon(): Promise<never> {
   restWhileHidden();
   effect(() => {
+    if (isResting.value) stopStream.abort();
+  });
+  effect(() => {
     if (tokenWanted.value !== undefined) forgetAll();
   });
   addEventListener('online', tryNow);
   let failures = 0;
   for (;;) {
-    await untilWanted();
+    await until(() => tokenWanted.value === undefined && !isResting.value);
     try {
       await watchOnce(() => (failures = 0));
     } catch (error) {
@@ -169,30 +170,5 @@ function forgetAll(): void {
     forgetStatus();
     state.value = 'connecting';
     lost.value = undefined;
-  });
-}
-
-function untilWanted(): Promise<void> {
-  return new Promise((resolve) => {
-    const stop: { now?: () => void } = {};
-    stop.now = effect(() => {
-      if (tokenWanted.value !== undefined || isResting.value) return;
-      resolve();
-      // The first run of an effect comes before its end is known.
-      queueMicrotask(() => stop.now?.());
-    });
-  });
-}
-
-function restWhileHidden(): void {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  document.addEventListener('visibilitychange', () => {
-    clearTimeout(timer);
-    if (document.visibilityState === 'visible') isResting.value = false;
-    else
-      timer = setTimeout(() => {
-        isResting.value = true;
-        stopStream.abort();
-      }, HIDDEN_MS_MAX);
   });
 }

@@ -1,3 +1,5 @@
+import { effect } from '@preact/signals';
+
 /**
  * How long to wait for the next try, after so many that failed one after the other: the first time, then twice as long each, up to
  * the longest. A random part of a quarter is left out, so that many pages do not come back at once.
@@ -17,5 +19,18 @@ export function pause(delayMs: number, signal: AbortSignal): Promise<void> {
     };
     const timer = setTimeout(done, delayMs);
     signal.addEventListener('abort', done);
+  });
+}
+
+/** Resolves once a condition on signals holds. */
+export function until(holds: () => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const stop: { now?: () => void } = {};
+    stop.now = effect(() => {
+      if (!holds()) return;
+      resolve();
+      // The first run of an effect comes before its end is known.
+      queueMicrotask(() => stop.now?.());
+    });
   });
 }

@@ -5,19 +5,25 @@ export const BINS = 100;
 /** The place of a row that has no value. */
 export const NO_BIN = 255;
 
-/** Where each value lies on an axis, from 0 to BINS − 1. */
-export function binsOf(values: Float64Array, min: number, max: number, into: Uint8Array): void {
+/** Where each value from a row on lies on an axis, from 0 to BINS − 1. */
+export function binsOf(values: Float64Array, min: number, max: number, into: Uint8Array, fromRow: number): void {
   const scale = max > min ? BINS / (max - min) : 0;
-  for (let row = 0; row < into.length; row++) {
+  for (let row = fromRow; row < values.length; row++) {
     const value = values[row] as number;
     into[row] = Number.isFinite(value) ? Math.min(BINS - 1, Math.max(0, Math.floor((value - min) * scale))) : NO_BIN;
   }
 }
 
-/** How many rows go from each place on one axis to each on the next; of the rows of `mask` where there is one. */
-export function countPairs(from: Uint8Array, to: Uint8Array, mask: Uint8Array | undefined, counts: Uint32Array): void {
+/** How many rows, from one on, go from each place on one axis to each on the next; of the rows of `mask` where there is one. */
+export function countPairs(
+  from: Uint8Array,
+  to: Uint8Array,
+  mask: Uint8Array | undefined,
+  fromRow: number,
+  counts: Uint32Array,
+): void {
   counts.fill(0);
-  for (let row = 0; row < from.length; row++) {
+  for (let row = fromRow; row < from.length; row++) {
     if (mask !== undefined && mask[row] === 0) continue;
     const [a, b] = [from[row] as number, to[row] as number];
     if (a === NO_BIN || b === NO_BIN) continue;
@@ -31,15 +37,16 @@ export interface Density {
   readonly columns: number;
   readonly height: number;
   readonly weights: Float32Array;
+  /** By how much the weight of a pixel differs from that above it. */
+  readonly steps: Float32Array;
 }
 
-/** Adds the lines of counted pairs to a picture that was empty. An axis that is turned over has its first place at the top. */
+/** Adds the lines of counted pairs to a picture. An axis that is turned over has its first place at the top. */
 export function drawPairs(
   counts: Uint32Array,
   isTurned: { readonly from: boolean; readonly to: boolean },
-  { columns, height, weights }: Density,
+  { columns, height, weights, steps }: Density,
 ): void {
-  weights.fill(0);
   const place = (bin: number, turned: boolean) => ((turned ? bin : BINS - 1 - bin) + 0.5) * ((height - 1) / BINS);
   // A line covers in each column the pixels from where it comes to where it goes: its weight begins at the one, and ends behind the other.
   const stride = height + 1;
@@ -54,19 +61,20 @@ export function drawPairs(
         const right = (start + slope * (column + 1)) | 0;
         const top = column * stride + (left < right ? left : right);
         const bottom = column * stride + (left < right ? right : left) + 1;
-        weights[top] = (weights[top] as number) + count;
-        weights[bottom] = (weights[bottom] as number) - count;
+        steps[top] = (steps[top] as number) + count;
+        steps[bottom] = (steps[bottom] as number) - count;
       }
     }
   for (let column = 0; column < columns; column++) {
     let sum = 0;
-    for (let at = column * stride; at < (column + 1) * stride; at++) weights[at] = sum += weights[at] as number;
+    for (let at = column * stride; at < (column + 1) * stride; at++) weights[at] = sum += steps[at] as number;
   }
 }
 
 /** An empty picture. */
 export function density(columns: number, height: number): Density {
-  return { columns, height, weights: new Float32Array(columns * (height + 1)) };
+  const size = columns * (height + 1);
+  return { columns, height, weights: new Float32Array(size), steps: new Float32Array(size) };
 }
 
 /** A single row is seen; the rest is by the logarithm, as crowds differ by orders of magnitude. */

@@ -29,8 +29,21 @@ const BRUSH_WIDTH = 14;
 
 interface KnownAxis {
   readonly values: Float64Array;
+  /** Of the values; undefined where there is none. */
+  readonly extent: AxisRange | undefined;
   readonly range: AxisRange;
-  readonly bins: Uint8Array;
+  /** With room for more. */
+  readonly bins: Uint8Array<ArrayBuffer>;
+  /** Another one when all bins are others: rows that were appended alone leave it. */
+  readonly version: number;
+}
+
+/** The picture of all rows between two axes. */
+interface KnownGap {
+  /** What it is a picture of, but for the number of its rows. */
+  readonly name: string;
+  readonly rowCount: number;
+  readonly picture: Density;
 }
 
 /** Parallel coordinates: a line a row. All rows lie behind those that are selected; where none is, the front is in their place. */
@@ -41,9 +54,11 @@ export class ParallelPlot implements Disposable {
   private background: { readonly name: string; readonly canvas: HTMLCanvasElement } | undefined;
   private readonly counts = new Uint32Array(BINS * BINS);
   private readonly scratch = document.createElement('canvas');
-  private densities: Density[] = [];
+  /** Of all rows: those that come are added. */
+  private gaps: KnownGap[] = [];
+  /** Of those that are selected, or of the front. */
+  private parts: Density[] = [];
   private versions = 0;
-  private shown: PlotRows | undefined;
 
   constructor(canvas: HTMLCanvasElement) {
     this.painter = new Painter(canvas, (context, size) => this.paint(context, size));
@@ -51,8 +66,6 @@ export class ParallelPlot implements Disposable {
 
   show(content: ParallelContent): void {
     this.content = content;
-    if (content.rows !== this.shown) this.versions++;
-    this.shown = content.rows;
     this.painter.invalidate();
   }
 
@@ -83,17 +96,22 @@ export class ParallelPlot implements Disposable {
     return this.axis(column).range;
   }
 
-  private axis(column: PlotColumn): KnownAxis {
-    const known = this.known.get(column.index);
-    if (known?.values === column.values) return known;
-    const extent = extentOf(column.values) ?? { min: 0, max: 1 };
-    // Of a value that is always the same the axis has room around it.
-    const range = extent.max > extent.min ? extent : { min: extent.min - 0.5, max: extent.max + 0.5 };
-    const bins = new Uint8Array(column.values.length);
-    binsOf(column.values, range.min, range.max, bins);
-    const axis = { values: column.values, range, bins };
-    this.known.set(column.index, axis);
+  private axis({ index, values }: PlotColumn): KnownAxis {
+    const known = this.known.get(index);
+    if (known?.values === values) return known;
+    const axis = grownAxis(known, values) ?? this.newAxis(values);
+    this.known.set(index, axis);
     return axis;
+  }
+
+  private newAxis(values: Float64Array): KnownAxis {
+    const extent = extentOf(values);
+    const { min, max } = extent ?? { min: 0, max: 1 };
+    // Of a value that is always the same the axis has room around it.
+    const range = max > min ? { min, max } : { min: min - 0.5, max: max + 0.5 };
+    const bins = new Uint8Array(values.length * 2);
+    binsOf(values, range.min, range.max, bins, 0);
+    return { values, extent, range, bins, version: ++this.versions };
   }
 
   private paint(context: CanvasRenderingContext2D, size: CanvasSize): void {
@@ -111,13 +129,13 @@ export class ParallelPlot implements Disposable {
     content.axes.forEach((axis, place) => this.paintAxis(context, size, axis, place, content.axes.length));
   }
 
-  /** All rows: drawn anew only when they, the axes, the size or the scheme are others. */
+  /** All rows: drawn anew only when they, the axes, the size or the scheme are others; rows that are new are added to what is known of a gap. */
   private backgroundOf(content: ParallelContent, size: CanvasSize): HTMLCanvasElement {
     const theme = colours.peek();
     const { width, height, ratio } = size;
-    const axes = content.axes.map(({ column, isTurned }) => `${column.index} ${isTurned}`);
+    const axes = content.axes.map((axis) => this.axisName(axis));
     const hasMask = content.mask !== undefined;
-    const name = [this.versions, width, height, ratio, theme.dominated, hasMask, ...axes].join();
+    const name = [content.rows.rowCount, width, height, ratio, theme.dominated, hasMask, ...axes].join();
     if (this.background?.name === name) return this.background.canvas;
     const canvas = this.background?.canvas ?? document.createElement('canvas');
     canvas.width = Math.round(width * ratio);
@@ -193,18 +211,11 @@ export class ParallelPlot implements Disposable {
     const pixels = Math.round(length * ratio);
     const gaps = axes.length - 1;
     if (gaps < 1) return;
-    this.densities = Array.from({ length: gaps }, (_, gap) => {
-      const before = this.densities[gap];
-      const picture = before?.height === pixels ? before : density(GAP_COLUMNS, pixels);
-      const [from, to] = [axes[gap] as ParallelAxis, axes[gap + 1] as ParallelAxis];
-      countPairs(this.axis(from.column).bins, this.axis(to.column).bins, mask, this.counts);
-      drawPairs(this.counts, { from: from.isTurned, to: to.isTurned }, picture);
-      return picture;
-    });
-    const most = Math.max(...this.densities.map(mostOf));
+    const pictures = mask === undefined ? this.allRows(axes, pixels) : this.someRows(axes, pixels, mask);
+    const most = Math.max(...pictures.map(mostOf));
     const image = new ImageData(GAP_COLUMNS * gaps, pixels);
     const words = new Uint32Array(image.data.buffer);
-    this.densities.forEach((picture, gap) =>
+    pictures.forEach((picture, gap) =>
       colourDensity(picture, packed(colour), alphaMax, most, words, image.width, gap * GAP_COLUMNS),
     );
     this.scratch.width = image.width;
@@ -214,6 +225,49 @@ export class ParallelPlot implements Disposable {
       const [left, right] = [axisX(gap, axes.length, width), axisX(gap + 1, axes.length, width)];
       context.drawImage(this.scratch, gap * GAP_COLUMNS, 0, GAP_COLUMNS, pixels, left, top, right - left, length);
     }
+  }
+
+  private allRows(axes: readonly ParallelAxis[], height: number): Density[] {
+    this.gaps = pairsOf(axes).map(([from, to], gap) => {
+      const name = [height, this.axisName(from), this.axisName(to)].join();
+      const rowCount = Math.min(from.column.values.length, to.column.values.length);
+      const before = this.gaps[gap];
+      const isSame = before?.name === name && before.rowCount <= rowCount;
+      const picture = isSame ? before.picture : density(GAP_COLUMNS, height);
+      this.addRows(from, to, undefined, isSame ? before.rowCount : 0, picture);
+      return { name, rowCount, picture };
+    });
+    return this.gaps.map(({ picture }) => picture);
+  }
+
+  private someRows(axes: readonly ParallelAxis[], height: number, mask: Uint8Array): Density[] {
+    this.parts = pairsOf(axes).map(([from, to], gap) => {
+      const before = this.parts[gap];
+      const picture = before?.height === height ? before : density(GAP_COLUMNS, height);
+      picture.steps.fill(0);
+      this.addRows(from, to, mask, 0, picture);
+      return picture;
+    });
+    return this.parts;
+  }
+
+  private addRows(
+    from: ParallelAxis,
+    to: ParallelAxis,
+    mask: Uint8Array | undefined,
+    fromRow: number,
+    picture: Density,
+  ): void {
+    const [a, b] = [this.axis(from.column), this.axis(to.column)];
+    const rowCount = a.values.length;
+    if (rowCount === fromRow && fromRow > 0) return;
+    countPairs(a.bins.subarray(0, rowCount), b.bins.subarray(0, rowCount), mask, fromRow, this.counts);
+    drawPairs(this.counts, { from: from.isTurned, to: to.isTurned }, picture);
+  }
+
+  /** Names an axis as it is drawn. */
+  private axisName({ column, isTurned }: ParallelAxis): string {
+    return `${column.index} ${this.axis(column).version} ${isTurned}`;
   }
 
   private paintAxis(
@@ -265,6 +319,25 @@ export class ParallelPlot implements Disposable {
   [Symbol.dispose](): void {
     this.painter[Symbol.dispose]();
   }
+}
+
+/** An axis whose column has grown between its ends; undefined where it is another column, or its ends are others. */
+function grownAxis(known: KnownAxis | undefined, values: Float64Array): KnownAxis | undefined {
+  if (known === undefined) return undefined;
+  const { length } = known.values;
+  // A column grows in place, until it is moved to where there is more room.
+  const isSame = known.values.buffer === values.buffer && length > 0 && values.length >= length;
+  if (!isSame || values.length > known.bins.length) return undefined;
+  const { extent, range, bins } = known;
+  const added = extentOf(values.subarray(length));
+  const isWithin = added === undefined || (extent && added.min >= extent.min && added.max <= extent.max);
+  if (isWithin !== true) return undefined;
+  binsOf(values, range.min, range.max, bins, length);
+  return { ...known, values };
+}
+
+function pairsOf(axes: readonly ParallelAxis[]): (readonly [from: ParallelAxis, to: ParallelAxis])[] {
+  return axes.slice(1).map((to, i) => [axes[i] as ParallelAxis, to]);
 }
 
 /** Room at the sides for half of an axis' name, and above and below for the ends of the axes. */

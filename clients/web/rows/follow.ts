@@ -4,7 +4,8 @@ import type { LoadHeader } from '../../../proto/gen/optistore/v1/storage_service
 import { daemon } from '../connection/daemon.js';
 import { explain } from '../connection/errors.js';
 import { heard } from '../connection/heard.js';
-import { pause, retryDelayMs } from '../connection/wait.js';
+import { isResting, whileLookedAt } from '../connection/resting.js';
+import { pause, retryDelayMs, until } from '../connection/wait.js';
 
 /** What comes of a save that is followed. */
 export type Followed =
@@ -19,17 +20,20 @@ const WAIT_MS_MAX = 3000;
 
 /**
  * Follows the newest save of a key until its commit, whatever happens to the daemon meanwhile: rows come in order and without a
- * gap. Throws where it was aborted or has expired, and where there is none: `explain` says which.
+ * gap. While nobody looks at the page it lets go of the connection. Throws where it was aborted or has expired, and where there is
+ * none: `explain` says which.
  */
 export async function* followUpload(key: string, signal: AbortSignal): AsyncGenerator<Followed> {
   let uploadId = '';
   let nextRow = 0n;
   let failures = 0;
   for (;;) {
+    await until(() => !isResting.value);
+    using seen = whileLookedAt();
     try {
       const request = { key, follow: true, uploadId, firstRow: nextRow };
       const open = (ending: AbortSignal) => daemon.loadResult(request, { signal: ending });
-      for await (const { message } of heard(open, signal)) {
+      for await (const { message } of heard(open, AbortSignal.any([signal, seen.signal]))) {
         failures = 0;
         if (message.case === 'header') {
           uploadId = message.value.result?.uploadId ?? uploadId;
@@ -44,6 +48,7 @@ export async function* followUpload(key: string, signal: AbortSignal): AsyncGene
       }
       throw new TypeError('The stream of rows ended before the commit.');
     } catch (error) {
+      if (seen.signal.aborted && !signal.aborted) continue;
       const { isRetryable, reason, message } = explain(error);
       // An upload without a durable row is forgotten with its daemon; its writer opens it again.
       const isForgotten = reason === 'UPLOAD_NOT_FOUND' && uploadId !== '' && nextRow === 0n;

@@ -25,12 +25,13 @@ export function ProblemCard({ run }: { readonly run: OpenRun }) {
   );
 }
 
-/** The variables of a problem, and what is known of their columns. */
+/** The variables of a problem, and what is known of their columns, if anything is. */
 export function VariablesTable(props: {
   readonly variables: readonly Variable[];
   readonly summaries: readonly ColumnSummary[];
 }) {
   const { variables, summaries } = props;
+  const isKnown = summaries.length > 0;
   const found = new Map(summaries.map((summary) => [summary.name, summary]));
   return (
     <div class="table-scroll" tabIndex={0} role="region" aria-label="Variables of the problem">
@@ -43,15 +44,17 @@ export function VariablesTable(props: {
             <th class="number">Lower bound</th>
             <th class="number">Upper bound</th>
             <th>Aim</th>
-            <th class="number">Best</th>
-            <th class="number">Min</th>
-            <th class="number">Max</th>
-            <th class="number">Missing</th>
+            {isKnown &&
+              ['Best', 'Min', 'Max', 'Missing'].map((name) => (
+                <th key={name} class="number">
+                  {name}
+                </th>
+              ))}
           </tr>
         </thead>
         <tbody>
           {variables.map((variable) => (
-            <VariableRow key={variable.name} variable={variable} summary={found.get(variable.name)} />
+            <VariableRow key={variable.name} variable={variable} isKnown={isKnown} summary={found.get(variable.name)} />
           ))}
         </tbody>
       </table>
@@ -61,9 +64,11 @@ export function VariablesTable(props: {
 
 function VariableRow({
   variable,
+  isKnown,
   summary,
 }: {
   readonly variable: Variable;
+  readonly isKnown: boolean;
   readonly summary: ColumnSummary | undefined;
 }) {
   const number = (value: number | undefined) => (
@@ -81,10 +86,14 @@ function VariableRow({
       {number(variable.lowerBound)}
       {number(upperBoundOf(variable))}
       <td>{aimOf(variable)}</td>
-      {number(summary?.best)}
-      {number(summary?.min)}
-      {number(summary?.max)}
-      <td class="number">{missing === 0 ? '' : formatCount(missing)}</td>
+      {isKnown && (
+        <>
+          {number(summary?.best)}
+          {number(summary?.min)}
+          {number(summary?.max)}
+          <td class="number">{missing === 0 ? '' : formatCount(missing)}</td>
+        </>
+      )}
     </tr>
   );
 }
