@@ -33,9 +33,9 @@ export function runsHref(query: URLSearchParams = new URLSearchParams()): string
   return withQuery('#/', query);
 }
 
-/** The address of a run, and of one of its tabs. */
-export function runHref(key: string, tab?: string): string {
-  return withQuery(`#/run/${encodeURIComponent(key)}`, new URLSearchParams(tab === undefined ? {} : { tab }));
+/** The address of a run, with what is shown of it. */
+export function runHref(key: string, query: URLSearchParams = new URLSearchParams()): string {
+  return withQuery(`#/run/${encodeURIComponent(key)}`, query);
 }
 
 /** The address of a save in progress. */

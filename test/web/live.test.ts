@@ -63,6 +63,22 @@ describeInBrowser('a save in progress', (browser) => {
     await client.abortUpload(writer.uploadId);
   });
 
+  test('is shown in the same way, and still selected, when it has become the run', async () => {
+    const writer = await client.save('selected', { variables: [x, f] });
+    await writer.append(parabola(0, 100));
+    const page = await open('selected', '?tab=rows&x=f&y=x');
+    const third = page.locator('.virtual-table .row[aria-rowindex="4"]');
+    await third.click();
+    await page.getByText('1 of 100 rows selected').waitFor();
+    await writer.append(parabola(1, 100));
+    await page.getByText('1 of 200 rows selected').waitFor();
+    await writer.commit();
+    await page.getByRole('tab', { name: 'Sets' }).waitFor();
+    await page.getByText('1 of 200 rows selected').waitFor();
+    expect(await third.getAttribute('aria-selected')).toBe('true');
+    expect(new URL(page.url()).hash).toBe('#/run/selected?tab=rows&x=f&y=x');
+  });
+
   test('stands still while it is paused, says how many rows wait, and catches up', async () => {
     await using solver = Solver.start(daemon.address, 'beam/2');
     solver.print(300);

@@ -10,6 +10,7 @@ import { Sparkline } from '../parts/sparkline.js';
 import { Empty, ErrorState, Loading } from '../parts/states.js';
 import { toast } from '../parts/toast.js';
 import { navigate, route, runHref, runsHref } from '../route.js';
+import { keepSelection } from './kept-selection.js';
 import { LiveRun, type LivePhase } from './live-run.js';
 import { VariablesTable } from './problem-card.js';
 import type { RunModel } from './run-model.js';
@@ -40,8 +41,10 @@ function OpenLiveRun(props: { readonly runKey: string; readonly live: LiveRun; r
   useEffect(() => {
     // One that is paused is looked at: it goes over when it is resumed.
     if (phase.case === 'committed' && !live.isPaused.value) {
+      const { revision } = phase.result;
+      if (model !== undefined) keepSelection(runKey, revision, model.rows.peek(), model.selection.mask.peek());
       toast(`${runKey} is committed: ${formatCounted(phase.result.rowCount, 'row')}.`);
-      navigate(runHref(runKey, route.peek().query.get('tab') ?? undefined), { replace: true });
+      navigate(runHref(runKey, route.peek().query), { replace: true });
     }
     if (phase.case === 'failed' && phase.reason === 'UPLOAD_NOT_FOUND' && model === undefined)
       void goIfCommitted(runKey);

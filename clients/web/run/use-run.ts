@@ -6,6 +6,7 @@ import { explain } from '../connection/errors.js';
 import { daemon } from '../connection/daemon.js';
 import { onEvent, type DaemonEvent } from '../connection/events.js';
 import { loadRun } from '../rows/load.js';
+import { takeSelection } from './kept-selection.js';
 import { RunModel } from './run-model.js';
 
 /** A run that is open. */
@@ -47,8 +48,10 @@ export function useRun(key: string): UsedRun {
     openRun(key, leaving.signal, (done, total) => (state.value = { case: 'loading', done, total })).then(
       (run) => {
         opened = run.model;
-        if (leaving.signal.aborted) run.model[Symbol.dispose]();
-        else state.value = { case: 'open', run };
+        if (leaving.signal.aborted) return run.model[Symbol.dispose]();
+        const selected = takeSelection(key, run.result.peek().revision, run.model.rows.peek());
+        if (selected !== undefined) run.model.selection.change(selected);
+        state.value = { case: 'open', run };
       },
       (error: unknown) => {
         const { message, reason } = explain(error);
