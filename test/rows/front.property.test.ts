@@ -63,6 +63,31 @@ describe('a Pareto front of many rows', () => {
     expect(points.every(isCovered)).toBe(true);
   });
 
+  test('of three objectives is exact where two are opposed and none dominates another, and found in steps', () => {
+    // In one sorted array of them each takes the longer the more there are: these would be half a minute.
+    const opposed = Array.from({ length: 150_000 }, (_, row) => {
+      const y = ((row * 48_271) % 150_001) / 150_001;
+      return [random(), y, 1 - y];
+    });
+    const front = paretoFront(3);
+    let steps = 0;
+    const add = (point: readonly number[], row: number) => {
+      if (front.isDue) for (const step of front.settling()) steps += step === undefined ? 1 : 0;
+      front.add(row, Float64Array.from(point));
+    };
+    const startMs = performance.now();
+    opposed.forEach(add);
+    // Behind two of them, and one before all of them that are near it.
+    add([...(opposed[7] as number[]).map((x) => x + 1e-9)], 150_000);
+    add([0, 0.25, 0.25], 150_001);
+    const { rows } = front.rows();
+    const isBeaten = ([, y = 0, z = 0]: readonly number[]) => y >= 0.25 && z >= 0.25;
+    const expected = opposed.flatMap((point, row) => (isBeaten(point) ? [] : [row]));
+    expect([...rows].sort((a, b) => a - b)).toEqual([...expected, 150_001]);
+    expect(performance.now() - startMs).toBeLessThan(10_000);
+    expect(steps).toBeGreaterThan(200);
+  });
+
   test('is thinned where it has more than there is room for, keeping the best of each objective, and says so', () => {
     const points = Array.from({ length: 50_000 }, (_, i) => [i, 50_000 - i]);
     const front = frontOf(points, 2, 2000);

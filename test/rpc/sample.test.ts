@@ -203,3 +203,29 @@ test('a result without numbers, or without objectives, has a sample as well', as
   expect(header.sample).toMatchObject({ rowCount: 1000n, frontRowCount: 0n, frontIsExact: true });
   expect([...(columns['note']?.values as string[])]).toEqual([...(rowNumbers ?? [])].map((row) => `row ${row}`));
 });
+
+test('a sample of a run whose rows are all on its front keeps no other call waiting', async () => {
+  const objective = (name: string) => ({
+    ...{ name, role: VariableRole.OBJECTIVE, valueType: FLOAT64, direction: Direction.MINIMIZE },
+  });
+  await using writer = await client.save('opposed', { variables: ['f1', 'f2', 'f3'].map(objective) });
+  const random = dice(3);
+  for (let part = 0; part < 30; part++) {
+    const f2 = Float64Array.from({ length: 10_000 }, random);
+    await writer.append({ f1: f2.map(random), f2, f3: f2.map((value) => 1 - value) });
+  }
+  await writer.commit();
+  let isLoaded = false;
+  const loaded = Promise.all(
+    [1, 2].map(async () => (await client.load('opposed', { sampleRows: 200_000 }).toColumns()).header.sample),
+  ).finally(() => (isLoaded = true));
+  const waitsMs: number[] = [];
+  while (!isLoaded) {
+    const startMs = performance.now();
+    await client.getStatus();
+    waitsMs.push(performance.now() - startMs);
+  }
+  expect((await loaded)[0]).toMatchObject({ frontIsExact: false, sentFrontRowCount: 100_000n });
+  // It was four seconds and more.
+  expect(Math.max(...waitsMs)).toBeLessThan(1500);
+}, 60_000);

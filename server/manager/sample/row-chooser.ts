@@ -20,6 +20,10 @@ export interface ChosenRows {
 const FRONT_SHARE = 2;
 const OTHER_SHARE = 4;
 
+/** So many rows, and values of them, are looked at between two steps: each may have to be compared with thousands. */
+const ROWS_PER_STEP = 256;
+const VALUES_PER_STEP = 65_536;
+
 /** A column's smallest and largest value so far, and where they are. */
 interface Ends {
   low: number;
@@ -30,7 +34,6 @@ interface Ends {
 
 /** A batch that rows are taken from, as numbers. */
 interface LookedAt {
-  readonly batch: Batch;
   readonly columns: readonly Numbers[];
   readonly objectives: readonly Numbers[];
   readonly feasible: Uint8Array;
@@ -46,7 +49,6 @@ export class RowChooser {
   private readonly best: Float64Array;
   private readonly ends: readonly Ends[];
   private improvements: number[] = [];
-  private looked: LookedAt | undefined;
 
   /** `variables`: those of the columns that it is given, none of them strings. */
   constructor(
@@ -63,33 +65,46 @@ export class RowChooser {
     this.ends = variables.slice(0, Math.floor(rowsMax / OTHER_SHARE / 2)).map(() => ({ ...none }));
   }
 
-  /** Takes rows of a batch, from one to before another; all rows of all batches, in order, over time. */
-  add(batch: Batch, from: number, to: number): void {
-    if (this.looked?.batch !== batch) this.looked = this.lookAt(batch);
-    const { columns, objectives, feasible } = this.looked;
-    this.ends.forEach((ends, c) => extend(ends, columns[c] as Numbers, from, to, batch.firstRow));
-    if (objectives.length === 0) return;
-    for (let row = from; row < to; row++)
-      if (feasible[row] === 1) this.addFeasible(objectives, row, batch.firstRow + row);
+  /**
+   * Takes a batch; all of them, in order, over time. At each step, of a few milliseconds at most, others may have their turn; no
+   * other batch is to be added before the end.
+   */
+  *add(batch: Batch): Generator<void, void> {
+    const { columns, objectives, feasible } = this.lookAt(batch);
+    yield;
+    const rowsPerStep = Math.max(1, Math.min(ROWS_PER_STEP, Math.floor(VALUES_PER_STEP / columns.length)));
+    for (let from = 0; from < batch.rowCount; from += rowsPerStep) {
+      const to = Math.min(from + rowsPerStep, batch.rowCount);
+      this.ends.forEach((ends, c) => extend(ends, columns[c] as Numbers, from, to, batch.firstRow));
+      for (let row = from; objectives.length > 0 && row < to; row++) {
+        if (feasible[row] === 0) continue;
+        this.addFeasible(objectives, row, batch.firstRow + row);
+        if (this.front.isDue) yield* this.front.settling();
+      }
+      yield;
+    }
   }
 
   private lookAt(batch: Batch): LookedAt {
     const columns = this.variables.map((_, index) => numbersIn(batch, this.variables, index));
     const feasible = this.feasibility.of(batch.rowCount, (index) => columns[index] as Numbers);
-    return { batch, columns, objectives: this.objectives.map(({ index }) => columns[index] as Numbers), feasible };
+    return { columns, objectives: this.objectives.map(({ index }) => columns[index] as Numbers), feasible };
   }
 
-  /** The rows that were chosen of all that were added. */
-  choose(): ChosenRows {
+  /** The rows that were chosen of all that were added; steps as of `add`. */
+  *choose(): Generator<void, ChosenRows> {
+    yield* this.front.settling();
     const front = this.front.rows().rows;
     const sentFront = evenly(front, Math.floor(this.rowsMax / FRONT_SHARE));
-    const chosen = new Set<number>(sentFront);
-    for (const row of this.improvements.slice(-Math.floor(this.rowsMax / OTHER_SHARE))) chosen.add(row);
-    for (const { lowRow, highRow } of this.ends) for (const row of [lowRow, highRow]) if (row >= 0) chosen.add(row);
-    const room = Math.min(this.rowsMax - chosen.size, this.rowCount);
-    for (let i = 0; i < room; i++) chosen.add(room > 1 ? Math.floor((i * (this.rowCount - 1)) / (room - 1)) : 0);
+    yield;
+    const improvements = this.improvements.slice(-Math.floor(this.rowsMax / OTHER_SHARE));
+    const ends = this.ends.flatMap(({ lowRow, highRow }) => [lowRow, highRow]).filter((row) => row >= 0);
+    const telling = ascending([sentFront, improvements, ends]);
+    yield;
+    const others = evenRows(this.rowCount, Math.min(this.rowsMax - telling.length, this.rowCount));
+    yield;
     return {
-      rows: Float64Array.from(chosen).sort(),
+      rows: ascending([telling, others]),
       frontRowCount: front.length,
       isFrontExact: this.front.isExact,
       sentFrontRowCount: sentFront.length,
@@ -126,8 +141,27 @@ function extend(ends: Ends, { values, present }: Numbers, from: number, to: numb
 /** At most `count` of them, evenly spread, the first and the last among them. */
 function evenly(rows: Float64Array, count: number): Float64Array {
   if (rows.length <= count) return rows;
-  return Float64Array.from(
-    { length: count },
-    (_, i) => rows[Math.floor((i * (rows.length - 1)) / (count - 1))] as number,
-  );
+  const places = evenRows(rows.length, count);
+  return places.map((place) => rows[place] as number);
+}
+
+/** So many numbers of 0 to before `end`, evenly spread, the first and the last among them. */
+function evenRows(end: number, count: number): Float64Array {
+  const rows = new Float64Array(count);
+  for (let i = 0; i < count; i++) rows[i] = count > 1 ? Math.floor((i * (end - 1)) / (count - 1)) : 0;
+  return rows;
+}
+
+/** All of them, each once. */
+function ascending(parts: readonly ArrayLike<number>[]): Float64Array {
+  const all = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let from = 0;
+  for (const part of parts) {
+    all.set(part, from);
+    from += part.length;
+  }
+  all.sort();
+  let count = 0;
+  for (let i = 0; i < all.length; i++) if (i === 0 || all[i] !== all[count - 1]) all[count++] = all[i] as number;
+  return all.slice(0, count);
 }

@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import type { Manifest } from '../../../proto/gen/optistore/storage/v1/manifest_pb.js';
 import { ValueType, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { SAMPLE_ROWS_MAX, SAMPLE_ROWS_MIN } from '../../limits.js';
@@ -13,8 +13,8 @@ export interface SampleSelection extends SetSelection {
   readonly chosen: ChosenRows;
 }
 
-/** So many values are looked at before others have their turn: a few milliseconds. */
-const VALUES_PER_STEP = 65_536;
+/** Others have their turn after this long. */
+const TURN_MS = 4;
 
 /** Whether a load of so many rows at most is a sample of a result. REQUEST_INVALID out of bounds. */
 export function isSampled({ rowCount }: Manifest, sampleRows: number): boolean {
@@ -50,15 +50,30 @@ async function chooseRows(
   const rowCount = Number(manifest.rowCount);
   const looked = columns.map((index) => variables[index] as Variable);
   const chooser = new RowChooser(looked, rowCount, rowsMax);
-  const rowsPerStep = Math.ceil(VALUES_PER_STEP / Math.max(columns.length, 1));
   if (columns.length > 0)
-    for await (const batch of read({ columns, firstRow: 0, rowCount }))
-      for (let row = 0; row < batch.rowCount; row += rowsPerStep) {
-        chooser.add(batch, row, Math.min(row + rowsPerStep, batch.rowCount));
-        await turn();
-        signal.throwIfAborted();
-      }
-  return chooser.choose();
+    for await (const batch of read({ columns, firstRow: 0, rowCount })) await inTurns(chooser.add(batch), signal);
+  return await inTurns(chooser.choose(), signal);
+}
+
+/** Takes steps, and lets others have their turn between them. */
+async function inTurns<Result>(steps: Iterator<void, Result>, signal: AbortSignal): Promise<Result> {
+  for (;;) {
+    await turn();
+    signal.throwIfAborted();
+    const untilMs = performance.now() + TURN_MS;
+    let step: IteratorResult<void, Result>;
+    do {
+      step = steps.next();
+      if (step.done === true) return step.value;
+    } while (performance.now() < untilMs);
+  }
+}
+
+let lastTurn: Promise<unknown> = Promise.resolve();
+
+/** The next turn: however many samples are chosen at a time, one has it, and then all else that the daemon does. */
+function turn(): Promise<unknown> {
+  return (lastTurn = lastTurn.then(() => setImmediate()));
 }
 
 /** Ascending row numbers as runs. */

@@ -19,6 +19,8 @@ interface Member {
  * and diversity in evolutionary multiobjective optimization (2002).
  */
 export class ComparedFront implements ParetoFront {
+  /** None waits: each is compared as it comes. */
+  readonly isDue = false;
   private members: Member[] = [];
   private comparisons = 0;
   private boxes: Boxes | undefined;
@@ -27,6 +29,10 @@ export class ComparedFront implements ParetoFront {
 
   get isExact(): boolean {
     return this.boxes === undefined;
+  }
+
+  *settling(): Generator<void, void> {
+    // Nothing waits.
   }
 
   add(row: number, point: Float64Array): void {

@@ -6,8 +6,12 @@ import { SortedFront } from './sorted-front.js';
  * objective, of which smaller is better; of equal points the first row counts. NaN is on no front.
  */
 export interface ParetoFront {
-  /** Takes a row; later rows have higher numbers. The point is copied. */
+  /** Takes a row; later rows have higher numbers. The point is copied. Where it `isDue`, it settles first. */
   add(row: number, point: Float64Array): void;
+  /** Rows wait that take a while to be sorted in; who is in no hurry does so by `settling`. */
+  readonly isDue: boolean;
+  /** Sorts in what waits; no row is to be added before its end. At each step others may have their turn. */
+  settling(): Iterator<void, void> & Iterable<void>;
   /** The rows that are on it, by their first objective; with their points, one after the other. */
   rows(): FrontRows;
   /** Whether it has exactly the rows that are on the front: false once some were left out for want of room or time. */

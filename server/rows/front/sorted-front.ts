@@ -1,10 +1,13 @@
 import type { FrontRows, ParetoFront } from './pareto-front.js';
-import { Staircase } from './staircase.js';
+import { PassedInPlane, PassedOnLine, type PassedPoints } from './passed-points.js';
+import { stepwiseOrder } from './stepwise-order.js';
 
 /** Fewer objectives are filled up with zeros, which decide nothing. */
 const WIDTH = 3;
 /** Rows that wait are sorted in together; so many at least. */
 const WAITING_MIN = 8192;
+/** Points that are sorted in between two steps: a millisecond or two. */
+const POINTS_PER_STEP = 8192;
 /** Points of the front that each new one is compared with before it may wait. */
 const GUARDS = 16;
 
@@ -24,8 +27,12 @@ export class SortedFront implements ParetoFront {
   add(row: number, point: Float64Array): void {
     const [x = NaN, y = 0, z = 0] = point;
     if (x !== x || y !== y || z !== z || this.isGuardedFrom(x, y, z)) return;
+    if (this.isDue) this.settle();
     this.waiting.push(row, x, y, z);
-    if (this.waiting.count >= Math.max(WAITING_MIN, this.front.count / 4)) this.settle();
+  }
+
+  get isDue(): boolean {
+    return this.waiting.count >= Math.max(WAITING_MIN, this.front.count / 4);
   }
 
   rows(): FrontRows {
@@ -45,20 +52,26 @@ export class SortedFront implements ParetoFront {
     return false;
   }
 
-  /** Sorts in what waits: whatever dominates a point stands before it. */
   private settle(): void {
+    const steps = this.settling();
+    while (steps.next().done !== true);
+  }
+
+  /** Sorts in what waits: whatever dominates a point stands before it. */
+  *settling(): Generator<void, void> {
     if (this.waiting.count === 0) return;
-    const order = this.waiting.order();
+    const order = yield* stepwiseOrder(this.waiting.count, (a, b) => this.waiting.compare(a, this.waiting, b));
     const merged = new Points(this.front.count + this.waiting.count);
-    const steps = new Staircase();
+    const passed: PassedPoints = this.objectiveCount < WIDTH ? new PassedOnLine() : new PassedInPlane();
     for (let f = 0, w = 0; f < this.front.count || w < order.length;) {
       const next = order[w];
       const isFront = next === undefined || (f < this.front.count && this.front.compare(f, this.waiting, next) <= 0);
       const from = isFront ? this.front : this.waiting;
       const at = isFront ? f++ : next;
       if (!isFront) w++;
-      if (steps.add(from.coordinates[at * WIDTH + 1] as number, from.coordinates[at * WIDTH + 2] as number))
-        merged.copy(from, at);
+      const [y, z] = [from.coordinates[at * WIDTH + 1] as number, from.coordinates[at * WIDTH + 2] as number];
+      if (passed.pass(y, z)) merged.copy(from, at);
+      if ((f + w) % POINTS_PER_STEP === 0) yield;
     }
     this.waiting = new Points(WAITING_MIN);
     this.front = merged.count > this.rowsMax ? this.thinned(merged) : merged;
@@ -68,11 +81,12 @@ export class SortedFront implements ParetoFront {
   /** Half of `rowsMax` rows, evenly spread, and those that are best in an objective. */
   private thinned(points: Points): Points {
     this.isExact = false;
-    const kept = new Set(points.best());
+    const kept = new Uint8Array(points.count);
+    for (const at of points.best()) kept[at] = 1;
     const step = points.count / Math.max(1, Math.floor(this.rowsMax / 2));
-    for (let at = 0; at < points.count; at += step) kept.add(Math.floor(at));
-    const thinned = new Points(kept.size);
-    for (const at of [...kept].sort((a, b) => a - b)) thinned.copy(points, at);
+    for (let at = 0; at < points.count; at += step) kept[Math.floor(at)] = 1;
+    const thinned = new Points(Math.floor(this.rowsMax / 2) + WIDTH);
+    for (let at = 0; at < points.count; at++) if (kept[at] === 1) thinned.copy(points, at);
     return thinned;
   }
 }
@@ -111,11 +125,6 @@ class Points {
       if (own !== other) return own < other ? -1 : 1;
     }
     return (this.rows[a] as number) - (others.rows[b] as number);
-  }
-
-  /** Places, in order of their points. */
-  order(): Uint32Array {
-    return Uint32Array.from({ length: this.count }, (_, i) => i).sort((a, b) => this.compare(a, this, b));
   }
 
   /** Places of the points that are best in a coordinate. */
