@@ -40,7 +40,10 @@ export function Dialog({ title, children, actions, isWide = false, onClose }: Di
         <h2 id={titleId}>{title}</h2>
         <Button kind="quiet" icon="close" label="Close" onClick={onClose} />
       </header>
-      <div class="body">{children}</div>
+      {/* Where it is higher than the window it scrolls: by the keyboard too. */}
+      <div class="body" tabIndex={0}>
+        {children}
+      </div>
       {actions && <footer>{actions}</footer>}
     </dialog>
   );

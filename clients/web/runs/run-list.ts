@@ -4,6 +4,7 @@ import type { OptistoreError } from '../../typescript/errors.js';
 import { daemon, tokenWanted } from '../connection/daemon.js';
 import { explain, isAborted } from '../connection/errors.js';
 import { connection, onEvent, whenWatching, type DaemonEvent } from '../connection/events.js';
+import { route } from '../route.js';
 import type { RunQuery } from './run-query.js';
 import { forget, renew } from './selection.js';
 
@@ -52,9 +53,11 @@ export class RunList implements Disposable {
   private loadedMs = 0;
   private readonly toCount: string[] = [];
   private isCounting = false;
-  /** Noted as it changes: when the view goes, its height is gone already. */
+  /** Noted as it changes, and only here: when the view goes, its height is gone, and the next one is at its top already. */
   private scrollTop = 0;
-  private readonly noteScroll = () => (this.scrollTop = scrollY);
+  private readonly noteScroll = () => {
+    if (route.peek().view === 'runs') this.scrollTop = scrollY;
+  };
   private readonly stops: (() => void)[];
 
   constructor() {
