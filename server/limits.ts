@@ -121,6 +121,8 @@ export const LOAD_BATCH_BYTES_MAX = 3 * MIB;
 export const SAMPLE_ROWS_MIN = 1000;
 /** Rows of a sample at most: their numbers and the front are held in memory while it is loaded, some 60 bytes each. */
 export const SAMPLE_ROWS_MAX = 1_000_000;
+/** Samples that are chosen at a time; others wait. A processor does one anyway, and each may hold some 60 MB. */
+export const SAMPLES_CHOSEN_AT_ONCE_MAX = 4;
 /** Files that a client of this machine was told of, to open them itself, are kept for this long after the load: it may be about to. */
 export const LOCAL_FILES_KEPT_MS = 60_000;
 /** A message that says where rows lie is sent when its places take this much: the first rows come at once. */

@@ -127,6 +127,12 @@ describe('optistore plot', () => {
   });
 });
 
+test('plot --follow of a key that nothing is saved under says so in a line', async () => {
+  const { code, stderr } = await run(['plot', 'nobody', '--follow', '--server', bench.daemon.address]);
+  expect(code).toBe(1);
+  expect(stderr.trim()).toMatch(/^No save of "nobody" is in progress\..*\[UPLOAD_NOT_FOUND\]$/);
+});
+
 describe('an axis', () => {
   test.each([
     [

@@ -204,6 +204,20 @@ test('a result without numbers, or without objectives, has a sample as well', as
   expect([...(columns['note']?.values as string[])]).toEqual([...(rowNumbers ?? [])].map((row) => `row ${row}`));
 });
 
+test('samples wait for a place to be chosen, and who goes meanwhile takes none', async () => {
+  await save('crowd', runOf(20_000, 5));
+  const ask = (signal?: AbortSignal) =>
+    client.load('crowd', { sampleRows: 1000, ...(signal && { signal }) }).toColumns();
+  const leaving = new AbortController();
+  const left = Array.from({ length: 30 }, () => ask(leaving.signal).catch(() => 'left'));
+  const stayed = Array.from({ length: 30 }, () => ask());
+  leaving.abort();
+  await Promise.all(left);
+  const samples = (await Promise.all(stayed)).map(({ header }) => header.sample?.rowCount);
+  expect(new Set(samples).size).toBe(1);
+  expect(samples[0]).toBeGreaterThan(900n);
+}, 30_000);
+
 test('a sample of a run whose rows are all on its front keeps no other call waiting', async () => {
   const objective = (name: string) => ({
     ...{ name, role: VariableRole.OBJECTIVE, valueType: FLOAT64, direction: Direction.MINIMIZE },

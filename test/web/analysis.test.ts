@@ -66,6 +66,16 @@ describe('the analysis of the page', () => {
     );
   });
 
+  test('keeps the best of each objective where the front is larger than what stays', () => {
+    // All on the front: the best of one objective is the last row, of the other the first.
+    const table = Array.from({ length: 1000 }, (_, row) => [1000 - row, 1000 - row, 0]);
+    const goals = goalsOf(VARIABLES);
+    const classes = new RowClasses(goals).upTo(table.length, columnsOf(table));
+    const stay = thinned(goals, columnsOf(table), classes, table.length, 100);
+    expect(stay.length).toBeLessThanOrEqual(100);
+    expect([stay[0], stay.at(-1)]).toEqual([0, 999]);
+  });
+
   test('counts each finite value of a column in one bin', () => {
     fc.assert(
       fc.property(fc.array(fc.double()), (list) => {

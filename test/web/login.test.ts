@@ -92,6 +92,22 @@ describeInBrowser('a daemon with tokens', (browser) => {
     expect(await page.getByText(/other\/b|selected/).count()).toBe(0);
   });
 
+  test('a log out while the connection is lost ends the tries, and the next log in is not kept waiting', async () => {
+    const page = await open();
+    await page.getByLabel('Token').waitFor();
+    await page.route('**/WatchResults', (route) => route.abort());
+    await logIn(page, 'reader');
+    await page.getByText('Connection lost.').waitFor();
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.getByRole('alert').getByText('You are logged out.').waitFor();
+    // The wait for the next try would be over by then.
+    await page.waitForTimeout(2500);
+    expect(await page.getByText('Connection lost.').count()).toBe(0);
+    await page.unroute('**/WatchResults');
+    await logIn(page, 'reader');
+    await page.getByText('Connected').waitFor();
+  });
+
   test('what a token that reads does not allow is off, and says why', async () => {
     const page = await open();
     await logIn(page, 'reader');

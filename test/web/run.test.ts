@@ -180,6 +180,43 @@ describeInBrowser('a run', (browser) => {
     await expectAccessible(page);
   });
 
+  test('a run that is saved anew while its rows come is told so', async () => {
+    const save = async (x: number[]) => {
+      const writer = await client.save('meanwhile', PROBLEM);
+      await writer.append({ x, label: x.map(String) });
+      await writer.commit();
+    };
+    await save([1, 2, 3]);
+    const page = await open('none yet');
+    await page.getByText('There is no such run').waitFor();
+    await page.route('**/LoadResult', async (route) => {
+      const response = await route.fetch();
+      await save([1, 2, 3, 4]);
+      // The page is told of it by another stream.
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await route.fulfill({ response });
+    });
+    await page.goto(runAddress(webAddress(daemon), 'meanwhile'));
+    await page.getByText('3 rows').waitFor();
+    await page.getByText('It was saved anew, as revision').waitFor();
+    await page.unroute('**/LoadResult');
+    await page.getByRole('button', { name: 'Reload' }).click();
+    await page.getByText('4 rows').waitFor();
+  });
+
+  test('where the analysis could not begin, that is told, and the next try begins it anew', async () => {
+    const page = await open('none yet');
+    await page.getByText('There is no such run').waitFor();
+    await page.route('**/assets/worker-*', (route) =>
+      route.fulfill({ contentType: 'text/javascript', body: 'throw new Error("broken")' }),
+    );
+    await page.goto(runAddress(webAddress(daemon), 'real/bnh'));
+    await page.getByText(/The analysis failed: .*broken/).waitFor();
+    await page.unroute('**/assets/worker-*');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    expect((await legend(page))['front']).toBeGreaterThan(0);
+  });
+
   test('a run without rows says so, and shows its problem', async () => {
     await (await client.save('none', PROBLEM)).commit();
     const page = await open('none');

@@ -3,6 +3,7 @@ import { connect } from '../connect.js';
 import type { ChartSize } from '../plot/chart.js';
 import { columnsOf, drawRun, viewOf, type View } from '../plot/draw-run.js';
 import { RunRows } from '../plot/run-rows.js';
+import { beginLoad } from '../output/begun-load.js';
 import { selectionOf, type SelectionFlags } from '../selection.js';
 import { print, printJson } from '../stdout.js';
 import { LiveScreen } from '../terminal/live-screen.js';
@@ -49,10 +50,8 @@ export async function plot(key: string, flags: PlotFlags): Promise<void> {
 
 /** Draws a save in progress as its rows come; in a pipe, once it is committed. */
 async function plotLive(client: OptistoreClient, key: string, flags: PlotFlags): Promise<void> {
-  const reader = client.load(key, { follow: true });
-  const batches = reader[Symbol.asyncIterator]();
-  let next = batches.next();
-  const { variables } = await reader.header();
+  const { header, batches } = await beginLoad(client.load(key, { follow: true }), true);
+  const { variables } = header;
   const view = viewOf(variables, flags);
   const rows = new RunRows(variables);
   const draw = (size: ChartSize) => drawRun(key, rows, view, variables, size);
@@ -66,10 +65,7 @@ async function plotLive(client: OptistoreClient, key: string, flags: PlotFlags):
   };
   const redrawing = setInterval(redraw, REDRAW_MS);
   try {
-    for (let batch = await next; batch.done !== true; batch = await next) {
-      next = batches.next();
-      rows.take(batch.value);
-    }
+    for await (const batch of batches) rows.take(batch);
     redraw();
   } finally {
     clearInterval(redrawing);

@@ -13,37 +13,48 @@ let lastRun = 0;
 
 function started(): Worker {
   if (worker !== undefined) return worker;
-  worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
-  worker.addEventListener('message', ({ data }: MessageEvent<Response>) => {
+  const made = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
+  made.addEventListener('message', ({ data }: MessageEvent<Response>) => {
     const asked = waiting.get(data.id);
     waiting.delete(data.id);
     if ('failure' in data) asked?.reject(new Error(data.failure));
     else asked?.resolve(data.answer);
   });
-  worker.addEventListener('error', ({ message }) => {
-    // It is gone with all that it knew: who asks again starts another one, but each run is then sent anew by who opens it again.
-    for (const { reject } of waiting.values()) reject(new Error(`The analysis failed: ${message}. Reload the page.`));
+  made.addEventListener('error', (event) => {
+    event.preventDefault();
+    // Whose script did not come is told of without a message.
+    const why = event instanceof ErrorEvent ? event.message : 'its script could not be loaded';
+    for (const { reject } of waiting.values()) reject(new Error(`The analysis failed: ${why}. Reload the page.`));
     waiting.clear();
+    // Who asks again starts another one.
+    made.terminate();
+    worker = undefined;
   });
-  return worker;
+  worker = made;
+  return made;
 }
 
 /** What the worker is asked of one run. Each column is sent once, when it is first needed; of one that grows what is new. */
 export class RunAnalysis implements Disposable {
   private readonly run = ++lastRun;
   private readonly sent = new Map<number, number>();
+  private sentTo: Worker | undefined;
 
   /** Asks about columns, by their indices, as they are now. */
   ask<Asked extends Question>(
     question: Asked,
     columns: ReadonlyMap<number, Float64Array>,
   ): Promise<Answers[Asked['case']]> {
+    const asked = started();
+    // One that was started since knows nothing yet.
+    if (asked !== this.sentTo) this.sent.clear();
+    this.sentTo = asked;
     const parts = [...columns].flatMap(([index, values]) => this.partOf(index, values) ?? []);
     const id = ++lastQuestion;
     const transferred = parts.map(({ values }) => values.buffer as ArrayBuffer);
     return new Promise((resolve, reject) => {
       waiting.set(id, { resolve: resolve as Waiting['resolve'], reject });
-      started().postMessage({ case: 'ask', id, run: this.run, parts, question } satisfies Request, transferred);
+      asked.postMessage({ case: 'ask', id, run: this.run, parts, question } satisfies Request, transferred);
     });
   }
 

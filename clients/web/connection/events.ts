@@ -158,12 +158,14 @@ async function waitAfter({ message }: OptistoreError, failures: number): Promise
   settle();
   stopWaiting = new AbortController();
   await pause(delayMs, stopWaiting.signal);
-  lost.value = { message, sinceMs, nextTryMs: undefined };
+  // Somebody may have logged out meanwhile.
+  if (lost.peek() !== undefined) lost.value = { message, sinceMs, nextTryMs: undefined };
 }
 
 /** What one token may see is not for the next. */
 function forgetAll(): void {
   stopStream.abort();
+  stopWaiting.abort();
   afterEvent = undefined;
   batch(() => {
     dropUploads();

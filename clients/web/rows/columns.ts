@@ -153,8 +153,6 @@ const UTF8 = new TextDecoder();
 class GrowingText implements GrowingColumn {
   private length = 0;
   private parts: TextPart[] = [];
-  /** Which of the rows that came are kept, once some were left out. */
-  private rows: number[] | undefined;
 
   constructor(private readonly variable: Variable) {}
 
@@ -163,29 +161,43 @@ class GrowingText implements GrowingColumn {
       throw new Error(`The column "${this.variable.name}" came without strings: reload the page.`);
     const offsets = new Uint32Array(aligned(values.value.offsets), 0, rowCount + 1);
     this.parts.push({ firstRow: this.length, offsets, utf8: values.value.utf8, validity });
-    for (let i = 0; this.rows !== undefined && i < rowCount; i++) this.rows.push(this.length + i);
     this.length += rowCount;
   }
 
   keep(rows: Uint32Array): void {
-    const before = this.rows;
-    this.rows = Array.from(rows, (row) => (before === undefined ? row : (before[row] as number)));
+    // In a memory of their own: the batches that they came in would stay with all their strings.
+    const offsets = new Uint32Array(rows.length + 1);
+    const validity = new Uint8Array(Math.ceil(rows.length / 8));
+    const texts: Uint8Array[] = [];
+    rows.forEach((row, i) => {
+      const bytes = bytesOf(this.parts, row);
+      offsets[i + 1] = (offsets[i] as number) + (bytes?.length ?? 0);
+      if (bytes === undefined) return;
+      validity[i >>> 3] = (validity[i >>> 3] as number) | (1 << (i & 7));
+      texts.push(bytes);
+    });
+    const utf8 = new Uint8Array(offsets[rows.length] as number);
+    let at = 0;
+    for (const bytes of texts) {
+      utf8.set(bytes, at);
+      at += bytes.length;
+    }
+    this.parts = [{ firstRow: 0, offsets, utf8, validity }];
+    this.length = rows.length;
   }
 
   view(): TextColumn {
-    const { variable, parts } = this;
-    const rows = this.rows?.slice();
-    const length = rows?.length ?? this.length;
-    return {
-      kind: 'text',
-      variable,
-      length,
-      text: (row) => textOf(parts, rows === undefined ? row : (rows[row] ?? -1)),
+    const { variable, parts, length } = this;
+    const text = (row: number) => {
+      const bytes = bytesOf(parts, row);
+      return bytes && UTF8.decode(bytes);
     };
+    return { kind: 'text', variable, length, text };
   }
 }
 
-function textOf(parts: readonly TextPart[], row: number): string | undefined {
+/** A string as it came; undefined where it is missing. */
+function bytesOf(parts: readonly TextPart[], row: number): Uint8Array | undefined {
   let [low, high] = [0, parts.length];
   while (low < high) {
     const middle = (low + high) >>> 1;
@@ -197,5 +209,5 @@ function textOf(parts: readonly TextPart[], row: number): string | undefined {
   const i = row - part.firstRow;
   if (i >= part.offsets.length - 1) return undefined;
   if (part.validity.length > 0 && (((part.validity[i >>> 3] ?? 0) >>> (i & 7)) & 1) === 0) return undefined;
-  return UTF8.decode(part.utf8.subarray(part.offsets[i], part.offsets[i + 1]));
+  return part.utf8.subarray(part.offsets[i], part.offsets[i + 1]);
 }

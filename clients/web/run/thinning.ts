@@ -2,8 +2,8 @@ import { RowClass, type ColumnsOf } from '../../../server/rows/front/row-classes
 import type { Goals } from '../../../server/rows/front/goals.js';
 
 /**
- * The rows that stay where a run has become too many: the front and each row that was the best so far in an objective, as long
- * as they are at most half of `wanted`, and of the others as many as there is room for, evenly. Rows from `classes.length` on, which
+ * The rows that stay where a run has become too many: the best of each objective; the front and each row that was the best so far in an
+ * objective, as long as they are at most half of `wanted`; and of the others as many as there is room for, evenly. Rows from `classes.length` on, which
  * came since, all stay. Ascending.
  */
 export function thinned(
@@ -14,29 +14,35 @@ export function thinned(
   wanted: number,
 ): Uint32Array {
   const keeps = improvements(goals, column, classes);
-  for (let row = 0; row < classes.length; row++) if (classes[row] === RowClass.FRONT) keeps[row] = 1;
-  const telling = evenly(indices(keeps, 1), Math.floor(wanted / 2));
-  const others = evenly(indices(keeps, 0), wanted - telling.length);
+  for (let row = 0; row < classes.length; row++) if (classes[row] === RowClass.FRONT) keeps[row] ||= TELLING;
+  const best = indices(keeps, BEST);
+  const telling = evenly(indices(keeps, TELLING), Math.floor(wanted / 2) - best.length);
+  const others = evenly(indices(keeps, OTHER), wanted - best.length - telling.length);
   const since = Uint32Array.from({ length: rowCount - classes.length }, (_, i) => classes.length + i);
-  return Uint32Array.from([...telling, ...others, ...since]).sort();
+  return Uint32Array.from([...best, ...telling, ...others, ...since]).sort();
 }
+
+const [OTHER, TELLING, BEST] = [0, 1, 2];
 
 function improvements({ objectives }: Goals, column: ColumnsOf, classes: Uint8Array): Uint8Array {
   const improved = new Uint8Array(classes.length);
   for (const { index, isMaximized } of objectives) {
     const values = column(index);
     let best = isMaximized ? -Infinity : Infinity;
+    let bestRow = -1;
     for (let row = 0; row < classes.length; row++) {
       const value = values[row] as number;
       if (classes[row] === RowClass.INFEASIBLE || !(isMaximized ? value > best : value < best)) continue;
       best = value;
-      improved[row] = 1;
+      bestRow = row;
+      improved[row] ||= TELLING;
     }
+    if (bestRow >= 0) improved[bestRow] = BEST;
   }
   return improved;
 }
 
-function indices(mask: Uint8Array, wanted: 0 | 1): Uint32Array {
+function indices(mask: Uint8Array, wanted: number): Uint32Array {
   const found = new Uint32Array(mask.length);
   let count = 0;
   for (let row = 0; row < mask.length; row++) if (mask[row] === wanted) found[count++] = row;

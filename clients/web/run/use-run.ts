@@ -1,4 +1,4 @@
-import { signal, useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
+import { batch, signal, useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { ResultView, type Result } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { LoadHeader } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
@@ -44,14 +44,23 @@ export function useRun(key: string): UsedRun {
     state.value = { case: 'loading', done: 0, total: 0 };
     superseded.value = undefined;
     let opened: RunModel | undefined;
-    const stop = onEvent((event) => follow(event, key, state, superseded));
+    // What happens to it while its rows come is known of once they are there.
+    const early: DaemonEvent[] = [];
+    const stop = onEvent((event) => {
+      if (event.case !== 'relist' && event.value.key !== key) return;
+      if (state.peek().case === 'loading') early.push(event);
+      else follow(event, state, superseded);
+    });
     openRun(key, leaving.signal, (done, total) => (state.value = { case: 'loading', done, total })).then(
       (run) => {
         opened = run.model;
         if (leaving.signal.aborted) return run.model[Symbol.dispose]();
         const selected = takeSelection(key, run.result.peek().revision, run.model.rows.peek());
         if (selected !== undefined) run.model.selection.change(selected);
-        state.value = { case: 'open', run };
+        batch(() => {
+          state.value = { case: 'open', run };
+          for (const event of early) follow(event, state, superseded);
+        });
       },
       (error: unknown) => {
         const { message, reason } = explain(error);
@@ -79,12 +88,7 @@ export async function openRun(
   return { header, model, result: signal(header.result) };
 }
 
-function follow(
-  event: DaemonEvent,
-  key: string,
-  state: ReadonlySignal<RunState>,
-  superseded: Signal<Superseded>,
-): void {
+function follow(event: DaemonEvent, state: ReadonlySignal<RunState>, superseded: Signal<Superseded>): void {
   const open = state.peek();
   if (open.case !== 'open') return;
   const { result } = open.run;
@@ -92,7 +96,7 @@ function follow(
     void askAnew(result, superseded);
     return;
   }
-  if (event.value.key !== key || event.value.revision <= result.peek().revision) return;
+  if (event.value.revision <= result.peek().revision) return;
   if (event.case === 'deleted') superseded.value = { case: 'deleted' };
   else if (event.case === 'committed') superseded.value = { case: 'replaced', revision: event.value.revision };
   else if (superseded.peek() === undefined) keep(result, event.value);

@@ -6,6 +6,7 @@ import type { Runs } from '../../rows/row-numbers/runs.js';
 import { selectionAmong, type ReadRows, type SetSelection } from '../result-sets/read-set.js';
 import { columnsOf, type NamedSelection } from '../selection.js';
 import { invalid } from '../validate.js';
+import { withSamplePlace } from './sample-places.js';
 import { RowChooser, type ChosenRows } from './row-chooser.js';
 
 /** A sample of a result's rows, and which rows and columns of it are loaded. */
@@ -34,7 +35,7 @@ export async function sampleOf(
 ): Promise<SampleSelection> {
   // A column that is not there is told before all rows are read.
   columnsOf(manifest, named.columns);
-  const chosen = await chooseRows(manifest, rowsMax, read, signal);
+  const chosen = await withSamplePlace(signal, () => chooseRows(manifest, rowsMax, read, signal));
   const rows = () => new ListedRows(chosen.rows);
   return { ...selectionAmong(manifest, { rows, rowCount: chosen.rows.length }, named, 'sample'), chosen };
 }

@@ -31,6 +31,8 @@ test('is compressed for who takes that, and sent in full to who does not', async
   expect(zipped.headers.get('content-encoding')).toBe('gzip');
   expect(Number(zipped.headers.get('content-length'))).toBeLessThan(plain.body.length);
   expect(await zipped.text()).toBe(plain.body);
+  const refused = await ask(web, `/${script}`, { headers: { 'Accept-Encoding': 'gzip;q=0, identity' } });
+  expect(refused.headers['content-encoding']).toBeUndefined();
 });
 
 test('is asked for again at each visit, its scripts once', async () => {
@@ -38,6 +40,9 @@ test('is asked for again at each visit, its scripts once', async () => {
   expect(headers['cache-control']).toBe('no-cache');
   expect(await ask(web, '/', { headers: { 'If-None-Match': etag } })).toMatchObject({ status: 304, body: '' });
   expect(await ask(web, '/', { headers: { 'If-None-Match': '"of yesterday"' } })).toMatchObject({ status: 200 });
+  // As a proxy in between may have it.
+  const weak = { 'If-None-Match': `"of yesterday", W/${etag}` };
+  expect(await ask(web, '/', { headers: weak })).toMatchObject({ status: 304, body: '' });
   expect((await ask(web, `/${script}`)).headers['cache-control']).toBe('public, max-age=31536000, immutable');
 });
 

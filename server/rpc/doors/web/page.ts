@@ -44,12 +44,12 @@ export class Page {
     response.setHeader('Cache-Control', path.startsWith(NAMED_BY_CONTENT) ? NAMED_BY_CONTENT_KEPT : 'no-cache');
     response.setHeader('ETag', file.etag);
     response.setHeader('Vary', 'Accept-Encoding');
-    if (request.headers['if-none-match'] === file.etag) {
+    if (isKnown(request, file)) {
       response.statusCode = 304;
       response.end();
       return true;
     }
-    const isGzipped = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));
+    const isGzipped = takesGzip(request);
     const body = isGzipped ? file.gzipped : file.bytes;
     if (isGzipped) response.setHeader('Content-Encoding', 'gzip');
     response.setHeader('Content-Type', file.type);
@@ -67,6 +67,16 @@ export class Page {
     });
     return this.files;
   }
+}
+
+/** Whether who asks has it already: of several entity tags one may be its, also weak, as what stands between makes them. */
+function isKnown({ headers }: WebRequest, { etag }: PageFile): boolean {
+  const known = headers['if-none-match'] ?? '';
+  return known.split(',').some((one) => one.trim().replace(/^W\//, '') === etag);
+}
+
+function takesGzip({ headers }: WebRequest): boolean {
+  return /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(String(headers['accept-encoding'] ?? ''));
 }
 
 async function readFiles(folder: URL): Promise<ReadonlyMap<string, PageFile>> {
