@@ -208,7 +208,8 @@ async function saveAs(page: Page, name: string, description = '', action = 'Save
   await dialog.getByRole('textbox', { name: 'Description' }).fill(description);
   await expectAccessible(page);
   await dialog.getByRole('button', { name: action, exact: true }).click();
-  await page.getByText(`The result set ${name} is saved.`).waitFor();
+  await dialog.waitFor({ state: 'detached' });
+  await page.getByText(`The result set ${name} is saved.`).last().waitFor();
 }
 
 /** Whether a row lies between the smallest and largest values of others. */

@@ -92,7 +92,7 @@ export class LiveRun implements Disposable {
         this.schedule();
         // Where rows come faster than they can be thinned, the daemon waits.
         if ((this.builder?.rowCount ?? 0) > 2 * ROWS_MAX) await this.thinning;
-        if ((this.builder?.rowCount ?? 0) > ROWS_MAX) this.thinning ??= this.thin();
+        if ((this.builder?.rowCount ?? 0) > ROWS_MAX) this.thinning ??= this.thinOnce();
         return;
       }
       case 'lost':
@@ -143,6 +143,13 @@ export class LiveRun implements Disposable {
     this.shownAtMs = performance.now();
   }
 
+  private thinOnce(): Promise<void> {
+    const thinning = this.thin().finally(() => (this.thinning = undefined));
+    // One that failed is tried again with the next batch; when there is no more room, what failed is told.
+    thinning.catch(() => undefined);
+    return thinning;
+  }
+
   private async thin(): Promise<void> {
     const { builder } = this;
     if (builder === undefined) return;
@@ -158,7 +165,6 @@ export class LiveRun implements Disposable {
       rows: before === undefined ? stay : stay.map((row) => before[row] ?? 0xffffffff),
       classes: Uint8Array.from(stayed, (row) => classes[row] as number),
     };
-    this.thinning = undefined;
     this.schedule();
   }
 
