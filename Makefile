@@ -4,13 +4,13 @@ BUILT := dist/.built
 SOURCES := $(shell find proto server clients -type f \( -name '*.ts' -o -name '*.tsx' -o -name '*.css' -o -name '*.html' -o -name '*.proto' \) -not -path 'proto/gen/*') \
 	buf.gen.yaml tsconfig.json tsconfig.build.json package.json
 
-.PHONY: help install build demo run test conformance check format faults bench bench-peers bench-clients bench-page bench-growth profile clean
+.PHONY: help install build demo run test conformance check check-lint check-types format faults bench bench-peers bench-clients bench-page bench-growth profile clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
 node_modules/.installed: package.json package-lock.json
-	npm ci --no-audit --no-fund
+	JOBS=max npm ci --no-audit --no-fund
 	@touch $@
 
 install: node_modules/.installed ## install the packages
@@ -37,13 +37,18 @@ faults: build ## the long campaigns of faults (many minutes; FAULTS_SEED=n FAULT
 	FAULTS=long npx vitest run test/faults
 
 check: build ## format, lint, types, contract
-	npx prettier --check .
+	$(MAKE) --jobs=2 --output-sync check-lint check-types
+
+check-lint:
 	npx eslint .
+	npx buf lint
+	npx buf breaking --against proto/released/v1.binpb
+
+check-types:
+	npx prettier --check .
 	npx tsc --noEmit
 	npx tsc --noEmit -p clients/web
 	npx tsc --noEmit -p test/web
-	npx buf lint
-	npx buf breaking --against proto/released/v1.binpb
 
 bench: build ## the figures of this machine (minutes; BENCH_TIMES=1 is quicker, BENCH_PARTS=bulk,rows are some of them)
 	npx tsc -p tsconfig.bench.json

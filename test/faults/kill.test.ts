@@ -150,7 +150,7 @@ describe('kill -9', () => {
       await using daemon = await KilledDaemon.create(async (folder) => ({ primary: await settings(folder) }));
       const workers = hire('worker');
       await daemon.start();
-      await campaign(`kill -9, ${name}`, { short: 3, long: 200 }, async (roll) => {
+      await campaign(`kill -9, ${name}`, { short: 2, long: 200 }, async (roll) => {
         await untilItIsKilled(
           daemon,
           workers.map(({ work }) => work),
@@ -191,7 +191,7 @@ describe('kill -9', () => {
     }));
     const workers = hire('worker');
     await daemon.start();
-    await campaign('kill -9, replicating', { short: 2, long: 200 }, async (roll, number) => {
+    await campaign('kill -9, replicating', { short: 1, long: 200 }, async (roll, number) => {
       await untilEachKeyHad(2 * number + 2, daemon, workers, roll, REPLICATED);
       await untilItIsKilled(
         daemon,
@@ -214,7 +214,7 @@ describe('kill -9', () => {
     }));
     const workers = hire('worker');
     await daemon.start();
-    await campaign(`kill -9, migrating, ${name}`, { short: 3, long: 200 }, async (roll) => {
+    await campaign(`kill -9, migrating, ${name}`, { short: 2, long: 200 }, async (roll) => {
       const activities = [...workers.map(({ work }) => work), migrates(workers), migrates(workers)];
       await untilItIsKilled(daemon, activities, roll, [ReplicationMode.NONE, ...REPLICATED]);
       return startAndCheck(daemon, workers, moments(roll, 1));
@@ -232,7 +232,7 @@ describe('kill -9', () => {
     const [workers, owners] = [hire('worker'), hire('owner')];
     const damaged = { leveldb: 0, filesystem: 0 };
     await daemon.start();
-    await campaign('kill -9, repairing', { short: 2, long: 200 }, async (roll, number) => {
+    await campaign('kill -9, repairing', { short: 1, long: 200 }, async (roll, number) => {
       await untilEachKeyHad(number + 1, daemon, owners, roll, REPLICATED);
       const activities = [...workers, ...owners].map(({ work }) => work);
       await untilItIsKilled(daemon, activities, roll, REPLICATED);

@@ -59,7 +59,7 @@ describe.each(Object.keys(STORES_IN_FILES) as Store[])('a power cut under %s', (
   afterAll(() => rm(folder, { recursive: true }));
 
   test('loses no acked row, no commit and no deletion, whatever the disk keeps of what was not synced', async () => {
-    await campaign(`lost unsynced writes, ${store}`, { short: 2, long: 60 }, async (roll) => {
+    await campaign(`lost unsynced writes, ${store}`, { short: 1, long: 60 }, async (roll) => {
       const recording = await record(store, roll);
       const { answers } = recording;
       const calls = recording.calls.filter(({ end }) => end <= recording.killedAt);

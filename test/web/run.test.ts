@@ -217,6 +217,24 @@ describeInBrowser('a run', (browser) => {
     expect((await legend(page))['front']).toBeGreaterThan(0);
   });
 
+  test('a load goes on after the daemon said nothing for two minutes', async () => {
+    await using own = await TestDaemon.start('--web', '127.0.0.1:0');
+    await saveExample(own.address, 'bnh', 'bnh');
+    const page = await browser.page(`http://${webAddress(own)}/#/`);
+    await page.getByRole('link', { name: 'bnh' }).waitFor();
+    await page.clock.install();
+    process.kill(own.process.pid, 'SIGSTOP');
+    try {
+      await page.evaluate("location.hash = '#/run/bnh'");
+      await page.getByRole('heading', { name: 'bnh' }).waitFor();
+      await page.clock.fastForward(121_000);
+    } finally {
+      process.kill(own.process.pid, 'SIGCONT');
+    }
+    await page.clock.fastForward(5000);
+    expect((await legend(page))['front']).toBeGreaterThan(100);
+  });
+
   test('a run without rows says so, and shows its problem', async () => {
     await (await client.save('none', PROBLEM)).commit();
     const page = await open('none');

@@ -241,14 +241,14 @@ function onKey(event: KeyboardEvent, props: AreaProps, hovered: { value: Hovered
 /** Goes to the next row of the front, in the order of x; of all rows where there is no front. */
 function walk(
   plot: ScatterPlot,
-  { rows, x, hasFront }: AreaProps,
+  { rows, x, hasFront, hidden }: AreaProps,
   hovered: { value: Hovered | undefined },
   step: 1 | -1,
 ): void {
   const { classes, columns } = rows.value;
   const values = columns.find(({ index }) => index === x)?.values ?? new Float64Array(0);
   const isFront = (row: number) => hasFront && classes[row] === RowClass.FRONT;
-  const all = Array.from(classes.keys());
+  const all = Array.from(classes.keys()).filter((row) => !hidden.value.has(classes[row] ?? 0));
   const front = all.filter(isFront);
   const way = (front.length > 0 ? front : all)
     .filter((row) => plot.placeOf(row) !== undefined)

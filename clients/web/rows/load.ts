@@ -1,6 +1,7 @@
 import type { LoadHeader } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import { daemon } from '../connection/daemon.js';
 import { explain } from '../connection/errors.js';
+import { heard } from '../connection/heard.js';
 import { pause, retryDelayMs } from '../connection/wait.js';
 import { ROWS_MAX, RowsBuilder, type RunRows } from './run-rows.js';
 
@@ -21,6 +22,8 @@ export interface LoadOptions {
 const TRIES_MAX = 5;
 const FIRST_WAIT_MS = 300;
 const WAIT_MS_MAX = 3000;
+/** A sample of a very large run is chosen before its first row comes, and behind those of others. */
+const FIRST_WORD_MS_MAX = 120_000;
 
 /** Loads a run, or a sample of one that is larger than the page keeps; goes on where a broken stream was. Throws what `explain` knows. */
 export async function loadRun(key: string, { signal, revision, onProgress }: LoadOptions): Promise<LoadedRun> {
@@ -53,7 +56,8 @@ class RunLoad {
       ...(revision !== undefined && { revision }),
       ...(builder !== undefined && { firstRow: BigInt(builder.totalRowCount) }),
     };
-    for await (const { message } of daemon.loadResult(request, { signal })) {
+    const open = (ending: AbortSignal) => daemon.loadResult(request, { signal: ending });
+    for await (const { message } of heard(open, signal, FIRST_WORD_MS_MAX)) {
       if (message.case === 'header') this.begin(message.value);
       else if (message.case === 'batch') this.take(message.value);
       else if (message.case === 'trailer') return this.loaded();

@@ -97,6 +97,8 @@ async function changed(
       if (explain(error).reason !== 'REVISION_MISMATCH') throw error;
       const { result: newest } = await daemon.getResult({ key: result.peek().key, view: ResultView.FULL });
       if (newest === undefined || !hasSameRows(newest, result.peek())) throw new RowsChanged();
+      // A store that lags behind would be asked for ever.
+      if (newest.revision <= result.peek().revision) throw error;
       keep(result, newest);
     }
   }
