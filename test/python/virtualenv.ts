@@ -16,7 +16,16 @@ export async function virtualenv(requirements: string): Promise<string> {
   const hash = createHash('sha256').update(readFileSync(requirements)).update(version).digest('hex').slice(0, 16);
   const finished = await builtOnce(join(PYTHON_CACHE, hash), async (started) => {
     await run('python3', ['-m', 'venv', started], { timeout: 60_000 });
-    const pip = ['-m', 'pip', 'install', '--quiet', '--no-compile', '--disable-pip-version-check', '--no-input', '--no-deps'];
+    const pip = [
+      '-m',
+      'pip',
+      'install',
+      '--quiet',
+      '--no-compile',
+      '--disable-pip-version-check',
+      '--no-input',
+      '--no-deps',
+    ];
     await run(join(started, 'bin/python'), [...pip, '-r', requirements], { timeout: 280_000 });
   });
   return join(finished, 'bin/python');
