@@ -220,7 +220,10 @@ describeInBrowser('a run', (browser) => {
   test('a load goes on after the daemon said nothing for two minutes', async () => {
     await using own = await TestDaemon.start('--web', '127.0.0.1:0');
     await saveExample(own.address, 'bnh', 'bnh');
-    const page = await browser.page(`http://${webAddress(own)}/#/`);
+    // The view is there, what it is to show is not.
+    const page = await browser.page(`http://${webAddress(own)}/#/run/bnh`);
+    await legend(page);
+    await page.getByRole('link', { name: 'Runs' }).click();
     await page.getByRole('link', { name: 'bnh' }).waitFor();
     await page.clock.install();
     process.kill(own.process.pid, 'SIGSTOP');
