@@ -217,7 +217,7 @@ describeInBrowser('a run', (browser) => {
     expect((await legend(page))['front']).toBeGreaterThan(0);
   });
 
-  test('a load goes on after the daemon said nothing for two minutes', async () => {
+  test('a load that hears nothing of the daemon says so in the end, and is tried again', async () => {
     await using own = await TestDaemon.start('--web', '127.0.0.1:0');
     await saveExample(own.address, 'bnh', 'bnh');
     // The view is there, what it is to show is not.
@@ -227,14 +227,20 @@ describeInBrowser('a run', (browser) => {
     await page.getByRole('link', { name: 'bnh' }).waitFor();
     await page.clock.install();
     process.kill(own.process.pid, 'SIGSTOP');
+    const failed = page.getByRole('alert').filter({ hasText: 'The daemon says nothing any more.' });
     try {
       await page.evaluate("location.hash = '#/run/bnh'");
       await page.getByRole('heading', { name: 'bnh' }).waitFor();
-      await page.clock.fastForward(121_000);
+      await expect
+        .poll(async () => {
+          await page.clock.fastForward(125_000);
+          return await failed.count();
+        })
+        .toBe(1);
     } finally {
       process.kill(own.process.pid, 'SIGCONT');
     }
-    await page.clock.fastForward(5000);
+    await page.getByRole('button', { name: 'Try again' }).click();
     expect((await legend(page))['front']).toBeGreaterThan(100);
   });
 
