@@ -4,6 +4,9 @@ import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
+/** In the line that says where it serves. */
+const SERVING = '"msg":"serving"';
+
 /** A daemon in a process of its own, which can be killed. */
 export class DaemonProcess implements AsyncDisposable {
   private constructor(
@@ -27,11 +30,17 @@ export class DaemonProcess implements AsyncDisposable {
     const address = await new Promise<string>((resolve, reject) => {
       createInterface({ input: child.stderr }).on('line', (line) => {
         log.push(line);
-        if (line.includes('"msg":"serving"')) resolve((JSON.parse(line) as { grpc: string }).grpc);
+        if (line.includes(SERVING)) resolve((JSON.parse(line) as { grpc: string }).grpc);
       });
       child.on('close', (code) => reject(new Error(`the daemon ended with ${code}: ${log.join('\n')}`)));
     });
     return new DaemonProcess(child, address, log);
+  }
+
+  /** Where it serves the web, as host:port; undefined where it does not. */
+  get web(): string | undefined {
+    const line = this.log.find((text) => text.includes(SERVING)) ?? '{}';
+    return (JSON.parse(line) as { web?: string }).web;
   }
 
   get pid(): number {

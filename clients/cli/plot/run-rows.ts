@@ -1,8 +1,7 @@
 import { ValueType, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { isFarBeyond, rangeNearFront } from '../../../server/rows/front/front-range.js';
 import { goalsOf, type Goals } from '../../../server/rows/front/goals.js';
-import { boxOf } from '../../../server/rows/front/hypervolume-box.js';
-import { hypervolume } from '../../../server/rows/front/hypervolume.js';
+import { boxOf, shareOf } from '../../../server/rows/front/hypervolume-box.js';
 import { readPoint, type Objective } from '../../../server/rows/front/objectives.js';
 import { RowClass, RowClasses } from '../../../server/rows/front/row-classes.js';
 import { extentOf } from '../../../server/rows/front/value-range.js';
@@ -114,16 +113,11 @@ export class RunRows {
     );
     const box = boxOf(signed, this.rowClasses());
     if (box === undefined) return { evaluations: [], values: [] };
-    const { ideal, reference } = box;
-    const volume = hypervolume(new Float64Array(ideal.length).fill(1), new Float64Array(ideal.length));
-    const inBox = (value: number, c: number) => {
-      const from = ideal[c] as number;
-      return (value - from) / ((reference[c] as number) - from);
-    };
+    const volume = shareOf(box);
     const every = Math.max(Math.ceil(points.length / steps), 1);
     const [evaluations, values]: [number[], number[]] = [[], []];
     for (const [i, [row, point]] of points.entries()) {
-      volume.add(point.map(inBox));
+      volume.add(point);
       if ((i + 1) % every !== 0 && i + 1 < points.length) continue;
       evaluations.push((this.numbers[row] as number) + 1);
       values.push(volume.value);

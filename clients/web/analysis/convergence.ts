@@ -1,5 +1,4 @@
-import { hypervolume } from '../../../server/rows/front/hypervolume.js';
-import { boxOf, type HypervolumeBox } from '../../../server/rows/front/hypervolume-box.js';
+import { boxOf, shareOf, signedBox, type HypervolumeBox } from '../../../server/rows/front/hypervolume-box.js';
 import { RowClass, type ColumnsOf } from '../../../server/rows/front/row-classes.js';
 import type { Goals } from '../../../server/rows/front/goals.js';
 
@@ -58,7 +57,6 @@ export function convergenceOf(question: ConvergenceQuestion, column: ColumnsOf):
   // A generation is a sample by itself; of evaluations one by one a quartile says nothing.
   const together = generation === undefined ? Math.ceil((ROWS_TOGETHER * steps.length) / question.rowCount) : 1;
   const box = question.box ? signedBox(question.box, signs) : boxOf(values, classes);
-  const unsigned = (corner: readonly number[]) => corner.map((value, k) => value * (signs[k] ?? 1));
   return {
     generation,
     at: Float64Array.from(steps, ({ at }) => at),
@@ -66,8 +64,7 @@ export function convergenceOf(question: ConvergenceQuestion, column: ColumnsOf):
       objectiveConvergence(index, isMaximized ? -1 : 1, values[k] as Float64Array, steps, classes, together),
     ),
     hypervolume: box && hypervolumes(values, steps, classes, box),
-    ideal: unsigned(box?.ideal ?? []),
-    reference: unsigned(box?.reference ?? []),
+    ...(box === undefined ? { ideal: [], reference: [] } : signedBox(box, signs)),
   };
 }
 
@@ -153,21 +150,16 @@ function signed(values: Float64Array, isMaximized: boolean): Float64Array {
   return isMaximized ? values.map((value) => -value) : values;
 }
 
-function signedBox({ ideal, reference }: HypervolumeBox, signs: readonly number[]): HypervolumeBox {
-  const sign = (corner: readonly number[]) => corner.map((value, k) => value * (signs[k] ?? 1));
-  return { ideal: sign(ideal), reference: sign(reference) };
-}
-
-/** As a share of the box, which is scaled to the unit cube. */
+/** As a share of the box. */
 function hypervolumes(
   values: readonly Float64Array[],
   steps: readonly Step[],
   classes: Uint8Array,
-  { ideal, reference }: HypervolumeBox,
+  box: HypervolumeBox,
 ): Float64Array {
   const result = new Float64Array(steps.length).fill(NaN);
   const size = values.length;
-  const volume = hypervolume(new Float64Array(size).fill(1), new Float64Array(size));
+  const volume = shareOf(box);
   const stride = size === 2 ? 1 : Math.ceil(steps.length / VOLUME_STEPS_MAX);
   const thinning = size < 4 ? 1 : Math.ceil(classes.length / ESTIMATED_POINTS_MAX);
   let points: number[] = [];
@@ -175,10 +167,7 @@ function hypervolumes(
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i] as number;
       const isTaken = classes[row] === RowClass.FRONT || (classes[row] === RowClass.DOMINATED && row % thinning === 0);
-      for (let k = 0; isTaken && k < size; k++) {
-        const from = ideal[k] as number;
-        points.push(((values[k]?.[row] ?? NaN) - from) / ((reference[k] as number) - from));
-      }
+      for (let k = 0; isTaken && k < size; k++) points.push(values[k]?.[row] ?? NaN);
     }
     if (step % stride !== 0 && step !== steps.length - 1) return;
     volume.add(Float64Array.from(points));

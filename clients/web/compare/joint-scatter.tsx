@@ -1,16 +1,14 @@
 import { useComputed, useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
 import { Direction } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { Button } from '../parts/button.js';
 import { formatCount } from '../parts/format.js';
 import type { Mark } from '../plots/marks.js';
 import { Scatter } from '../plots/scatter.js';
-import type { Selection } from '../plots/selection.js';
+import { useEscapeClears, type Selection } from '../plots/selection.js';
 import type { PlotColumn } from '../rows/plot-columns.js';
 import { runHref } from '../route.js';
 import { AxisChoice } from '../run/axis-choice.js';
 import { DesignCard } from '../run/design-card.js';
-import { isForPage } from '../shortcuts.js';
 import type { ComparedRun } from './comparison.js';
 import type { JointRows } from './shared.js';
 
@@ -79,13 +77,7 @@ function axesOf(columns: readonly PlotColumn[]): readonly (PlotColumn | undefine
 
 /** How many rows of each run are selected. */
 function SelectedByRun({ runs, joint, selection }: Pick<JointScatterProps, 'runs' | 'joint' | 'selection'>) {
-  useEffect(() => {
-    const clear = (event: KeyboardEvent) => {
-      if (event.key === 'Escape' && isForPage(event)) selection.clear();
-    };
-    addEventListener('keydown', clear);
-    return () => removeEventListener('keydown', clear);
-  }, [selection]);
+  useEscapeClears(selection);
   const counts = useComputed(() => countsByRun(joint.value, selection.mask.value, runs.length));
   const { value: count } = selection.count;
   return (

@@ -1,6 +1,6 @@
 import { ValueType, VariableRole, type Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { RowClass } from '../../../server/rows/front/row-classes.js';
-import { behind, type HypervolumeBox } from '../../../server/rows/front/hypervolume-box.js';
+import { boxOf, signedBox, type HypervolumeBox } from '../../../server/rows/front/hypervolume-box.js';
 import type { PlotRows } from '../plots/plot-rows.js';
 import type { PlotColumn } from '../rows/plot-columns.js';
 
@@ -81,22 +81,12 @@ export function commonBox(
   objectives: readonly Variable[],
   signs: readonly number[],
 ): HypervolumeBox | undefined {
-  const ideal: number[] = [];
-  const reference: number[] = [];
-  objectives.forEach(({ name }, k) => {
-    const sign = signs[k] ?? 1;
-    const values = columns.find((column) => column.name === name)?.values ?? [];
-    let [low, high] = [Infinity, -Infinity];
-    for (const value of values) {
-      if (!Number.isFinite(value)) continue;
-      low = Math.min(low, sign * value);
-      high = Math.max(high, sign * value);
-    }
-    ideal.push(sign * low);
-    reference.push(sign * behind(low, high));
+  const values = objectives.map(({ name }, k) => {
+    const column = columns.find((one) => one.name === name)?.values ?? new Float64Array(0);
+    return column.map((value) => value * (signs[k] ?? 1));
   });
-  const isBox = objectives.length >= 2 && ideal.every((value, k) => Number.isFinite(value) && value !== reference[k]);
-  return isBox ? { ideal, reference } : undefined;
+  const box = boxOf(values);
+  return box && signedBox(box, signs);
 }
 
 /** Values of runs on one x axis: a line that has none at a place is NaN there. */

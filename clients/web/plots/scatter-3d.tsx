@@ -57,7 +57,7 @@ export function Scatter3d({ rows, axes, selection, card, children }: Scatter3dPr
           role="application"
           tabIndex={0}
           aria-label={`${names} in space, ${rows.value.rowCount} rows. Arrow keys turn it, plus and minus zoom, 0 turns it back, Escape clears the selection.`}
-          onKeyDown={(event) => onKey(event, turn, selection)}
+          onKeyDown={(event) => onKey(event, turn)}
         />
         {said && said.row < rows.value.rowCount && (
           <HoverCard x={said.x} y={said.y}>
@@ -156,13 +156,12 @@ const TURNS: Readonly<Record<string, readonly [right: number, up: number]>> = {
   ArrowDown: [0, STEP],
 };
 
-function onKey(event: KeyboardEvent, turn: { value: Turn }, selection: Selection): void {
+function onKey(event: KeyboardEvent, turn: { value: Turn }): void {
   const step = TURNS[event.key];
   if (step !== undefined) turn.value = turned(turn.value, ...step);
   else if (event.key === '+') turn.value = { ...turn.value, zoom: turn.value.zoom * 1.2 };
   else if (event.key === '-') turn.value = { ...turn.value, zoom: turn.value.zoom / 1.2 };
   else if (event.key === '0') turn.value = START;
-  else if (event.key === 'Escape') selection.clear();
   else return;
   event.preventDefault();
 }

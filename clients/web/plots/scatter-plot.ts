@@ -44,6 +44,12 @@ export interface ScatterView {
   readonly y: AxisRange;
 }
 
+/** What could be shown: the surroundings of the front, where there is one, and every row. */
+interface Extents {
+  readonly near: ScatterView | undefined;
+  readonly all: { readonly x: AxisRange | undefined; readonly y: AxisRange | undefined };
+}
+
 /** How much is shown, as the tools say it: the surroundings of the front, every row, or what was zoomed to. */
 export type Extent = 'front' | 'all' | 'own';
 
@@ -71,8 +77,9 @@ export class ScatterPlot implements Disposable {
     private readonly onView: (extent: Extent, outside: number) => void,
   ) {
     this.content = content;
-    this.extent = this.firstExtent();
-    this.view = this.fitted();
+    const extents = this.extents();
+    this.extent = this.firstExtent(extents);
+    this.view = this.fitted(extents);
     this.plot = new uPlot(
       this.options(),
       [
@@ -98,18 +105,20 @@ export class ScatterPlot implements Disposable {
     const { content: before } = this;
     this.content = content;
     if (before.x.title !== content.x.title || before.y.title !== content.y.title) {
+      const extents = this.extents();
       this.isChosen = false;
-      this.extent = this.firstExtent();
-      this.setView(this.fitted());
+      this.extent = this.firstExtent(extents);
+      this.setView(this.fitted(extents));
       return;
     }
     const isNewData = before.classes !== content.classes || before.x.values !== content.x.values;
     if (isNewData && !this.isChosen) {
-      const extent = this.firstExtent();
+      const extents = this.extents();
+      const extent = this.firstExtent(extents);
       const before = extent === this.extent ? this.view : undefined;
       this.extent = extent;
-      this.setView(this.fitted(before));
-    } else if (isNewData && this.extent !== 'own') this.setView(this.fitted(this.view));
+      this.setView(this.fitted(extents, before));
+    } else if (isNewData && this.extent !== 'own') this.setView(this.fitted(this.extents(), this.view));
     else this.invalidate();
   }
 
@@ -126,7 +135,7 @@ export class ScatterPlot implements Disposable {
   fit(extent: 'front' | 'all'): void {
     this.isChosen = true;
     this.extent = extent;
-    this.setView(this.fitted());
+    this.setView(this.fitted(this.extents()));
   }
 
   /** Less than 1 shows less; around a place in the area, or its middle. */
@@ -176,16 +185,14 @@ export class ScatterPlot implements Disposable {
   }
 
   /** The front's surroundings where the rest lies far from it. */
-  private firstExtent(): 'front' | 'all' {
-    const around = this.nearFront();
-    const all = this.everything();
-    if (around === undefined) return 'all';
-    const isFar = (side: 'x' | 'y') => isFarBeyond(around[side], all[side], this.content[side].isLog);
+  private firstExtent({ near, all }: Extents): 'front' | 'all' {
+    if (near === undefined) return 'all';
+    const isFar = (side: 'x' | 'y') => isFarBeyond(near[side], all[side], this.content[side].isLog);
     return isFar('x') || isFar('y') ? 'front' : 'all';
   }
 
-  private fitted(before?: ScatterView): ScatterView {
-    const wanted = (this.extent === 'front' ? this.nearFront() : undefined) ?? this.everything();
+  private fitted({ near, all }: Extents, before?: ScatterView): ScatterView {
+    const wanted = (this.extent === 'front' ? near : undefined) ?? all;
     const { x, y } = this.content;
     return {
       x: x.labels === undefined ? rangeAround(wanted.x, x.isLog, before?.x) : categories(x.labels),
@@ -193,17 +200,14 @@ export class ScatterPlot implements Disposable {
     };
   }
 
-  private everything(): { x: AxisRange | undefined; y: AxisRange | undefined } {
-    const extent = ({ values, isLog, guides }: ScatterAxis) => withGuides(extentOf(values, isLog), guides, isLog);
-    return { x: extent(this.content.x), y: extent(this.content.y) };
-  }
-
-  private nearFront(): { x: AxisRange; y: AxisRange } | undefined {
+  /** Goes over all rows. */
+  private extents(): Extents {
     const { classes, hasFront, x, y } = this.content;
-    if (!hasFront) return undefined;
-    const all = this.everything();
-    const [rangeX, rangeY] = [rangeNearFront(x, classes, all.x), rangeNearFront(y, classes, all.y)];
-    return rangeX && rangeY && { x: rangeX, y: rangeY };
+    const extent = ({ values, isLog, guides }: ScatterAxis) => withGuides(extentOf(values, isLog), guides, isLog);
+    const all = { x: extent(x), y: extent(y) };
+    if (!hasFront) return { near: undefined, all };
+    const [nearX, nearY] = [rangeNearFront(x, classes, all.x), rangeNearFront(y, classes, all.y)];
+    return { near: nearX && nearY && { x: nearX, y: nearY }, all };
   }
 
   private setView(view: ScatterView): void {

@@ -231,7 +231,6 @@ function onKey(event: KeyboardEvent, props: AreaProps, hovered: { value: Hovered
   else if (event.key === '+') plot.zoom(0.8);
   else if (event.key === '-') plot.zoom(1.25);
   else if (event.key === '0') plot.fit('all');
-  else if (event.key === 'Escape') props.selection.clear();
   else if (event.key === 'Enter' && hovered.value !== undefined)
     props.selection.pick(hovered.value.row, props.rows.value.rowCount, event.shiftKey);
   else return;

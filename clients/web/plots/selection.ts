@@ -1,4 +1,6 @@
 import { computed, signal, type ReadonlySignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import { isForPage } from '../shortcuts.js';
 
 /** How a brush goes together with what is selected already. */
 export type Change = 'replace' | 'add' | 'subtract';
@@ -58,4 +60,15 @@ export class Selection {
     next.set(before.subarray(0, rowCount));
     this.current.value = next;
   }
+}
+
+/** Lets Esc clear a selection wherever the focus is, as long as the view is there that asks for it. */
+export function useEscapeClears(selection: Selection): void {
+  useEffect(() => {
+    const clear = (event: KeyboardEvent) => {
+      if (event.key === 'Escape' && isForPage(event)) selection.clear();
+    };
+    addEventListener('keydown', clear);
+    return () => removeEventListener('keydown', clear);
+  }, [selection]);
 }

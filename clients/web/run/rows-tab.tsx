@@ -28,7 +28,8 @@ export function RowsTab({ model }: { readonly model: RunModel }) {
   const order = useSignal<TableOrder | undefined>(undefined);
   const shown = useComputed(() => rowsShown(model, filter.value, order.value));
   const { rows, plotted, selection } = model;
-  const { rowCount, columns } = rows.value;
+  const { rowCount } = rows.value;
+  const columns = useComputed(() => tableColumns(rows.value));
   const mask = selection.mask.value;
   const row = (place: number) => shown.value[place] ?? 0;
   const onOrder = (column: number) => {
@@ -63,10 +64,7 @@ export function RowsTab({ model }: { readonly model: RunModel }) {
       ) : (
         <VirtualTable
           label="Rows of the run"
-          columns={[
-            { title: 'row', subtitle: '', widthEm: 6, isNumber: true },
-            ...columns.map((column) => tableColumn(column, rowCount)),
-          ]}
+          columns={columns.value}
           rowCount={shown.value.length}
           cell={(place, column) => cellText(rows.value, row(place), column)}
           isSelected={(place) => mask?.[row(place)] === 1}
@@ -94,6 +92,11 @@ function RowKey({ counts }: { readonly counts: readonly number[] }) {
 
 /** Rows whose texts tell how wide a column has to be. */
 const LOOKED_AT = 40;
+
+function tableColumns({ columns, rowCount }: RunRows): TableColumn[] {
+  const number = { title: 'row', subtitle: '', widthEm: 6, isNumber: true };
+  return [number, ...columns.map((column) => tableColumn(column, rowCount))];
+}
 
 function tableColumn(column: RunColumn, rowCount: number): TableColumn {
   const { variable, kind } = column;

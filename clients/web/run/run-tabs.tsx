@@ -1,10 +1,10 @@
 import type { Signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId } from 'preact/hooks';
+import { useId } from 'preact/hooks';
 import type { Result } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { formatCount } from '../parts/format.js';
+import { useEscapeClears } from '../plots/selection.js';
 import { changeQuery, route } from '../route.js';
-import { isForPage } from '../shortcuts.js';
 import { ConvergencePlots } from './convergence.js';
 import { CorrelationTab } from './correlation-tab.js';
 import { DistributionsTab } from './distributions-tab.js';
@@ -37,7 +37,7 @@ export function RunTabs(props: {
   const tabs = [first, ...tabsOf(model), ...more];
   const wanted = route.value.query.get('tab');
   const shown = tabs.find(({ name }) => name === wanted) ?? first;
-  useEffect(() => clearByEscape(model), [model]);
+  useEscapeClears(model.selection);
   const go = (name: string) => changeQuery({ tab: name === first.name ? undefined : name });
   const onKey = (event: KeyboardEvent) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -72,14 +72,6 @@ export function RunTabs(props: {
       </div>
     </>
   );
-}
-
-function clearByEscape({ selection }: RunModel): () => void {
-  const clear = (event: KeyboardEvent) => {
-    if (event.key === 'Escape' && isForPage(event)) selection.clear();
-  };
-  addEventListener('keydown', clear);
-  return () => removeEventListener('keydown', clear);
 }
 
 function overviewOf(model: RunModel): Tab {

@@ -30,6 +30,7 @@ export class RowClasses {
     const from = this.done;
     this.reserve(rowCount);
     const classes = this.classes.subarray(0, rowCount);
+    if (rowCount === from) return classes;
     const newNumbers = (index: number) => ({ values: column(index).subarray(from, rowCount) });
     const feasible = goals.feasibility.of(rowCount - from, newNumbers);
     const numbers = goals.objectives.map(({ index }) => newNumbers(index));

@@ -169,8 +169,7 @@ async function measured(bench: Bench): Promise<void> {
   await measureSize(bench);
   const flags = ['--path', join(folder, 'page'), '--listen', '127.0.0.1:0', '--web', '127.0.0.1:0'];
   await using daemon = await DaemonProcess.start(flags, MAIN);
-  const told = daemon.log.find((line) => line.includes('"msg":"serving"')) ?? '{}';
-  const web = `http://${(JSON.parse(told) as { web?: string }).web ?? ''}/`;
+  const web = `http://${daemon.web ?? ''}/`;
   const client = createClient({ address: daemon.address });
   const browser = await launchChromium();
   try {

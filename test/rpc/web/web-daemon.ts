@@ -11,8 +11,7 @@ import { pathOf } from '../wire.js';
 
 /** Where a daemon serves the web. */
 export function webAddress(daemon: { readonly process: DaemonProcess }): string {
-  const line = daemon.process.log.find((text) => text.includes('"msg":"serving"')) ?? '{}';
-  const { web } = JSON.parse(line) as { web?: string };
+  const { web } = daemon.process;
   if (web === undefined) throw new Error('the daemon has no web port');
   return web;
 }
