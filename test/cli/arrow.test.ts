@@ -41,8 +41,7 @@ afterAll(() => bench[Symbol.asyncDispose]());
 const file = (name: string) => bench.folder.at(name);
 
 async function columnsOf(key: string): Promise<Record<string, LoadedColumn>> {
-  await using client = createClient({ address: bench.daemon.address });
-  return (await client.load(key).toColumns()).columns;
+  return (await bench.client.load(key).toColumns()).columns;
 }
 
 /** What write_arrow.py wrote, by name: values row by row. */
@@ -123,7 +122,7 @@ describe('the problem', () => {
   test('comes from the metadata of the schema', async () => {
     const ended = await piped('arrow/told', readFileSync(file('told.arrows')));
     expect(ended).toMatchObject({ code: 0, stderr: '' });
-    const shown = (await bench.json('show', 'arrow/told')) as { problem: object };
+    const shown = (await bench.stored('arrow/told')) as { problem: object };
     expect(shown.problem).toEqual({
       name: 'wing',
       variables: [
@@ -169,8 +168,7 @@ describe('the problem', () => {
     const stored = file(`store/results/${changes}/latest/rows-00000.arrow`);
     expect(await bench.ok('save', 'arrow/stored', stored)).toContain('2 rows');
     const { problem: before } = await client.getResult('stored');
-    await using other = createClient({ address: bench.daemon.address });
-    expect((await other.getResult('arrow/stored')).problem).toEqual(before);
+    expect((await bench.client.getResult('arrow/stored')).problem).toEqual(before);
   });
 
   test.each([
@@ -274,7 +272,7 @@ describe('is refused, with what to do:', () => {
 });
 
 test('a loaded column is taken as it is, with what is missing', async () => {
-  await using client = createClient({ address: bench.daemon.address });
+  const { client } = bench;
   const { nothing, ...numbers } = await columnsOf('arrow/pipe');
   const sparse = Object.entries(numbers).filter(
     ([, { values }]) => values instanceof Float64Array || values instanceof BigInt64Array,

@@ -4,8 +4,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JsonObject } from '@bufbuild/protobuf';
+import { toJson, type JsonObject } from '@bufbuild/protobuf';
 import { parse } from 'csv-parse/sync';
+import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
+import { ResultSchema } from '../../proto/gen/optistore/v1/result_pb.js';
 import { MAIN, TestDaemon } from '../rpc/wire.js';
 
 /** How a command ended. */
@@ -138,10 +140,15 @@ export class Folder implements AsyncDisposable {
 
 /** A daemon, a folder for files, and the command line pointed at the daemon. */
 export class Bench implements AsyncDisposable {
+  /** For what is not about the command line: a command is a process, and takes a third of a second. */
+  readonly client: OptistoreClient;
+
   private constructor(
     readonly daemon: TestDaemon,
     readonly folder: Folder,
-  ) {}
+  ) {
+    this.client = createClient({ address: daemon.address });
+  }
 
   /** `flags` of the daemon may name files in the folder. */
   static async start(flags: (folder: Folder) => readonly string[] = () => []): Promise<Bench> {
@@ -174,13 +181,20 @@ export class Bench implements AsyncDisposable {
     return await this.ok('save', key, table, '--problem', await this.folder.file('problem.json', problem), ...flags);
   }
 
+  /** What is stored under a key, as `show --json` prints it. */
+  async stored(key: string): Promise<JsonObject> {
+    return toJson(ResultSchema, await this.client.getResult(key)) as JsonObject;
+  }
+
   /** Uploads in progress, by id, with their durable rows. */
   async uploads(): Promise<Record<string, number>> {
-    const { uploads } = (await this.json('uploads')) as { uploads: { uploadId: string; durableRowCount?: string }[] };
-    return Object.fromEntries(uploads.map((upload) => [upload.uploadId, Number(upload.durableRowCount ?? 0)]));
+    const found: Record<string, number> = {};
+    for await (const upload of this.client.listUploads()) found[upload.uploadId] = Number(upload.durableRowCount);
+    return found;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.client.close();
     await this.daemon[Symbol.asyncDispose]();
     await this.folder[Symbol.asyncDispose]();
   }

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Bench, problemOf, until } from './cli.js';
@@ -25,12 +25,10 @@ function put(path: string, content: string | object | Uint8Array): void {
 }
 
 async function results(prefix: string): Promise<Record<string, string>> {
-  const { results: found } = (await bench.json('list', prefix)) as {
-    results: { key: string; revision: string; rowCount?: string }[];
-  };
-  return Object.fromEntries(
-    found.map(({ key, revision, rowCount }) => [key, `${rowCount ?? 0} rows, revision ${revision}`]),
-  );
+  const found: Record<string, string> = {};
+  for await (const { key, revision, rowCount } of bench.client.listResults({ prefix }))
+    found[key] = `${rowCount} rows, revision ${revision}`;
+  return found;
 }
 
 interface Line {
@@ -72,7 +70,7 @@ describe('the tables below a folder', () => {
     });
     for (const key of ['runs/a', 'runs/d', 'runs/e', 'runs/f']) expect(await bench.ok('load', key)).toBe(CSV);
     expect(await bench.ok('load', 'runs/own')).toBe('y\n5\n');
-    const { tags } = await bench.json('show', 'runs/deep/b');
+    const { tags } = await bench.client.getResult('runs/deep/b');
     expect(tags).toMatchObject({ 'import.source': 'deep/b.ndjson' });
   });
 
@@ -197,6 +195,11 @@ test('an import that is killed and run again saves everything once', async () =>
   const expected = names.map((name) => [`killed/${name}`, '60001 rows, revision 1']);
   expect(await results('killed/')).toEqual(Object.fromEntries(expected));
   expect(await bench.uploads()).toEqual({});
-  for (const name of names)
-    expect(await bench.ok('load', `killed/${name}`)).toBe(readFileSync(at(`killed/${name}.csv`), 'utf8'));
+  for (const [i, name] of names.entries()) {
+    const { columns } = await bench.client.load(`killed/${name}`).toColumns();
+    const { x, label } = { x: columns['x']?.values as Float64Array, label: columns['label']?.values as string[] };
+    expect(`x,label\n${Array.from(x, (value, row) => `${value},${label[row]}\n`).join('')}`).toBe(
+      `x,label\n${i},first\n${rows}`,
+    );
+  }
 });

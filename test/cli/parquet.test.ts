@@ -4,7 +4,6 @@ import { truncate, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { toJson } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
 import { ColumnSummarySchema } from '../../proto/gen/optistore/v1/result_pb.js';
 import { REQUIREMENTS } from '../python/package.js';
 import { run as execute, virtualenv } from '../python/virtualenv.js';
@@ -34,29 +33,24 @@ const BY_PYARROW = ['none', 'snappy', 'gzip', 'brotli', 'zstd', 'lz4', 'v2', 'sp
 const WITHOUT_PROBLEM = ['pandas', 'polars', 'duckdb'];
 
 let bench: Bench;
-let client: OptistoreClient;
 let problem: string;
 let expected: string;
 
 beforeAll(async () => {
   bench = await Bench.start();
-  client = createClient({ address: bench.daemon.address });
   problem = await bench.folder.file('problem.json', PROBLEM);
   await execute(await virtualenv(REQUIREMENTS), [SCRIPT, 'write-parquet', bench.folder.path]);
   await bench.ok('save', 'plain', at('plain.arrows'));
   expected = await digest('plain');
 });
 
-afterAll(async () => {
-  client.close();
-  await bench[Symbol.asyncDispose]();
-});
+afterAll(() => bench[Symbol.asyncDispose]());
 
 const at = (name: string) => bench.folder.at(name);
 
 /** Of all values, bit for bit. */
 async function digest(key: string): Promise<string> {
-  const { columns } = await client.getResult(key);
+  const { columns } = await bench.client.getResult(key);
   const summaries = columns.map((column) => toJson(ColumnSummarySchema, column));
   return createHash('sha256').update(JSON.stringify(summaries)).digest('hex');
 }
@@ -65,7 +59,7 @@ describe('Parquet is saved as it is', () => {
   test.each(BY_PYARROW)('as pyarrow writes it: %s, with the problem of its metadata', async (name) => {
     await bench.ok('save', name, at(`${name}.parquet`));
     expect(await digest(name)).toBe(expected);
-    const { problem: found } = (await bench.json('show', name)) as { problem: { name: string; variables: object[] } };
+    const { problem: found } = (await bench.stored(name)) as { problem: { name: string; variables: object[] } };
     expect(found).toMatchObject({ name: PROBLEM.name, solver: PROBLEM.solver });
     // Fields of Arrow have no categories.
     expect(found.variables).toEqual(PROBLEM.variables.map((variable) => ({ ...variable, categories: undefined })));
@@ -82,8 +76,8 @@ describe('Parquet is saved as it is', () => {
       await bench.ok('save', 'whole', at('plain.arrows'), '--problem', problem);
       await bench.ok('export', 'whole', '-o', at(`whole.${format}`));
       await bench.ok('save', `whole/${format}`, at(`whole.${format}`));
-      const { problem: found } = await bench.json('show', `whole/${format}`);
-      expect(found).toEqual((await bench.json('show', 'whole'))['problem']);
+      const { problem: found } = await bench.stored(`whole/${format}`);
+      expect(found).toEqual((await bench.stored('whole'))['problem']);
       expect(await digest(`whole/${format}`)).toBe(expected);
     },
   );

@@ -52,7 +52,7 @@ const runs = (numRuns: number) => ({ numRuns, endOnFailure: true });
 
 describe('doubles', () => {
   test('come back bit for bit, whether 17 digits or the shortest went in', { timeout: 120_000 }, async () => {
-    const values = fc.array(anyDouble, { minLength: 100, maxLength: 300 });
+    const values = fc.array(anyDouble, { minLength: 300, maxLength: 600 });
     await fc.assert(
       fc.asyncProperty(values, async (doubles) => {
         const lines = doubles.map((value) => `${digits17(value)},${Object.is(value, -0) ? '-0' : value}\n`);
@@ -64,7 +64,7 @@ describe('doubles', () => {
         expect(rows.map(([long]) => bitsOf(doubleOf(long)))).toEqual(bits);
         expect(rows.map(([, short]) => bitsOf(doubleOf(short)))).toEqual(bits);
       }),
-      runs(4),
+      runs(2),
     );
   });
 
@@ -239,7 +239,7 @@ test(
       return typeof value === 'number' ? digits17(value) : String(value);
     };
     await fc.assert(
-      fc.asyncProperty(fc.array(row, { minLength: 20, maxLength: 60 }), async (rows) => {
+      fc.asyncProperty(fc.array(row, { minLength: 60, maxLength: 150 }), async (rows) => {
         const csv = rows.map(({ x, n, ok, label }) => `${[x, n, ok, label].map(cell).join(',')}\n`).join('');
         const [first, second, third] = [fresh(), fresh(), fresh()];
         await bench.save(first, `x,n,ok,label\n${csv}`, MIXED);
@@ -257,7 +257,7 @@ test(
         expect(await bench.ok('load', third)).toBe(loaded);
         expect(await bench.ok('load', first)).toBe(loaded);
       }),
-      runs(4),
+      runs(2),
     );
   },
 );

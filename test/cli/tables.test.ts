@@ -132,7 +132,7 @@ describe('parts of a result', () => {
     const empty = fresh();
     await bench.save(empty, 'n,x\n', problemOf(['n', 'INT64'], ['x', 'FLOAT64']));
     expect(await bench.ok('load', empty)).toBe('n,x\n');
-    expect(await bench.json('show', empty)).toMatchObject({ key: empty, revision: '1' });
+    expect(await bench.stored(empty)).toMatchObject({ key: empty, revision: '1' });
   });
 
   test('an older revision can be asked for', async () => {
@@ -193,7 +193,7 @@ describe('each example fits its problem and comes back', () => {
     expect(loadedHead).toEqual(head);
     expect(loaded.length).toBe(rows.length);
     expect(parsed(loaded)).toEqual(parsed(rows));
-    expect(await bench.json('show', `examples/${name}`)).toMatchObject({ rowCount: String(rows.length) });
+    expect(await bench.stored(`examples/${name}`)).toMatchObject({ rowCount: String(rows.length) });
   });
 
   function valueOf(cell: string, type: string): unknown {

@@ -10,7 +10,7 @@ const NO_CHANCE = () => 0.99;
 
 const SYNCED = ['leave few', 'leave many', 'save few', 'update', 'delete few'];
 /** A daemon is begun for each sync of these. */
-const KILLED = IS_LONG ? SYNCED : ['leave many', 'save few'];
+const KILLED = IS_LONG ? SYNCED : ['save few'];
 
 describe.each(Object.keys(STORES_IN_FILES) as StoreName[])('a sync that fails under %s', (store) => {
   /** Lets each sync of an operation fail, and looks each time whether a disk that keeps nothing else has what was answered then. */

@@ -9,8 +9,8 @@ import { STORES_IN_FILES } from './shim/faulty-daemon.js';
 const SAVE = operationOf('save few');
 /** Faults that are tried of each operation where not all are. */
 const SAMPLES = 1;
-/** Faults that are tried of starts. */
-const STARTS = 2;
+/** Faults that are tried of starts, and of ends. */
+const STARTS = 1;
 /** After so many the daemon is begun anew: what it holds is looked at again and again. */
 const FAULTS_PER_DAEMON = 25;
 
@@ -51,7 +51,7 @@ async function fewStarts(faulty: FaultyOperations): Promise<number> {
     await faulty.leave(LEFT.slice(0, 2));
     if (await faulty.tryStart(fault, 'the start', SAVE)) count++;
   }
-  for (const fault of faulty.anyOf(await faulty.countStart(), 2))
+  for (const fault of faulty.anyOf(await faulty.countStart(), STARTS))
     if (await faulty.tryStart({ ...fault, nth: 1 + (fault.nth % 8) }, 'the end', SAVE)) count++;
   return count;
 }

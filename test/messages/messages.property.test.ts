@@ -31,7 +31,7 @@ describe.each(SCHEMAS.map((schema) => [schema.typeName, schema] as const))('%s',
         expect(encodedBytes(schema, message)).toBe(bytes.byteLength);
         expect(encode(schema, message, 7).subarray(7).equals(bytes)).toBe(true);
       }),
-      { numRuns: 20 },
+      { numRuns: 10 },
     );
   });
 
@@ -41,7 +41,7 @@ describe.each(SCHEMAS.map((schema) => [schema.typeName, schema] as const))('%s',
         const bytes = toBinary(schema, message);
         expect(decode(schema, bytes)).toEqual(fromBinary(schema, bytes));
       }),
-      { numRuns: 20 },
+      { numRuns: 10 },
     );
   });
 
@@ -60,7 +60,7 @@ describe.each(SCHEMAS.map((schema) => [schema.typeName, schema] as const))('%s',
         const got = outcome(() => decode(schema, bytes));
         expect(got).toEqual(expected);
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 });
