@@ -13,7 +13,7 @@ export function pathOfKey(key: string, ending: string): string {
   const segments = key.split('/');
   const name = segments.pop() ?? '';
   const folders = segments.map((segment) => withoutEnding(nameOf(segment), ending));
-  return [...folders, `${nameOf(name)}.${ending}`].join('/');
+  return [...folders, `${notAsProblem(nameOf(name), ending)}.${ending}`].join('/');
 }
 
 /** The key of a file at a path, without its ending; `pathOfKey` read backwards, where the path is one of its own. */
@@ -38,6 +38,11 @@ function nameOf(segment: string): string {
 /** `a.csv/b` is a file in a folder, beside the file `a.csv` of the key `a`. */
 function withoutEnding(folder: string, ending: string): string {
   return folder.endsWith(`.${ending}`) ? `${folder.slice(0, -ending.length - 1)}%2E${ending}` : folder;
+}
+
+/** `a.problem.json` is the problem of the tables `a`, for who imports it, and not the result `a.problem`. */
+function notAsProblem(name: string, ending: string): string {
+  return ending === 'json' ? name.replace(/\.problem$/, '%2Eproblem') : name;
 }
 
 function decoded(name: string): string {

@@ -83,6 +83,14 @@ describe('the tables below a folder', () => {
     expect(Object.keys(await results('back/')).sort()).toEqual([...keys].sort());
   });
 
+  test('that were exported as JSON are no problems, whatever their keys end in', async () => {
+    for (const key of ['json/a', 'json/a.problem']) await bench.save(key, CSV, PROBLEM);
+    await bench.ok('export', '--prefix', 'json/', '-o', at('json'), '--format', 'json');
+    for (const key of ['json/a', 'json/a.problem']) await bench.client.deleteResult(key);
+    await bench.ok('import', at('json'));
+    expect(Object.keys(await results('json/'))).toEqual(['json/a', 'json/a.problem']);
+  });
+
   test('that change are a new revision, those that do not are left alone', async () => {
     put('again/a.csv', CSV);
     put('again/b.csv', CSV);

@@ -151,6 +151,22 @@ describeInBrowser('runs that are compared', (browser) => {
     await page.getByLabel('Select bnh').waitFor();
   });
 
+  test('one that is saved anew meanwhile is told, and loaded on demand; one deleted stays as it was', async () => {
+    await saveExample(daemon.address, 'anew', 'bnh');
+    const page = await open('bnh', 'anew');
+    const rowCount = async () => (await page.getByRole('row', { name: 'anew' }).getByRole('cell').allInnerTexts())[1];
+    await page.getByRole('columnheader', { name: 'hypervolume' }).waitFor();
+    expect(await rowCount()).toBe('6,000');
+    await saveExample(daemon.address, 'anew', 'bnh', '--append');
+    await page.getByText('anew was saved anew, as revision 2.').waitFor();
+    expect(await rowCount()).toBe('6,000');
+    await page.getByRole('button', { name: 'Reload' }).click();
+    await expect.poll(rowCount).toBe('12,000');
+    await client.deleteResult('anew');
+    await page.getByText('anew was deleted.').waitFor();
+    expect(await rowCount()).toBe('12,000');
+  });
+
   test('is accessible, and nothing sticks out sideways, from 375 pixels to 4K, and in the dark', async () => {
     const page = await open('beam/whole', 'beam/early');
     await legend(page);

@@ -171,7 +171,7 @@ describeInBrowser('a run', (browser) => {
     const page = await open('again');
     await page.getByText('3 rows').waitFor();
     await save([1, 2, 3, 4]);
-    await page.getByText('It was saved anew, as revision').waitFor();
+    await page.getByText('This run was saved anew, as revision').waitFor();
     await page.getByRole('button', { name: 'Reload' }).click();
     await page.getByText('4 rows').waitFor();
     await client.deleteResult('again');
@@ -198,7 +198,7 @@ describeInBrowser('a run', (browser) => {
     });
     await page.goto(runAddress(webAddress(daemon), 'meanwhile'));
     await page.getByText('3 rows').waitFor();
-    await page.getByText('It was saved anew, as revision').waitFor();
+    await page.getByText('This run was saved anew, as revision').waitFor();
     await page.unroute('**/LoadResult');
     await page.getByRole('button', { name: 'Reload' }).click();
     await page.getByText('4 rows').waitFor();

@@ -1,11 +1,13 @@
 import { toJsonString } from '@bufbuild/protobuf';
 import {
   WatchResultsResponseSchema,
+  type Upload,
   type WatchResultsResponse,
 } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { OptistoreClient } from '../../typescript/index.js';
 import { connect } from '../connect.js';
 import { print } from '../stdout.js';
+import type { WatchedStore } from '../watch/watched.js';
 import type { CommonFlags } from './catalogue.js';
 
 /** Flags of `optistore watch`. */
@@ -16,6 +18,7 @@ export interface WatchFlags extends CommonFlags {
 
 /** Not more often than a person can read. */
 const REDRAW_MS = 250;
+const LIST_MS = 5_000;
 
 /** What happens, until Ctrl-C: a line each; on a terminal a table that is drawn anew in place. */
 export async function watch(prefix: string, flags: WatchFlags): Promise<void> {
@@ -36,18 +39,29 @@ async function watchLive(
   prefix: string,
   responses: AsyncIterable<WatchResultsResponse>,
 ): Promise<void> {
-  const { WatchedStore } = await import('../watch/watched.js');
+  const { WatchedStore: Store } = await import('../watch/watched.js');
   const { LiveScreen } = await import('../terminal/live-screen.js');
-  const store = new WatchedStore(lineOf);
-  for await (const upload of client.listUploads({ prefix })) if (upload.hasStream) store.takeUpload(upload, Date.now());
+  const store = new Store(lineOf);
   using screen = new LiveScreen(process.stdout, (columns, lines) => store.frame(Date.now(), columns, lines));
   screen.redraw();
   const redrawing = setInterval(() => screen.redraw(), REDRAW_MS);
+  // What can not be listed now is listed the next time: where the daemon is away, the events wait for it, or say why not.
+  const list = () => void listUploads(client, prefix, store).catch(() => undefined);
+  const listing = setInterval(list, LIST_MS);
+  list();
   try {
     for await (const response of responses) store.take(response, Date.now());
   } finally {
     clearInterval(redrawing);
+    clearInterval(listing);
   }
+}
+
+async function listUploads(client: OptistoreClient, prefix: string, store: WatchedStore): Promise<void> {
+  const askedMs = Date.now();
+  const uploads: Upload[] = [];
+  for await (const upload of client.listUploads({ prefix })) uploads.push(upload);
+  store.takeAll(uploads, askedMs, Date.now());
 }
 
 function lineOf({ eventNumber, event }: WatchResultsResponse): string {

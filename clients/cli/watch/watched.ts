@@ -6,14 +6,13 @@ import { cellsOf, fit } from '../terminal/fit.js';
 const BARS = '▁▂▃▄▅▆▇█';
 const SAMPLES = 16;
 const SAMPLE_MS = 1_000;
-/** An upload that nothing is heard of any more has ended without a commit, or lost its solver. */
-const SILENT_MS = 30_000;
 const EVENTS_MAX = 200;
 
 interface Watched {
   readonly key: string;
   readonly beganMs: number;
   rows: number;
+  hasStream: boolean;
   heardMs: number;
   sampledMs: number;
   sampledRows: number;
@@ -23,6 +22,8 @@ interface Watched {
 /** What is known of saves in progress and of what happened, as `optistore watch` shows it. */
 export class WatchedStore {
   private readonly uploads = new Map<string, Watched>();
+  /** What was committed: it may still be in a list that was asked for before. */
+  private readonly committed = new Set<string>();
   private readonly events: string[] = [];
 
   constructor(private readonly lineOf: (response: WatchResultsResponse) => string) {}
@@ -32,22 +33,32 @@ export class WatchedStore {
     const { event } = response;
     if (event.case === undefined) return;
     if (event.case === 'upload') return this.takeUpload(event.value, nowMs);
-    if (event.case === 'committed') this.uploads.delete(event.value.uploadId);
+    if (event.case === 'committed') {
+      this.uploads.delete(event.value.uploadId);
+      this.committed.add(event.value.uploadId);
+    }
     this.events.push(this.lineOf(response).replaceAll('\t', '  '));
     if (this.events.length > EVENTS_MAX) this.events.shift();
   }
 
+  /** Takes all there are, asked for at a time: of those that were aborted or expired nothing else is told, nor of a solver that takes its time. */
+  takeAll(uploads: readonly Upload[], askedMs: number, nowMs: number): void {
+    for (const upload of uploads) if (!this.committed.has(upload.uploadId)) this.takeUpload(upload, nowMs);
+    for (const [id, { heardMs }] of this.uploads) if (heardMs < askedMs) this.uploads.delete(id);
+    this.committed.clear();
+  }
+
   /** Takes an upload as it is. */
-  takeUpload({ uploadId, key, durableRowCount, createTime }: Upload, nowMs: number): void {
+  private takeUpload({ uploadId, key, durableRowCount, createTime, hasStream }: Upload, nowMs: number): void {
     const rows = Number(durableRowCount);
     const known = this.uploads.get(uploadId);
     if (known === undefined) {
       const beganMs = createTime === undefined ? nowMs : timestampMs(createTime);
       const sampled = { heardMs: nowMs, sampledMs: nowMs, sampledRows: rows };
-      this.uploads.set(uploadId, { key, beganMs, rows, ...sampled, rates: [] });
+      this.uploads.set(uploadId, { key, beganMs, rows, hasStream, ...sampled, rates: [] });
       return;
     }
-    Object.assign(known, { rows, heardMs: nowMs });
+    Object.assign(known, { rows, hasStream, heardMs: nowMs });
   }
 
   /** The lines of a screen of so many columns and lines. */
@@ -64,8 +75,7 @@ export class WatchedStore {
   }
 
   private sample(nowMs: number): void {
-    for (const [id, upload] of this.uploads) {
-      if (nowMs - upload.heardMs > SILENT_MS) this.uploads.delete(id);
+    for (const upload of this.uploads.values()) {
       const passedMs = nowMs - upload.sampledMs;
       if (passedMs < SAMPLE_MS) continue;
       upload.rates.push(((upload.rows - upload.sampledRows) * 1000) / passedMs);
@@ -87,19 +97,19 @@ const HEAD = (columns: number) =>
   (showsCourse(columns) ? ' '.repeat(WIDTHS.course) : '') +
   right('age', WIDTHS.age);
 
-function uploadLine({ key, rows, rates, beganMs }: Watched, nowMs: number, columns: number): string {
-  const rate = rates.at(-1);
+function uploadLine({ key, rows, hasStream, rates, beganMs }: Watched, nowMs: number, columns: number): string {
   const course = showsCourse(columns) ? ` ${sparkline(rates).padEnd(SAMPLES)}` : '';
   return (
     fit(key, keyWidth(columns)) +
     right(rows.toLocaleString('en-US'), WIDTHS.rows) +
-    right(
-      rate === undefined ? '-' : rate.toLocaleString('en-US', { maximumFractionDigits: rate < 10 ? 1 : 0 }),
-      WIDTHS.rate,
-    ) +
+    right(hasStream ? rateText(rates.at(-1)) : 'no solver', WIDTHS.rate) +
     course +
     right(age(nowMs - beganMs), WIDTHS.age)
   );
+}
+
+function rateText(rate: number | undefined): string {
+  return rate?.toLocaleString('en-US', { maximumFractionDigits: rate < 10 ? 1 : 0 }) ?? '-';
 }
 
 function right(text: string, width: number): string {

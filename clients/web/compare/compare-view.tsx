@@ -4,7 +4,9 @@ import { Empty, ErrorState } from '../parts/states.js';
 import { COMPARED_MAX, compareHref, navigate, runHref, runsHref } from '../route.js';
 import '../run/run.css';
 import { Comparison, type ComparedRun } from './comparison.js';
-import { useRuns, type ComparedState } from './use-runs.js';
+import { SupersededNote } from '../run/superseded-note.js';
+import type { RunState } from '../run/use-run.js';
+import { useRuns } from './use-runs.js';
 
 /** Some runs side by side. One that is named twice is there once. */
 export function CompareView({ keys }: { readonly keys: readonly string[] }) {
@@ -35,7 +37,7 @@ function WrongCount({ keys }: { readonly keys: readonly string[] }) {
 }
 
 function Runs({ keys }: { readonly keys: readonly string[] }) {
-  const { states, retry } = useRuns(keys);
+  const { states, reopen } = useRuns(keys);
   const open = states.value.flatMap((state, i): ComparedRun[] =>
     state.case === 'open' ? [{ ...state.run, key: keys[i] ?? '' }] : [],
   );
@@ -47,7 +49,7 @@ function Runs({ keys }: { readonly keys: readonly string[] }) {
         <h1>{count} runs compared</h1>
       </header>
       {states.value.map((state, i) => (
-        <NotOpen key={keys[i]} {...{ keys, state }} place={i} onRetry={() => retry(i)} />
+        <RunNote key={keys[i]} {...{ keys, state }} place={i} onRetry={() => reopen(i)} />
       ))}
       {!isLoading && open.length > 1 && <Comparison key={open.map(({ key }) => key).join('\n')} runs={open} />}
       {!isLoading && open.length < 2 && (
@@ -61,16 +63,17 @@ function Runs({ keys }: { readonly keys: readonly string[] }) {
   );
 }
 
-/** Of a run that is not there: how far it is, or why it can't be. */
-function NotOpen(props: {
+/** Of a run that is not there: how far it is, or why it can't be; of one that is, whether it is another by now. */
+function RunNote(props: {
   readonly keys: readonly string[];
   readonly place: number;
-  readonly state: ComparedState;
+  readonly state: RunState;
   readonly onRetry: () => void;
 }) {
   const { keys, place, state, onRetry } = props;
   const key = keys[place] ?? '';
-  if (state.case === 'open') return null;
+  if (state.case === 'open')
+    return <SupersededNote subject={<span class="mono">{key}</span>} run={state.run} onReload={onRetry} />;
   if (state.case === 'loading')
     return (
       <div class="loading-run">

@@ -4,7 +4,7 @@ import { ResultView, type Result, type SetOperation } from '../../../proto/gen/o
 import { daemon } from '../connection/daemon.js';
 import { explain } from '../connection/errors.js';
 import { maskOfRowNumbers, rowNumber, type RunRows } from '../rows/run-rows.js';
-import { hasSameRows, keep } from './use-run.js';
+import { hasSameRows, keep } from './superseded.js';
 
 /** A set as it is to be made. */
 export interface NewSet {

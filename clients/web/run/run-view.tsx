@@ -1,19 +1,18 @@
-import { Button } from '../parts/button.js';
 import { Progress } from '../parts/progress.js';
 import { Empty, ErrorState } from '../parts/states.js';
 import { liveHref, runsHref } from '../route.js';
 import { uploads } from '../connection/uploads.js';
-import { Note } from './note.js';
 import { ProblemCard } from './problem-card.js';
 import { RunHead } from './run-head.js';
 import { RunTabs } from './run-tabs.js';
 import './run.css';
 import { SetsTab } from './sets-tab.js';
-import { useRun, type OpenRun, type Superseded } from './use-run.js';
+import { SupersededNote } from './superseded-note.js';
+import { useRun, type OpenRun } from './use-run.js';
 
 /** A committed run. */
 export function RunView({ runKey }: { readonly runKey: string }) {
-  const { state, superseded, reload } = useRun(runKey);
+  const { state, reload } = useRun(runKey);
   const now = state.value;
   switch (now.case) {
     case 'loading':
@@ -33,7 +32,7 @@ export function RunView({ runKey }: { readonly runKey: string }) {
     case 'open':
       return (
         <section class="run">
-          <SupersededNote superseded={superseded.value} onReload={reload} />
+          <SupersededNote subject="This run" run={now.run} onReload={reload} />
           <OpenRunView run={now.run} />
         </section>
       );
@@ -96,19 +95,5 @@ function Failed(props: {
         </p>
       )}
     </Empty>
-  );
-}
-
-function SupersededNote({ superseded, onReload }: { readonly superseded: Superseded; readonly onReload: () => void }) {
-  if (superseded === undefined) return null;
-  if (superseded.case === 'deleted')
-    return <Note>This run was deleted. What you see is what it was; result sets can't be saved any more.</Note>;
-  return (
-    <Note>
-      <span>It was saved anew, as revision {String(superseded.revision)}. What you see is the revision before.</span>
-      <Button kind="primary" icon="retry" onClick={onReload}>
-        Reload
-      </Button>
-    </Note>
   );
 }
