@@ -25,6 +25,7 @@ demo: build ## stream a run, kill the daemon half-way, get every row back
 	node dist/clients/cli/demo.js
 
 run: build ## serve until Ctrl-C, with the page at http://127.0.0.1:8080
+	@echo 'The page: http://127.0.0.1:8080/'
 	node dist/bin/optistore.js serve --web 127.0.0.1:8080
 
 test: build ## all tests, against real daemons

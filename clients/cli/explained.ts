@@ -54,10 +54,10 @@ export async function explain(error: unknown): Promise<Explained> {
   return { message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
 }
 
-/** Whether the daemon names the same command already. */
+/** Whether the daemon names the same command or page already. */
 function saysIt(message: string, hint: string): boolean {
-  const [command] = /`optistore \S+/.exec(hint) ?? [];
-  return command !== undefined && message.includes(command.replace(/`$/, ''));
+  const [named] = /`optistore \S+|docs\/\S+\.md/.exec(hint) ?? [];
+  return named !== undefined && message.includes(named.replace(/`$/, ''));
 }
 
 /** As it is printed to standard error: for people, or with --json an object on a line. */

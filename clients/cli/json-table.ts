@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import { fromJson, toJson, type JsonValue } from '@bufbuild/protobuf';
+import { toJson, type JsonValue } from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { valueAt, type LoadedColumn } from '../typescript/index.js';
 import { formatFloat64, toColumns, type Cell } from './cells.js';
 import { InputError } from './input-error.js';
 import { fromJsonValue } from './json-cells.js';
+import { problemFrom } from './problem-json.js';
 import type { KnownRows, Part, RowSource } from './row-source.js';
 
 const ROWS_PER_PART = 1000;
@@ -16,13 +17,14 @@ export async function readJsonTable(path: string): Promise<RowSource> {
       problem?: JsonValue;
       columns?: Record<string, unknown[]>;
     };
-    const problem = document.problem === undefined ? undefined : fromJson(ProblemSchema, document.problem);
+    const problem = document.problem === undefined ? undefined : problemFrom(document.problem);
     return {
       problem: () => Promise.resolve(problem),
       parts: (of, known) => partsOf(document.columns ?? {}, of, known),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
   } catch (error) {
+    if (error instanceof InputError) throw new InputError(`The problem in ${path} is none: ${error.message}`);
     throw new InputError(`${path} is not a table in JSON: ${error instanceof Error ? error.message : String(error)}.`);
   }
 }

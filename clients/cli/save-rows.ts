@@ -1,18 +1,19 @@
 import { readFile } from 'node:fs/promises';
-import { fromJson, type JsonValue } from '@bufbuild/protobuf';
-import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
+import type { JsonValue } from '@bufbuild/protobuf';
+import type { Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import type { ResultWriter } from '../typescript/index.js';
 import { InputError } from './input-error.js';
+import { problemFrom } from './problem-json.js';
 import { KnownRows, type RowSource } from './row-source.js';
 
 /** The problem of a file in protobuf JSON. InputError. */
 export async function readProblem(path: string): Promise<Problem> {
   try {
-    return fromJson(ProblemSchema, JSON.parse(await readFile(path, 'utf8')) as JsonValue);
+    return problemFrom(JSON.parse(await readFile(path, 'utf8')) as JsonValue);
   } catch (error) {
-    throw new InputError(
-      `${path} is not a problem in protobuf JSON: ${error instanceof Error ? error.message : String(error)}. examples/ has some.`,
-    );
+    const why =
+      error instanceof InputError ? error.message : `${error instanceof Error ? error.message : String(error)}.`;
+    throw new InputError(`${path} is not a problem in protobuf JSON: ${why} All fields and words: docs/problem.md.`);
   }
 }
 

@@ -83,6 +83,8 @@ function parseOperator(scanner: Scanner, field: Field): Operator {
   const from = scanner.at;
   const isNamed = field.name === 'tag' || field.name === 'best';
   if (isNamed && scanner.take(/:\s*\*/y) !== undefined) return 'has';
+  // What many languages have for it; the second one would be taken for the value.
+  if (scanner.take(/==/y) !== undefined) scanner.fail('a single = for "is the same"', from);
   const operator = scanner.take(/!=|<=|>=|=|<|>/y) as Operator | undefined;
   const isEnum = kindOf(field) === 'state' || kindOf(field) === 'outcome';
   if (operator !== undefined && (!isEnum || operator === '=' || operator === '!=')) return operator;

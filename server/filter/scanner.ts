@@ -56,7 +56,7 @@ export class Scanner {
     const found = rest === '' ? 'the end' : JSON.stringify(Array.from(rest).slice(0, 20).join(''));
     throw new StorageError(
       'FILTER_INVALID',
-      `The filter can't be read at character ${position}: ${found} stands where ${expected} was expected. docs/filter.md describes filters.`,
+      `The filter can't be read at character ${position + 1}: ${found} stands where ${expected} was expected. docs/filter.md describes filters.`,
       { metadata: { position: String(position), expected } },
     );
   }

@@ -123,8 +123,17 @@ describe('save and delete', () => {
     const refused = async (problem: object | string) =>
       bench.run('save', 'mistaken', table, '--problem', await bench.folder.file('mistaken.json', problem));
     expectFailure(await refused('{"name": '), 1, /mistaken\.json is not a problem.*JSON/);
-    expectFailure(await refused({ ...PROBLEM, solvr: 'x' }), 1, /mistaken\.json.*"solvr"/);
-    expectFailure(await refused(problemOf(['n', 'FLOAT'], ['x', 'FLOAT64'])), 1, /mistaken\.json.*VALUE_TYPE_FLOAT/);
+    expectFailure(await refused({ ...PROBLEM, solvr: 'x' }), 1, /mistaken\.json.*"solvr".*name, description, solver/);
+    expectFailure(
+      await refused(problemOf(['x', 'FLOAT64'], ['n', 'FLOAT'])),
+      1,
+      /mistaken\.json.*"valueType" of variable "n" is "VALUE_TYPE_FLOAT", where one of .*: VALUE_TYPE_FLOAT64, /,
+    );
+    expectFailure(
+      await refused({ variables: [{ name: 'n', lower: 1 }] }),
+      1,
+      /Variable "n" has "lower", .*lowerBound, .*docs\/problem\.md/,
+    );
     expectFailure(await refused(problemOf(['n', 'INT64'], ['n', 'INT64'])), 1, /"n".*PROBLEM_INVALID/);
   });
 

@@ -78,6 +78,7 @@ describe('a filter', () => {
       ['colour = red', 0, /a field \(key, problem, .*tags\.NAME, best\.NAME\)/],
       ['key', 3, /the end stands where =, !=, <, <=, > or >= was expected/],
       ['key = ', 6, /a text/],
+      ['tags.team == wing', 10, /character 11: "== wing" stands where a single = /],
       ['key = "open', 6, /a " that ends the text/],
       ['key = "a\\b"', 8, /behind a backslash/],
       ['row_count > many', 12, /a number, such as 12/],
