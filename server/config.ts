@@ -16,7 +16,8 @@ export const duration = z
 const INTERVAL_OR_OFF = 'off, or a duration such as 7d';
 const interval = duration.refine((ms) => ms > 0, INTERVAL_OR_OFF);
 const path = z.string().min(1);
-const megabytes = z.coerce.number().positive('a number of MiB above 0');
+const MEGABYTES = 'a number of MiB above 0';
+const megabytes = z.coerce.number(MEGABYTES).positive(MEGABYTES);
 const flag = z.union([z.boolean(), z.stringbool()], { error: 'true or false was expected' });
 const hostAndPort = z
   .string()
@@ -95,12 +96,20 @@ export function readConfig(flags: Settings, file: string | undefined, environmen
   const merged = merge(merge(merge(DEFAULTS, fromFile(file)), fromEnvironment(environment)), flags);
   const parsed = ConfigSchema.safeParse(merged);
   if (!parsed.success) {
-    const lines = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'configuration'}: ${issue.message}`);
+    const lines = parsed.error.issues.map(({ path, message }) => `${placeOf(path, merged, environment)}: ${message}`);
     throw new ConfigError(`The configuration is wrong. ${lines.join('; ')}. See docs/configuration.md.`);
   }
   checkStores(parsed.data);
   checkAddresses(parsed.data);
   return parsed.data;
+}
+
+/** The name of a field, and of the variable that has its value. */
+function placeOf(path: readonly PropertyKey[], settings: Settings, environment: NodeJS.ProcessEnv): string {
+  const name = path.join('.') || 'configuration';
+  const variable = `OPTISTORE_${path.join('_').toUpperCase()}`;
+  const value = path.reduce<Settings[string]>((at, key) => (isMapping(at) ? at[String(key)] : undefined), settings);
+  return value !== undefined && value === environment[variable] ? `${name} (${variable})` : name;
 }
 
 /** What others can reach is encrypted and asks for tokens, unless it is meant otherwise. */
