@@ -118,7 +118,7 @@ export function CacheCard({
           ['Misses', formatCount(missCount)],
           ['Evicted', formatCount(evictionCount)],
           ['Too large', formatCount(tooLargeCount)],
-          store && ['Results', formatCount(store.resultCount)],
+          store && ['Results of its own', formatCount(store.resultCount)],
           errorCount > 0n ? ['Errors', formatCount(errorCount)] : undefined,
         ]}
       />
