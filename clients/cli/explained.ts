@@ -41,6 +41,11 @@ export async function explain(error: unknown): Promise<Explained> {
   // Whoever throws them has them already.
   const { OptistoreError } = await import('../typescript/errors.js');
   const { InputError } = await import('./input-error.js');
+  const { HintedError } = await import('./hinted-error.js');
+  if (error instanceof HintedError) {
+    const { hint: known, ...told } = await explain(error.cause);
+    return { ...told, hint: known === undefined || error.isAll ? error.hint : `${known}\n${error.hint}` };
+  }
   if (error instanceof OptistoreError || error instanceof StorageError) {
     const { message, reason } = error;
     if (reason === undefined) return { message };

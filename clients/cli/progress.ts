@@ -1,4 +1,5 @@
 import { Presets, SingleBar } from 'cli-progress';
+import { atSignal } from './terminal/at-signal.js';
 
 /** A bar on a terminal; nothing in a pipe. */
 export interface Progress {
@@ -16,5 +17,11 @@ export function progressBar(what: string, total?: number): Progress {
     Presets.shades_classic,
   );
   bar.start(total ?? Number.MAX_SAFE_INTEGER, 0);
-  return { update: (value) => bar.update(value), stop: () => bar.stop() };
+  // It has hidden the cursor, and cuts lines.
+  const restoring = atSignal(() => bar.stop());
+  const stop = () => {
+    restoring[Symbol.dispose]();
+    bar.stop();
+  };
+  return { update: (value) => bar.update(value), stop };
 }

@@ -164,6 +164,12 @@ export class Bench implements AsyncDisposable {
     return start([...args, '--server', this.daemon.address]);
   }
 
+  /** Starts a command in a terminal of so many columns, after a line `pid NUMBER`; what it prints anywhere is on standard output. */
+  inTerminal(columns: number, ...args: string[]): Running {
+    const command = `stty cols ${columns} rows 20; echo pid $$; exec ${process.execPath} ${MAIN} ${args.join(' ')} --server ${this.daemon.address}`;
+    return Running.start(['-qec', command, '/dev/null'], { env: { TERM: 'xterm', NO_COLOR: '1' } }, 'script');
+  }
+
   /** Runs a command that has to succeed without a word on standard error; gives what it printed. */
   async ok(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.run(...args);

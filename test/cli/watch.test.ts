@@ -4,8 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fit } from '../../clients/cli/terminal/fit.js';
 import { sparkline, WatchedStore } from '../../clients/cli/watch/watched.js';
 import { UploadSchema, WatchResultsResponseSchema } from '../../proto/gen/optistore/v1/storage_service_pb.js';
-import { MAIN } from '../rpc/wire.js';
-import { Bench, problemOf, Running, until } from './cli.js';
+import { Bench, problemOf, until } from './cli.js';
 
 const PROBLEM = problemOf(['x', 'FLOAT64']);
 
@@ -17,14 +16,8 @@ beforeAll(async () => {
 
 afterAll(() => bench[Symbol.asyncDispose]());
 
-/** In a terminal of so many columns. */
-function inTerminal(columns: number, ...args: string[]): Running {
-  const command = `stty cols ${columns} rows 20; exec ${process.execPath} ${MAIN} ${args.join(' ')} --server ${bench.daemon.address}`;
-  return Running.start(['-qec', command, '/dev/null'], { env: { TERM: 'xterm', NO_COLOR: '1' } }, 'script');
-}
-
 test('on a terminal watch draws saves in progress and events in place, and Ctrl-C gives the cursor back', async () => {
-  await using watching = inTerminal(70, 'watch', 'live/');
+  await using watching = bench.inTerminal(70, 'watch', 'live/');
   await until(() => watching.stdout.includes('no saves in progress'));
   const problem = await bench.folder.file('problem.json', PROBLEM);
   await using saving = bench.start('save', 'live/run', '-', '--problem', problem, '--upload-id', 'live-1');
@@ -36,13 +29,13 @@ test('on a terminal watch draws saves in progress and events in place, and Ctrl-
   // What a terminal makes of Ctrl-C.
   watching.print('\u0003');
   const { stdout } = await watching.ended();
-  expect(stdout.startsWith('\u001b[?25l')).toBe(true);
+  expect(stdout).toContain('\u001b[?25l');
   expect(stdout).toContain('\u001b[?25h');
   expect(stdout.lastIndexOf('\u001b[?25h')).toBeGreaterThan(stdout.lastIndexOf('\u001b[?25l'));
 });
 
 test('on a terminal watch shows that a save has lost its solver, and leaves it out once it is given up', async () => {
-  await using watching = inTerminal(70, 'watch', 'lost/');
+  await using watching = bench.inTerminal(70, 'watch', 'lost/');
   const problem = await bench.folder.file('problem.json', PROBLEM);
   await using saving = bench.start('save', 'lost/run', '-', '--problem', problem, '--upload-id', 'lost-1');
   saving.print('x\n1\n');

@@ -1,11 +1,21 @@
+import type { Problem } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { ResultSchema } from '../../../proto/gen/optistore/v1/result_pb.js';
-import { ReplicationState, type Result, type SaveOptions } from '../../typescript/index.js';
+import {
+  ReplicationState,
+  type OptistoreClient,
+  type Result,
+  type ResultWriter,
+  type SaveOptions,
+} from '../../typescript/index.js';
 import { connect } from '../connect.js';
 import type { InputFormat } from '../input-format.js';
+import { failedSave, keptHint } from '../kept-upload.js';
 import { progressBar } from '../progress.js';
+import type { RowSource } from '../row-source.js';
 import { appendRows, problemOf, readProblem } from '../save-rows.js';
 import { print, printMessage } from '../stdout.js';
 import { openSource } from '../stream-source.js';
+import { atSignal } from '../terminal/at-signal.js';
 
 /** Flags of `optistore save`. */
 export interface SaveFlags {
@@ -41,26 +51,42 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
   // Where one is given, the upload is open before the solver prints its first row.
   const problem = base?.problem ?? (await problemOf(source, given));
   const bar = progressBar('saved rows');
-  const options: SaveOptions = {
-    onAck: (durable) => bar.update(durable),
-    onReconnect: (error) => process.stderr.write(`${error.message} Reconnecting.\n`),
-    ...optionsOf(flags),
-  };
-  const writer = await (base === undefined ? client.save(key, problem, options) : client.append(key, options));
+  let result: Result;
   try {
-    const knownCount = writer.nextRow - Number(base?.rowCount ?? 0);
-    if (writer.committed === undefined) await appendRows(writer, problem, source, knownCount);
-    const result = await writer.commit();
+    const options: SaveOptions = {
+      onAck: (durable) => bar.update(durable),
+      onReconnect: (error) => process.stderr.write(`${error.message} Reconnecting.\n`),
+      ...optionsOf(flags),
+    };
+    const writer = await (base === undefined ? client.save(key, problem, options) : client.append(key, options));
+    result = await saveRows(client, writer, problem, source, Number(base?.rowCount ?? 0));
+  } finally {
     bar.stop();
-    tell(result, flags);
+  }
+  tell(result, flags);
+}
+
+/** Saves what the input has behind the rows of the key, and commits it. What fails, or a signal, tells what is kept. */
+async function saveRows(
+  client: OptistoreClient,
+  writer: ResultWriter,
+  problem: Problem,
+  source: RowSource,
+  baseCount: number,
+): Promise<Result> {
+  const telling = atSignal(() => {
+    const hint = keptHint(writer, baseCount);
+    if (hint !== undefined) process.stderr.write(`${hint}\n`);
+  });
+  try {
+    if (writer.committed === undefined) await appendRows(writer, problem, source, writer.nextRow - baseCount);
+    return await writer.commit();
   } catch (error) {
-    bar.stop();
     // Why it could not be saved matters more.
     await writer.close().catch(() => undefined);
-    process.stderr.write(
-      `${writer.durableRowCount} rows are safe. To go on: the same command with --upload-id ${writer.uploadId}\n`,
-    );
-    throw error;
+    throw await failedSave(client, writer, baseCount, error);
+  } finally {
+    telling[Symbol.dispose]();
   }
 }
 

@@ -1,4 +1,5 @@
 import type { WriteStream } from 'node:tty';
+import { atSignal } from './at-signal.js';
 
 const [HIDE, SHOW, CLEAR_BELOW, CLEAR_ALL] = ['\u001b[?25l', '\u001b[?25h', '\u001b[0J', '\u001b[2J\u001b[H'];
 
@@ -11,10 +12,7 @@ export class LiveScreen implements Disposable {
     this.drawn = 0;
     this.redraw();
   };
-  private readonly onSignal = (signal: NodeJS.Signals) => {
-    this[Symbol.dispose]();
-    process.kill(process.pid, signal);
-  };
+  private readonly restoring: Disposable;
 
   /** `frame`: the lines for so many columns and lines; it is asked for at each draw. */
   constructor(
@@ -23,7 +21,7 @@ export class LiveScreen implements Disposable {
   ) {
     output.write(HIDE);
     output.on('resize', this.onResize);
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, this.onSignal);
+    this.restoring = atSignal(() => this[Symbol.dispose]());
   }
 
   /** Draws over what was drawn before. */
@@ -38,7 +36,7 @@ export class LiveScreen implements Disposable {
 
   [Symbol.dispose](): void {
     this.output.off('resize', this.onResize);
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, this.onSignal);
+    this.restoring[Symbol.dispose]();
     this.output.write(SHOW);
   }
 }
