@@ -149,6 +149,21 @@ describe('save - that is cut off', () => {
     expect(await own.ok('load', 'k')).toBe(whole(300));
   });
 
+  test('behind its commit succeeds when it is tried again, and says that nothing of the input was read', async () => {
+    const table = await bench.folder.file('first.csv', whole(3));
+    const flags = ['--problem', problem, '--upload-id', 'used'];
+    await bench.ok('save', 'live/used', table, ...flags);
+    const other = await bench.folder.file('other.csv', whole(7));
+    const told =
+      /^Upload used was committed already, at \d{4}-\d\d-\d\d [\d:]{8}, as revision 1 of live\/used with 3 rows: nothing was read\. Another run takes another --upload-id\.\n$/;
+    const again = await bench.run('save', 'live/used', other, ...flags);
+    expect(again).toMatchObject({ code: 0, stdout: 'live/used: 3 rows, revision 1\n' });
+    expect(again.stderr).toMatch(told);
+    const json = await bench.run('save', 'live/used', other, ...flags, '--json');
+    expect(JSON.parse(json.stdout)).toMatchObject({ rowCount: '3', revision: '1' });
+    expect(json.stderr).toMatch(told);
+  });
+
   test('can be given up with uploads abort', async () => {
     await using running = solver('hopeless');
     running.print(whole(20));

@@ -16,6 +16,7 @@ import { appendRows, problemOf, readProblem } from '../save-rows.js';
 import { print, printMessage } from '../stdout.js';
 import { openSource } from '../stream-source.js';
 import { atSignal } from '../terminal/at-signal.js';
+import { counted, timeOf } from '../words.js';
 
 /** Flags of `optistore save`. */
 export interface SaveFlags {
@@ -78,6 +79,7 @@ async function saveRows(
     const hint = keptHint(writer, baseCount);
     if (hint !== undefined) process.stderr.write(`${hint}\n`);
   });
+  if (writer.committed !== undefined) tellKnown(writer.uploadId, writer.committed);
   try {
     if (writer.committed === undefined) await appendRows(writer, problem, source, writer.nextRow - baseCount);
     return await writer.commit();
@@ -88,6 +90,13 @@ async function saveRows(
   } finally {
     telling[Symbol.dispose]();
   }
+}
+
+/** A save that is tried again after its commit succeeds; another run with the same id must not take that for its own. */
+function tellKnown(uploadId: string, { key, revision, rowCount, commitTime }: Result): void {
+  process.stderr.write(
+    `Upload ${uploadId} was committed already, at ${timeOf(commitTime)}, as revision ${revision} of ${key} with ${counted(rowCount, 'row')}: nothing was read. Another run takes another --upload-id.\n`,
+  );
 }
 
 function optionsOf(flags: SaveFlags): SaveOptions {
