@@ -166,13 +166,35 @@ describe('the tables below a folder', () => {
     const flags = [at('dry'), '--prefix', 'dry/', '--problem', problem];
     expect(await bench.ok('import', ...flags, '--dry-run', '--jobs', '1')).toBe(
       'a.csv → dry/a: would be imported\nb.csv → dry/b: would be imported\n' +
-        '2 files imported, 0 as a new revision, 0 were there: nothing was saved, this was a dry run\n',
+        '2 files would be imported, 0 as a new revision, 0 are there: nothing was saved, this was a dry run\n',
     );
     expect(await results('dry/')).toEqual({});
     const told = linesOf(await bench.ok('import', ...flags, '--json', '--jobs', '1'));
     expect(told[0]).toEqual({ file: 'a.csv', key: 'dry/a', state: 'imported', revision: '1', rowCount: '2' });
     const again = linesOf(await bench.ok('import', ...flags, '--json'));
     expect(again.map(({ state }) => state)).toEqual(['unchanged', 'unchanged']);
+  });
+
+  test('that would fail are told by --dry-run: without a problem, with another head, with a wrong row at the beginning', async () => {
+    put('would/a.csv', CSV);
+    put('would/a.problem.json', PROBLEM);
+    put('would/alone.csv', CSV);
+    put('would/head.csv', 'other\n1\n');
+    put('would/head.problem.json', PROBLEM);
+    put('would/row.ndjson', '{"x":"many"}\n');
+    put('would/row.problem.json', PROBLEM);
+    const { code, stdout, stderr } = await bench.run('import', at('would'), '--prefix', 'would/', '--dry-run');
+    expect(stdout).toBe(
+      'a.csv → would/a: would be imported\n' +
+        '1 file would be imported, 0 as a new revision, 0 are there, 3 would fail: nothing was saved, this was a dry run\n',
+    );
+    expect(stderr.trim().split('\n').sort()).toEqual([
+      expect.stringMatching(/^alone\.csv: No problem is given/),
+      expect.stringMatching(/^head\.csv: .*"other"/),
+      expect.stringMatching(/^row\.ndjson: .*"many"/),
+    ]);
+    expect(code).toBe(1);
+    expect([await results('would/'), await bench.uploads()]).toEqual([{}, {}]);
   });
 
   test('that are none at all are an error', async () => {

@@ -95,7 +95,11 @@ const WOULD: Record<Imported['state'], string> = {
 };
 
 function summary({ imported, updated, unchanged, failed }: Counts, isDryRun: boolean): string {
-  const parts = [`${counted(imported, 'file')} imported`, `${updated} as a new revision`, `${unchanged} were there`];
-  if (failed > 0) parts.push(`${failed} failed`);
+  const parts = [
+    `${counted(imported, 'file')} ${isDryRun ? 'would be imported' : 'imported'}`,
+    `${updated} as a new revision`,
+    `${unchanged} ${isDryRun ? (unchanged === 1 ? 'is' : 'are') : 'were'} there`,
+  ];
+  if (failed > 0) parts.push(`${failed} ${isDryRun ? 'would fail' : 'failed'}`);
   return `${parts.join(', ')}${isDryRun ? ': nothing was saved, this was a dry run' : ''}`;
 }

@@ -8,6 +8,7 @@ import {
   type SaveOptions,
 } from '../../typescript/index.js';
 import { InputError } from '../input-error.js';
+import { KnownRows, type RowSource } from '../row-source.js';
 import { appendRows, problemOf, readProblem } from '../save-rows.js';
 import { openSource } from '../stream-source.js';
 import { sha256Of, stateOf, type FoundFile } from './found-files.js';
@@ -61,9 +62,12 @@ export async function importFile(client: OptistoreClient, found: FoundFile, opti
       `${found.key} has a result that was not imported, of revision ${present.revision}. Say --replace to replace it, or give another --prefix.`,
     );
   const state = present === undefined ? 'imported' : 'updated';
-  if (options.isDryRun) return { state };
   await using source = await openSource(found.file, undefined);
   const problem = await problemOf(source, problemFile === undefined ? undefined : await readProblem(problemFile));
+  if (options.isDryRun) {
+    await readFirst(source, problem);
+    return { state };
+  }
   const { writer, knownCount } = await openUpload(client, found, content, problem, present?.revision ?? 0n, options);
   try {
     await appendRows(writer, problem, source, knownCount);
@@ -77,6 +81,11 @@ export async function importFile(client: OptistoreClient, found: FoundFile, opti
     if (error instanceof InputError) await client.abortUpload(writer.uploadId).catch(() => undefined);
     throw error;
   }
+}
+
+/** Reads a piece of the input, with its head, as far as that tells what is wrong with it. InputError. */
+async function readFirst(source: RowSource, problem: Problem): Promise<void> {
+  await source.parts(problem, new KnownRows(0))[Symbol.asyncIterator]().next();
 }
 
 async function ifThere(client: OptistoreClient, key: string): Promise<Result | undefined> {
