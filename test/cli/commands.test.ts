@@ -23,6 +23,17 @@ function expectFailure({ code, stdout, stderr }: Ended, expected: number, messag
   expect([code, stdout]).toEqual([expected, '']);
 }
 
+test('load --from a store that has it not says which one has', async () => {
+  const { code, stderr } = await bench.run('load', 'runs/a', '--from', 'cache');
+  expect([code, stderr]).toEqual([
+    1,
+    '"runs/a" is not in the cache; it is in the primary. [RESULT_NOT_FOUND]\n' +
+      'It is taken from there without --from: `optistore load runs/a`\n',
+  ]);
+  const none = await bench.run('load', 'runs/none', '--from', 'cache');
+  expect(none.stderr).toContain('Nothing is stored under "runs/none"');
+});
+
 describe('list', () => {
   const keys = (text: string) => text.split('\n').flatMap((line) => line.split('\t')[0] || []);
 

@@ -101,6 +101,29 @@ describe('optistore load --follow', () => {
     expect(none.stderr).toContain('UPLOAD_NOT_FOUND');
   });
 
+  test('is what a load, a plot and the rest name of a key that is being saved for the first time, and the other way round', async () => {
+    const writer = await client.save("live/m 3's", PROBLEM, { uploadId: 'm3' });
+    await acked(writer, 0, 1);
+    for (const [command, copied] of [
+      ['load', 'load'],
+      ['plot', 'plot'],
+      ['show', 'load'],
+    ] as const) {
+      const { code, stderr } = await bench.run(command, "live/m 3's");
+      expect([code, stderr]).toEqual([
+        1,
+        `"live/m 3's" is being saved for the first time, and not committed yet: 1 row so far. [RESULT_NOT_FOUND]\n` +
+          `Read along: \`optistore ${copied} 'live/m 3'\\''s' --follow\`\n`,
+      ]);
+    }
+    await writer.commit();
+    const { stderr } = await bench.run('load', "live/m 3's", '--follow');
+    expect(stderr).toBe(
+      `Nothing is being saved under "live/m 3's". It is committed, with 1 row, revision 1. [UPLOAD_NOT_FOUND]\n` +
+        `It is had without --follow: \`optistore load 'live/m 3'\\''s'\`\n`,
+    );
+  });
+
   test.each([
     [['--follow', '--revision', '1']],
     [['--follow', '--set', 'a']],

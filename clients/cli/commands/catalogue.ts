@@ -9,6 +9,7 @@ import {
 import { Backend, ValueType, VariableRole, type DeleteOptions } from '../../typescript/index.js';
 import { connect } from '../connect.js';
 import { print, printJson, printMessage } from '../stdout.js';
+import { whereItIs } from '../where-it-is.js';
 import { megabytes, timeOf } from '../words.js';
 
 /** Flags that every command has. */
@@ -60,7 +61,9 @@ export async function list(
 /** `optistore show` */
 export async function show(key: string, flags: CommonFlags): Promise<void> {
   await using client = connect(flags);
-  const result = await client.getResult(key);
+  const result = await client.getResult(key).catch(async (error: unknown) => {
+    throw await whereItIs(client, key, { command: 'show' }, error);
+  });
   if (flags.json) return printMessage(ResultSchema, result);
   print(
     `${result.key}  revision ${result.revision}, ${result.rowCount} rows, ${megabytes(result.sizeBytes)}, committed ${timeOf(result.commitTime)}`,

@@ -10,6 +10,7 @@ import { writeWhole } from '../output/whole-file.js';
 import { writeTable } from '../output/write-table.js';
 import { progressBar } from '../progress.js';
 import { selectionOf, type SelectionFlags } from '../selection.js';
+import { whereItIs } from '../where-it-is.js';
 
 /** Flags of `optistore export`. */
 export interface ExportFlags extends SelectionFlags {
@@ -36,7 +37,12 @@ export async function exportResult(key: string, flags: ExportFlags): Promise<voi
   await using client = connect(flags);
   const { output: file } = flags;
   const format = flags.format ?? outputFormatOfName(file ?? '') ?? 'csv';
-  const { result, rowCount } = await loadTo(client.load(key, selectionOf(flags)), { format, file });
+  const { from } = flags;
+  const { result, rowCount } = await loadTo(client.load(key, selectionOf(flags)), { format, file }).catch(
+    async (error: unknown) => {
+      throw await whereItIs(client, key, { command: 'export', ...(from && { from }) }, error);
+    },
+  );
   if (file === undefined) return;
   const { size } = await stat(file);
   tell(flags, { key, file, revision: `${result?.revision}`, rowCount: `${rowCount}`, sizeBytes: `${size}` });

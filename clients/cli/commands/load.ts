@@ -3,6 +3,7 @@ import { connect } from '../connect.js';
 import { loadTo } from '../output/load-to.js';
 import { outputFormatOfName, type OutputFormat } from '../output/output-format.js';
 import { selectionOf, type SelectionFlags } from '../selection.js';
+import { whereItIs } from '../where-it-is.js';
 
 /** Flags of `optistore load`. */
 export interface LoadFlags extends SelectionFlags {
@@ -30,5 +31,10 @@ export async function load(key: string, flags: LoadFlags): Promise<void> {
     }),
     ...(uploadId !== undefined && { uploadId }),
   };
-  await loadTo(client.load(key, options), { format, file: output, isLive: follow });
+  try {
+    await loadTo(client.load(key, options), { format, file: output, isLive: follow });
+  } catch (error) {
+    const { from } = flags;
+    throw await whereItIs(client, key, { command: 'load', follow, ...(from && { from }) }, error);
+  }
 }

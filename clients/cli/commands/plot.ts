@@ -7,6 +7,7 @@ import { beginLoad } from '../output/begun-load.js';
 import { selectionOf, type SelectionFlags } from '../selection.js';
 import { print, printJson } from '../stdout.js';
 import { LiveScreen } from '../terminal/live-screen.js';
+import { whereItIs } from '../where-it-is.js';
 
 /** Flags of `optistore plot`. */
 export interface PlotFlags extends SelectionFlags {
@@ -31,7 +32,15 @@ const LINES_MAX = 30;
 /** `optistore plot`: a run in the terminal; with --json the numbers that would be drawn. */
 export async function plot(key: string, flags: PlotFlags): Promise<void> {
   await using client = connect(flags);
-  if (flags.follow) return await plotLive(client, key, flags);
+  const { follow = false } = flags;
+  try {
+    await (follow ? plotLive(client, key, flags) : plotResult(client, key, flags));
+  } catch (error) {
+    throw await whereItIs(client, key, { command: 'plot', follow }, error);
+  }
+}
+
+async function plotResult(client: OptistoreClient, key: string, flags: PlotFlags): Promise<void> {
   const { problem } = await client.getResult(key);
   const variables = problem?.variables ?? [];
   const view = viewOf(variables, flags);
