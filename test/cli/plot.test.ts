@@ -45,7 +45,7 @@ describe('optistore plot', () => {
     expect(text).toMatch(/^ *0 ┤●/m);
     expect(text).toContain('×');
     // Rows without a value are not drawn, and not counted.
-    expect(lines.at(-1)).toMatch(/^× infeasible 1 {2}⠶ dominated 1 {2}● Pareto front 3$/);
+    expect(lines.at(-1)).toMatch(/^× infeasible 1 {2}⠶ dominated 3 {2}● Pareto front 3$/);
     for (const label of ['2', '4', '6', '8', '10']) expect(text).toMatch(new RegExp(` ${label}( |$)`, 'm'));
   });
 
@@ -81,12 +81,12 @@ describe('optistore plot', () => {
     expect(values.at(-1)).toBeCloseTo((11 * 1 + 6 * 2 + 1 * 8) / 121, 12);
   });
 
-  test('shows the front and what is near it, counts what lies far behind, and by --all shows that too', async () => {
+  test('shows the front and what is near it, counts all rows and those that lie far behind, and by --all shows that too', async () => {
     const problem = { variables: [objective('f1'), objective('f2')] };
     const near = Array.from({ length: 20 }, (_, i) => `${i},${19 - i}\n${i + 1},${20 - i}\n`);
     await bench.save('far', `f1,f2\n${near.join('')}900,1000\n`, problem);
     const text = await bench.ok('plot', 'far');
-    expect(text).toMatch(/● Pareto front 20 {2}1 outside: --all\n$/);
+    expect(text).toMatch(/⠶ dominated 21 {2}● Pareto front 20 {2}1 outside: --all\n$/);
     expect(text).not.toContain('1000');
     const whole = await bench.ok('plot', 'far', '--all');
     expect(whole).toMatch(/● Pareto front 20\n$/);

@@ -65,9 +65,11 @@ function drawScatter(
     const of = kinds.flatMap((one, row) => (one === kind && isPoint(row) && isShown(row) ? [row] : []));
     return { kind, xs: of.map((row) => xs[row] as number), ys: of.map((row) => ys[row] as number) };
   });
-  const legend = series
-    .filter((one) => one.xs.length > 0)
-    .map(({ kind, xs: { length } }) => `${markOf(kind, size.isAscii)} ${wordOf(kind, rows)} ${length}`);
+  // Of all rows, as the page counts them: what lies outside, or has no value, is of its kind as well.
+  const counts = KINDS.map((kind) => [kind, kinds.filter((one) => one === kind).length] as const);
+  const legend = counts
+    .filter(([, count]) => count > 0)
+    .map(([kind, count]) => `${markOf(kind, size.isAscii)} ${wordOf(kind, rows)} ${count}`);
   const drawn = chart(
     series,
     { x: titleOf(x, size.isAscii), y: titleOf(y, size.isAscii) },
