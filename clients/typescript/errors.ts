@@ -59,9 +59,14 @@ export function toOptistoreError(
   if (info !== undefined) return new OptistoreError(message, code, info.reason, info.metadata, { cause: error });
   const told =
     code === GrpcCode.UNAVAILABLE
-      ? `No daemon answers at ${address} (${message}). Start one with \`optistore serve\`, or name another with --server or OPTISTORE_SERVER.`
+      ? `No daemon answers at ${address} (${causeIn(message)}). Start one with \`optistore serve\` (with its page: \`--web 127.0.0.1:8080\`), or name another with --server or OPTISTORE_SERVER.`
       : message;
   return new OptistoreError(told, code, undefined, {}, { cause: error });
+}
+
+/** The system's word for why, such as ECONNREFUSED, without what transports wrap around it; what has none is kept. */
+function causeIn(message: string): string {
+  return /\b(?:connect|getaddrinfo|read|write) (E[A-Z_]+)/.exec(message)?.[1] ?? message;
 }
 
 /** Checks of rows that came have a code of their own. */

@@ -36,6 +36,8 @@ interface RawBatch {
 export interface ReaderEvents {
   /** The stream broke and is about to be opened again. */
   onReconnect?(error: OptistoreError): void;
+  /** The stream is open again after a break. */
+  onReconnected?(): void;
   /** The daemon's files can't be read, or fail a checksum: rows are streamed from now on. */
   onLocalFilesUnusable?(error: Error): void;
 }
@@ -54,6 +56,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
   private nextRow: bigint | undefined;
   private end: bigint | undefined;
   private canReadFiles = true;
+  private isBroken = false;
 
   constructor(
     private readonly channel: Channel,
@@ -126,6 +129,7 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
         try {
           // Before the header nothing is under way: the caller is told at once.
           if (this.known === undefined || !(error.isRetryable || this.isForgotten(error))) throw error;
+          this.isBroken = true;
           this.events.onReconnect?.(error);
           await backoff.failed(error);
         } catch (final) {
@@ -186,6 +190,8 @@ export class ResultReader implements AsyncIterable<LoadedBatch> {
   }
 
   private begin(header: LoadHeader): void {
+    if (this.isBroken) this.events.onReconnected?.();
+    this.isBroken = false;
     if (this.known === undefined) {
       this.nextRow = header.firstRow;
       this.end = header.firstRow + header.rowCount;

@@ -32,6 +32,8 @@ export interface WriterEvents {
   onAck?(durableRowCount: number): void;
   /** The stream broke and is about to be opened again. */
   onReconnect?(error: OptistoreError): void;
+  /** The stream is open again after a break. */
+  onReconnected?(): void;
 }
 
 type Wish = { kind: 'flush' } | { kind: 'commit'; outcome: Outcome; resultSets: readonly ResultSet[] };
@@ -239,6 +241,7 @@ export class ResultWriter implements AsyncDisposable {
         this.unacked.sendAgain();
         this.commitSent = false;
         if (error.reason === 'STREAM_IDLE' && !this.hasWork && this.unacked.count === 0) return;
+        this.isBroken = true;
         this.events.onReconnect?.(error);
         await this.backoff.failed(this.withHint(error));
       }
@@ -270,6 +273,7 @@ export class ResultWriter implements AsyncDisposable {
 
   private opened = false;
   private wasOpened = false;
+  private isBroken = false;
 
   private async receive(stream: SaveStream): Promise<void> {
     this.opened = false;
@@ -310,6 +314,8 @@ export class ResultWriter implements AsyncDisposable {
     this.unacked.sendAgain();
     this.opened = true;
     this.wasOpened = true;
+    if (this.isBroken) this.events.onReconnected?.();
+    this.isBroken = false;
     // One that is opened for rows may break on them, each time.
     if (!this.hasWork) this.backoff.succeeded();
     if (committed !== undefined && this.wish?.kind !== 'commit') this.takeCommitted(nextRow, committed);

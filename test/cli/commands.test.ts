@@ -239,7 +239,11 @@ describe('which daemon', () => {
       const dead = await nowhere();
       const problem = args[0] === 'save' ? ['--problem', await bench.folder.file('problem.json', PROBLEM)] : [];
       const ended = await run([...args, ...problem, '--server', dead]);
-      expectFailure(ended, 1, new RegExp(`No daemon answers at ${dead}.*optistore serve.*--server.*OPTISTORE_SERVER`));
+      expectFailure(
+        ended,
+        1,
+        new RegExp(`No daemon answers at ${dead} \\(ECONNREFUSED\\)\\..*optistore serve.*--server.*OPTISTORE_SERVER`),
+      );
     },
   );
 });

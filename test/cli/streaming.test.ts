@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Bench, problemOf, until, type Running } from './cli.js';
 
@@ -131,7 +132,7 @@ describe('save - that is cut off', () => {
     expect(code).toBe(1);
   });
 
-  test('by a daemon that dies goes on by itself when it is back, and says so', async () => {
+  test('by a daemon that dies goes on by itself when it is back, and says so in two lines', async () => {
     await using own = await Bench.start();
     await using running = own.start('save', 'k', '-', '--problem', problem, '--upload-id', 'lasting');
     running.print(whole(100));
@@ -142,10 +143,16 @@ describe('save - that is cut off', () => {
       () => running.stderr,
       (text) => text.includes('Reconnecting.'),
     );
+    // Some more tries, of which no line tells.
+    await sleep(1500);
     await own.daemon.restart();
     running.print(rows(200, 300));
     running.closeInput();
-    expect(await running.ended()).toMatchObject({ code: 0, stdout: 'k: 300 rows, revision 1\n' });
+    const { stderr, ...ended } = await running.ended();
+    expect(ended).toEqual({ code: 0, stdout: 'k: 300 rows, revision 1\n' });
+    expect(stderr).toMatch(
+      /^No daemon answers at [\d.:]+ \((E[A-Z]+|Connection dropped)\)\. .* Reconnecting\.\nThe daemon is back: going on\.\n$/,
+    );
     expect(await own.ok('load', 'k')).toBe(whole(300));
   });
 

@@ -1,5 +1,6 @@
 import type { LoadOptions } from '../../typescript/index.js';
 import { connect } from '../connect.js';
+import { tellLostDaemon } from '../lost-daemon.js';
 import { loadTo } from '../output/load-to.js';
 import { outputFormatOfName, type OutputFormat } from '../output/output-format.js';
 import { selectionOf, type SelectionFlags } from '../selection.js';
@@ -25,10 +26,7 @@ export async function load(key: string, flags: LoadFlags): Promise<void> {
   const format = flags.format ?? (flags.json ? 'json' : undefined) ?? outputFormatOfName(output ?? '') ?? 'csv';
   const options: LoadOptions = {
     ...selectionOf(flags),
-    ...(follow && {
-      follow: true,
-      onReconnect: (error) => process.stderr.write(`${error.message} Reconnecting.\n`),
-    }),
+    ...(follow && { follow: true, ...tellLostDaemon() }),
     ...(uploadId !== undefined && { uploadId }),
   };
   try {

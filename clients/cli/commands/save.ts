@@ -10,6 +10,7 @@ import {
 import { connect } from '../connect.js';
 import type { InputFormat } from '../input-format.js';
 import { failedSave, keptHint } from '../kept-upload.js';
+import { tellLostDaemon } from '../lost-daemon.js';
 import { progressBar } from '../progress.js';
 import type { RowSource } from '../row-source.js';
 import { appendRows, problemOf, readProblem } from '../save-rows.js';
@@ -56,7 +57,7 @@ export async function save(key: string, file: string, flags: SaveFlags): Promise
   try {
     const options: SaveOptions = {
       onAck: (durable) => bar.update(durable),
-      onReconnect: (error) => process.stderr.write(`${error.message} Reconnecting.\n`),
+      ...tellLostDaemon(),
       ...optionsOf(flags),
     };
     const writer = await (base === undefined ? client.save(key, problem, options) : client.append(key, options));
