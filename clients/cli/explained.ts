@@ -1,6 +1,7 @@
 import { ConfigError } from '../../server/config.js';
 import { StorageError } from '../../server/errors.js';
 import { TokenFileError } from '../../server/rpc/access/token-file.js';
+import { fileError } from './file-error.js';
 
 /** What an error says to people. */
 export interface Explained {
@@ -54,8 +55,8 @@ export async function explain(error: unknown): Promise<Explained> {
   }
   if (error instanceof InputError || error instanceof ConfigError || error instanceof TokenFileError)
     return { message: error.message };
-  // The system's own words name the file: ENOENT, EACCES, EISDIR and their like.
-  if (error instanceof Error && 'syscall' in error) return { message: error.message };
+  // The system's own words name the file as well: ENOSPC, EMFILE and their like.
+  if (error instanceof Error && 'syscall' in error) return { message: fileError(error) ?? error.message };
   return { message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
 }
 

@@ -12,8 +12,9 @@ const ROWS_PER_PART = 1000;
 
 /** A table as JSON: `{ "problem": {…}, "columns": { "x1": [1, null, "NaN"] } }`; int64 beyond 2^53 as text. InputError. */
 export async function readJsonTable(path: string): Promise<RowSource> {
+  const text = await readFile(path, 'utf8');
   try {
-    const document = JSON.parse(await readFile(path, 'utf8')) as {
+    const document = JSON.parse(text) as {
       problem?: JsonValue;
       columns?: Record<string, unknown[]>;
     };

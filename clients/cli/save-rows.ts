@@ -8,8 +8,9 @@ import { KnownRows, type RowSource } from './row-source.js';
 
 /** The problem of a file in protobuf JSON. InputError. */
 export async function readProblem(path: string): Promise<Problem> {
+  const text = await readFile(path, 'utf8');
   try {
-    return problemFrom(JSON.parse(await readFile(path, 'utf8')) as JsonValue);
+    return problemFrom(JSON.parse(text) as JsonValue);
   } catch (error) {
     const why =
       error instanceof InputError ? error.message : `${error instanceof Error ? error.message : String(error)}.`;

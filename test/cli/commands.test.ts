@@ -23,6 +23,33 @@ function expectFailure({ code, stdout, stderr }: Ended, expected: number, messag
   expect([code, stdout]).toEqual([expected, '']);
 }
 
+test.each([
+  ['of a table', ['save', 'k', 'no/file.csv']],
+  ['of a JSON table', ['save', 'k', 'no/file.json']],
+  ['of a problem', ['save', 'k', 'IN', '--problem', 'no/file.json']],
+  ['of an import', ['import', 'no/file']],
+])('a file that is not there, %s, is told by its name', async (_, args) => {
+  const table = await bench.folder.file('there.csv', CSV);
+  const ended = await bench.run(...args.map((arg) => (arg === 'IN' ? table : arg)));
+  expectFailure(ended, 1, /^no\/file\S* is not there\. Check the path \(in \/.*\)\.\n$/);
+});
+
+test('a folder to write to that is not there is told by its name', async () => {
+  const file = bench.folder.at('nowhere/a.parquet');
+  const ended = await bench.run('export', 'runs/a', '-o', file);
+  expectFailure(ended, 1, /^The folder \S+\/nowhere is not there\. Make it first/);
+});
+
+test.each(['export', 'load'])(
+  '%s to a name whose ending tells no format is refused, as wrong usage',
+  async (command) => {
+    const wrong = bench.folder.at('a.xyz');
+    const ended = await bench.run(command, 'runs/a', '-o', wrong);
+    expectFailure(ended, 2, /"\.xyz" tells no format: \.csv, .*\.parquet, \.pq were expected, or --format/);
+    expect((await bench.run(command, 'runs/a', '-o', wrong, '--format', 'csv')).code).toBe(0);
+  },
+);
+
 test('load --from a store that has it not says which one has', async () => {
   const { code, stderr } = await bench.run('load', 'runs/a', '--from', 'cache');
   expect([code, stderr]).toEqual([

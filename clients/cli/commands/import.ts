@@ -1,6 +1,7 @@
 import type { SaveOptions } from '../../typescript/index.js';
 import { OptistoreError, type OptistoreClient } from '../../typescript/index.js';
 import { connect } from '../connect.js';
+import { fileError } from '../file-error.js';
 import { findFiles, type FoundFile } from '../import/found-files.js';
 import { importFile, type Imported, type ImportOptions } from '../import/import-file.js';
 import { inParallel } from '../in-parallel.js';
@@ -73,7 +74,7 @@ async function tryImport(client: OptistoreClient, found: FoundFile, options: Imp
     const isOfFile = error instanceof InputError || (error instanceof Error && 'syscall' in error);
     const isRefused = error instanceof OptistoreError && !error.isRetryable;
     if (!isOfFile && !isRefused) throw error;
-    return { state: 'failed', failure: error.message };
+    return { state: 'failed', failure: fileError(error) ?? error.message };
   }
 }
 

@@ -23,6 +23,16 @@ export function outputFormatOfName(file: string): OutputFormat | undefined {
   return Object.hasOwn(NAMED, name) ? NAMED[name] : undefined;
 }
 
+/** The ending of a file's name that tells no format, as `.xyz`; undefined where it tells one, or there is none. */
+export function unknownEnding(file: string): string | undefined {
+  return outputFormatOfName(file) === undefined ? /[^/](\.[^./]+)$/.exec(file)?.[1] : undefined;
+}
+
+/** What endings there are, for people. */
+export const ENDINGS = Object.keys(NAMED)
+  .map((name) => `.${name}`)
+  .join(', ');
+
 /** Whether people can read it, so that it may go to a terminal. */
 export function isText(format: OutputFormat): boolean {
   return format === 'csv' || format === 'json' || format === 'ndjson';

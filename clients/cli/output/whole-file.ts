@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
+import { InputError } from '../input-error.js';
 
 /**
  * Writes a file that is whole or not there: under another name until its bytes are on stable storage. What is no file, such as a
@@ -34,7 +35,7 @@ async function writeAndClose(
   isFlushed: boolean,
   write: (output: Writable) => Promise<void>,
 ): Promise<void> {
-  const file = (await open(path, 'w')).createWriteStream({ flush: isFlushed });
+  const file = (await openNew(path)).createWriteStream({ flush: isFlushed });
   // Whoever writes next is told; until then it must not end the process.
   file.on('error', () => undefined);
   try {
@@ -44,6 +45,16 @@ async function writeAndClose(
     await once(file, 'close');
   } finally {
     file.destroy();
+  }
+}
+
+/** Opens a file to be written. InputError where its folder is not there. */
+async function openNew(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'w');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    throw new InputError(`The folder ${dirname(path)} is not there. Make it first, or name another.`, { cause: error });
   }
 }
 

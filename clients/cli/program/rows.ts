@@ -4,6 +4,7 @@ import type { ImportFlags } from '../commands/import.js';
 import type { PlotFlags } from '../commands/plot.js';
 import type { LoadFlags } from '../commands/load.js';
 import type { SaveFlags } from '../commands/save.js';
+import { ENDINGS, unknownEnding } from '../output/output-format.js';
 import { INPUT_FORMATS, type InputFormat } from '../input-format.js';
 import type { Add } from '../serve.js';
 import {
@@ -77,9 +78,17 @@ function addLoad(add: Add): void {
       if (flags.uploadId !== undefined && !flags.follow) command.error('error: --upload-id goes with --follow');
       if (flags.follow && ('revision' in flags || 'set' in flags || 'from' in flags || flags.rows?.[1] !== undefined))
         command.error('error: --revision, --set, --from and an end of --rows do not go with --follow');
+      if (!flags.json) checkEnding(flags, command);
       const { load } = await import('../commands/load.js');
       return load(key, flags);
     });
+}
+
+/** A table in another form than its name says would be found out by who reads it. */
+function checkEnding({ output, format }: LoadFlags | ExportFlags, command: Command): void {
+  const ending = output === undefined || format !== undefined ? undefined : unknownEnding(output);
+  if (ending !== undefined)
+    command.error(`error: "${ending}" tells no format: ${ENDINGS} were expected, or --format to say it`);
 }
 
 function addExport(add: Add): void {
@@ -94,7 +103,10 @@ function addExport(add: Add): void {
       const { prefix, output } = flags;
       if ((key === undefined) === (prefix === undefined)) command.error('error: either a key or --prefix was expected');
       const { exportMany, exportResult } = await import('../commands/export.js');
-      if (key !== undefined) return exportResult(key, flags);
+      if (key !== undefined) {
+        checkEnding(flags, command);
+        return exportResult(key, flags);
+      }
       if (output === undefined) command.error('error: --prefix writes many files: name their folder with -o');
       return exportMany(prefix ?? '', output, flags);
     });
