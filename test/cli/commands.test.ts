@@ -101,6 +101,28 @@ describe('show', () => {
     expect(text).toMatch(/^ {2}x\tobservable\tfloat64\t.*0\.5 … 1\.5\t1 missing$/m);
   });
 
+  test('tells how it ended, directions, what is allowed, and the best', async () => {
+    const f64 = { valueType: 'VALUE_TYPE_FLOAT64' };
+    const problem = {
+      variables: [
+        { name: 'x', role: 'VARIABLE_ROLE_DESIGN_VARIABLE', lowerBound: 0, upperBound: 5, ...f64 },
+        { name: 'f', role: 'VARIABLE_ROLE_OBJECTIVE', direction: 'DIRECTION_MAXIMIZE', ...f64 },
+        { name: 'g', role: 'VARIABLE_ROLE_INEQUALITY_CONSTRAINT', ...f64 },
+        { name: 'h', role: 'VARIABLE_ROLE_EQUALITY_CONSTRAINT', target: 2, ...f64 },
+      ],
+    };
+    await bench.save('ended', 'x,f,g,h\n1,10,-1,2\n2,20,1,2\n', problem, '--description', 'one of two breaks g');
+    const lines = (await bench.ok('show', 'ended')).split('\n');
+    expect(lines).toContain('outcome: finished');
+    expect(lines).toContain('description: one of two breaks g');
+    expect(lines.slice(-5, -1)).toEqual([
+      '  x\tdesign variable\tfloat64\t\t1 … 2\tallowed from 0 to 5',
+      '  f\tobjective, maximized\tfloat64\t\t10 … 20\tbest 10',
+      '  g\tinequality constraint\tfloat64\t\t-1 … 1\tholds to 0',
+      '  h\tequality constraint\tfloat64\t\t2 … 2\tholds at 2 ± 0.000001',
+    ]);
+  });
+
   test('prints protobuf JSON with --json', async () => {
     expect(await bench.json('show', 'runs/a')).toMatchObject({
       key: 'runs/a',

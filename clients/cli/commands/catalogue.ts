@@ -6,8 +6,9 @@ import {
   UploadSchema,
   type GetStatusResponse,
 } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
-import { Backend, ValueType, VariableRole, type DeleteOptions } from '../../typescript/index.js';
+import { Backend, type DeleteOptions } from '../../typescript/index.js';
 import { connect } from '../connect.js';
+import { shownResult } from '../shown-result.js';
 import { print, printJson, printMessage } from '../stdout.js';
 import { whereItIs } from '../where-it-is.js';
 import { megabytes, timeOf } from '../words.js';
@@ -65,27 +66,7 @@ export async function show(key: string, flags: CommonFlags): Promise<void> {
     throw await whereItIs(client, key, { command: 'show' }, error);
   });
   if (flags.json) return printMessage(ResultSchema, result);
-  print(
-    `${result.key}  revision ${result.revision}, ${result.rowCount} rows, ${megabytes(result.sizeBytes)}, committed ${timeOf(result.commitTime)}`,
-  );
-  print(`problem: ${result.problem?.name ?? ''}   solver: ${result.problem?.solver ?? ''}`);
-  for (const [name, value] of Object.entries(result.tags)) print(`tag: ${name}=${value}`);
-  const copies = result.placements.map(
-    ({ backend, revision }) => `${Backend[backend].toLowerCase()} (revision ${revision})`,
-  );
-  print(`stores: ${copies.join(', ')}`);
-  for (const set of result.resultSets) print(`set: ${set.name}, ${set.rowCount} rows`);
-  for (const [i, variable] of (result.problem?.variables ?? []).entries()) {
-    const column = result.columns[i];
-    const role = VariableRole[variable.role].toLowerCase().replaceAll('_', ' ');
-    const range = column?.min === undefined ? '' : `${column.min} … ${column.max}`;
-    const missing = column?.missingCount ? `${column.missingCount} missing` : '';
-    print(
-      [`  ${variable.name}`, role, ValueType[variable.valueType].toLowerCase(), variable.unit, range, missing].join(
-        '\t',
-      ),
-    );
-  }
+  for (const line of shownResult(result)) print(line);
 }
 
 /** `optistore delete` */
