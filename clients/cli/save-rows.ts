@@ -5,6 +5,7 @@ import type { ResultWriter } from '../typescript/index.js';
 import { InputError } from './input-error.js';
 import { problemFrom } from './problem-json.js';
 import { KnownRows, type RowSource } from './row-source.js';
+import { counted } from './words.js';
 
 /** The problem of a file in protobuf JSON. InputError. */
 export async function readProblem(path: string): Promise<Problem> {
@@ -39,6 +40,6 @@ export async function appendRows(
   for await (const part of source.parts(problem, known)) await writer.append(part);
   if (known.left > 0)
     throw new InputError(
-      `The input has ${known.left} rows fewer than upload ${writer.uploadId} already has: it is not the same run.`,
+      `The input has ${counted(known.left, 'row')} fewer than upload ${writer.uploadId} already has: it is not the same run.`,
     );
 }

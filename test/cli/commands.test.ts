@@ -61,6 +61,23 @@ test('load --from a store that has it not says which one has', async () => {
   expect(none.stderr).toContain('Nothing is stored under "runs/none"');
 });
 
+test('what there is one of is told as one', async () => {
+  const table = await bench.folder.file('single.csv', 'n,x\n1,2\n');
+  const problem = await bench.folder.file('single.problem.json', PROBLEM);
+  expect(await bench.ok('save', 'single/a', table, '--problem', problem)).toBe('single/a: 1 row, revision 1\n');
+  expect(await bench.ok('delete', '--prefix', 'single/', '--yes')).toBe('1 result deleted\n');
+});
+
+test.each([
+  [['list', 'nosuch/'], 'No results.'],
+  [['uploads'], 'No saves in progress.'],
+])('%j that finds nothing says so on a terminal, and is silent in a pipe', async (args, text) => {
+  await using listing = bench.inTerminal(80, ...args);
+  const { code, stdout } = await listing.ended();
+  expect([code, stdout.replace(/^pid .*\r\n/, '')]).toEqual([0, `${text}\r\n`]);
+  expect(await bench.ok(...args)).toBe('');
+});
+
 describe('list', () => {
   const keys = (text: string) => text.split('\n').flatMap((line) => line.split('\t')[0] || []);
 
@@ -209,7 +226,7 @@ describe('status', () => {
     const text = await bench.ok('status');
     expect(text).toMatch(/^optistore \d+\.\d+\.\d+, since \d{4}-/);
     expect(text).toMatch(/primary: leveldb, ready, \d+ results/);
-    expect(text).toMatch(/\d+ uploads in progress/);
+    expect(text).toMatch(/\d+ uploads? in progress/);
   });
 
   test('prints protobuf JSON with --json', async () => {

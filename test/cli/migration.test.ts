@@ -130,7 +130,7 @@ describe('what could not be copied', () => {
     const migrated = await cli(own.address, 'migrate', '--all', '--from', 'primary', '--to', 'secondary');
     expect(migrated).toMatchObject({ code: 1, stderr: '' });
     expect(migrated.stdout).toMatch(told);
-    expect(migrated.stdout).toMatch(/1 results moved, primary → secondary; 1 left in the primary\n$/);
+    expect(migrated.stdout).toMatch(/1 result moved, primary → secondary; 1 left in the primary\n$/);
   }, 120_000);
 });
 

@@ -41,12 +41,14 @@ test('the commands of docs/clients/shell.md do what it says', async () => {
     'runs/awk: 100 rows, revision 1',
     'runs/ndjson: 3 rows, revision 1',
     'runs/arrow: 10000 rows, revision 1',
-    'runs/half: 1 rows, revision 1',
+    'runs/half: 1 row, revision 1',
     'committed: the end of the pipe is all it sees',
     'half-1: aborted',
     '',
   ]);
-  expect(stderr).toMatch(/^1 rows are safe\..*\nLine 3 has 1 cells; the first line names 3 columns\.\n$/);
+  expect(stderr).toMatch(
+    /^Line 3 has 1 cells; the first line names 3 columns\.\n1 row is safe\..*\n.*uploads abort half-1`\n$/,
+  );
   expect(code).toBe(0);
   expect(await bench.ok('load', 'runs/ndjson')).toBe('x,f,converged\n1,1,\n2,4,\n3,9,\n');
 });

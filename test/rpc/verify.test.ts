@@ -59,7 +59,7 @@ test('verify reads every byte past the cache, and tells which result does not ch
     expect(await run(['verify', 'l', ...flags, '--server', daemon.address])).toMatchObject({
       code: 1,
       stdout: expect.stringMatching(
-        /^large: primary, revision 1, corrupt: .*\n1 copies checked.* 1 corrupt, 0 missing, 0 repaired\n$/,
+        /^large: primary, revision 1, corrupt: .*\n1 copy checked.* 1 corrupt, 0 missing, 0 repaired\n$/,
       ) as string,
     });
 });
@@ -158,7 +158,9 @@ describe('with a secondary', { timeout: 60_000 }, () => {
       fault: expect.stringMatching(/checksum/) as string,
     });
     const status = await run(['status', '--server', daemon.address]);
-    expect(status.stdout).toMatch(/^scrub: last complete 20.*, \d+ copies checked, 1 corrupt or missing, 1 repaired$/m);
+    expect(status.stdout).toMatch(
+      /^scrub: last complete 20.*, \d+ cop(y|ies) checked, 1 corrupt or missing, 1 repaired$/m,
+    );
     expect(await run(['verify', '--server', daemon.address])).toMatchObject({ code: 0 });
     expect(await daemon.process.stop('SIGTERM')).toBe(0);
   });

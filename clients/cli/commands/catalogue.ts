@@ -11,7 +11,7 @@ import { connect } from '../connect.js';
 import { shownResult } from '../shown-result.js';
 import { print, printJson, printMessage } from '../stdout.js';
 import { whereItIs } from '../where-it-is.js';
-import { megabytes, timeOf } from '../words.js';
+import { counted, megabytes, timeOf } from '../words.js';
 
 /** Flags that every command has. */
 export interface CommonFlags {
@@ -29,6 +29,11 @@ function warnOnce(): (stores: readonly string[]) => void {
   };
 }
 
+/** That nothing was found, to people alone: a pipe gets no line for it. */
+function tellNone(text: string): void {
+  if (process.stdout.isTTY) process.stderr.write(`${text}\n`);
+}
+
 /** `optistore list` */
 export async function list(
   prefix: string,
@@ -36,6 +41,7 @@ export async function list(
 ): Promise<void> {
   await using client = connect(flags);
   const results = [];
+  let isEmpty = true;
   const query = {
     prefix,
     ...(flags.tag && { tags: flags.tag }),
@@ -44,6 +50,7 @@ export async function list(
     onUnreachable: warnOnce(),
   };
   for await (const result of client.listResults(query)) {
+    isEmpty = false;
     if (flags.json) results.push(toJson(ResultSchema, result));
     else
       print(
@@ -57,6 +64,7 @@ export async function list(
       );
   }
   if (flags.json) printJson({ results });
+  else if (isEmpty) tellNone('No results.');
 }
 
 /** `optistore show` */
@@ -86,7 +94,9 @@ export async function remove(key: string, flags: CommonFlags & DeleteOptions): P
 export async function uploads(flags: CommonFlags): Promise<void> {
   await using client = connect(flags);
   const found = [];
+  let isEmpty = true;
   for await (const upload of client.listUploads()) {
+    isEmpty = false;
     if (flags.json) found.push(toJson(UploadSchema, upload));
     else
       print(
@@ -99,6 +109,7 @@ export async function uploads(flags: CommonFlags): Promise<void> {
       );
   }
   if (flags.json) printJson({ uploads: found });
+  else if (isEmpty) tellNone('No saves in progress.');
 }
 
 /** `optistore uploads abort` */
@@ -117,7 +128,7 @@ export async function status(flags: CommonFlags): Promise<void> {
   print(`optistore ${answer.version}, since ${timeOf(answer.startTime)}`);
   for (const backend of answer.backends) {
     print(
-      `${Backend[backend.role].toLowerCase()}: ${backend.type}, ${BackendState[backend.state].toLowerCase()}, ${backend.resultCount} results, ${megabytes(backend.sizeBytes)} ${backend.message}`,
+      `${Backend[backend.role].toLowerCase()}: ${backend.type}, ${BackendState[backend.state].toLowerCase()}, ${counted(backend.resultCount, 'result')}, ${megabytes(backend.sizeBytes)} ${backend.message}`,
     );
   }
   if (answer.cache !== undefined) {
@@ -129,11 +140,11 @@ export async function status(flags: CommonFlags): Promise<void> {
     const { checkedCount, corruptCount, repairedCount, lastEndTime, lastFailure } = answer.scrub;
     const failed = lastFailure === '' ? '' : `; the last pass failed: ${lastFailure}`;
     print(
-      `scrub: last complete ${timeOf(lastEndTime)}, ${checkedCount} copies checked, ` +
+      `scrub: last complete ${timeOf(lastEndTime)}, ${counted(checkedCount, 'copy', 'copies')} checked, ` +
         `${corruptCount} corrupt or missing, ${repairedCount} repaired${failed}`,
     );
   }
-  print(`${answer.uploadCount} uploads in progress, ${answer.streamCount} streams`);
+  print(`${counted(answer.uploadCount, 'upload')} in progress, ${counted(answer.streamCount, 'stream')}`);
 }
 
 function printSecondary({ replication, fallback }: GetStatusResponse): void {

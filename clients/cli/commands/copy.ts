@@ -2,6 +2,7 @@ import { ResultSchema } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { connect } from '../connect.js';
 import { progressBar } from '../progress.js';
 import { print, printMessage } from '../stdout.js';
+import { counted } from '../words.js';
 
 /** Flags of `optistore copy` and `optistore move`. */
 export interface CopyFlags {
@@ -36,7 +37,7 @@ async function transfer(done: 'copied' | 'moved', key: string, toKey: string, fl
         : await client.copyResult(key, toKey, { ...options, ...(revision !== undefined && { revision }) });
     bar?.stop();
     if (flags.json) printMessage(ResultSchema, result);
-    else print(`${key} → ${toKey}: ${done}, ${result.rowCount} rows, revision ${result.revision}`);
+    else print(`${key} → ${toKey}: ${done}, ${counted(result.rowCount, 'row')}, revision ${result.revision}`);
   } finally {
     bar?.stop();
   }

@@ -3,7 +3,7 @@ import { OptistoreError, type OptistoreClient, type Result } from '../../typescr
 import { connect } from '../connect.js';
 import { InputError } from '../input-error.js';
 import { print, printJson } from '../stdout.js';
-import { megabytes } from '../words.js';
+import { counted, megabytes } from '../words.js';
 
 /** Flags of `optistore delete --prefix`. */
 export interface DeletePrefixFlags {
@@ -29,13 +29,13 @@ export async function removeByPrefix(flags: DeletePrefixFlags): Promise<void> {
     doomed.push({ key, revision, rowCount, sizeBytes });
     if (dryRun && !json) print([key, `${rowCount} rows`, megabytes(sizeBytes), `revision ${revision}`].join('\t'));
   }
-  const total = `${doomed.length} results, ${megabytes(doomed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0n))}`;
+  const total = `${counted(doomed.length, 'result')}, ${megabytes(doomed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0n))}`;
   if (dryRun)
     return json ? printJson(asJson(doomed, [], true)) : print(`${total}: nothing was deleted, this was a dry run`);
   if (doomed.length > 0 && !flags.yes && !(await confirms(`Delete ${total}?`))) return print('nothing was deleted');
   const skipped = await removeAll(client, doomed);
   if (json) printJson(asJson(doomed, skipped, false));
-  else print(`${doomed.length - skipped.length} results deleted`);
+  else print(`${counted(doomed.length - skipped.length, 'result')} deleted`);
   if (skipped.length > 0)
     throw new InputError(
       `${skipped.length} results were changed or deleted by someone else in the meantime and left alone: ${skipped.join(', ')}`,

@@ -11,6 +11,7 @@ import { writeTable } from '../output/write-table.js';
 import { progressBar } from '../progress.js';
 import { selectionOf, type SelectionFlags } from '../selection.js';
 import { whereItIs } from '../where-it-is.js';
+import { counted } from '../words.js';
 
 /** Flags of `optistore export`. */
 export interface ExportFlags extends SelectionFlags {
@@ -73,7 +74,9 @@ export async function exportMany(prefix: string, folder: string, flags: ExportFl
   }
   if (failed > 0) process.exitCode = 1;
   if (!flags.json)
-    process.stdout.write(`${done - failed} results exported to ${folder}${failed > 0 ? `; ${failed} failed` : ''}\n`);
+    process.stdout.write(
+      `${counted(done - failed, 'result')} exported to ${folder}${failed > 0 ? `; ${failed} failed` : ''}\n`,
+    );
 }
 
 async function exportTo(
@@ -101,5 +104,8 @@ async function exportTo(
 function tell({ json }: ExportFlags, told: Exported): void {
   if (json) process.stdout.write(`${JSON.stringify(told)}\n`);
   else if (told.failure !== undefined) process.stderr.write(`${told.key}: ${told.failure}\n`);
-  else process.stdout.write(`${told.key} → ${told.file}: ${told.rowCount} rows, ${told.sizeBytes} bytes\n`);
+  else
+    process.stdout.write(
+      `${told.key} → ${told.file}: ${counted(BigInt(told.rowCount ?? 0), 'row')}, ${told.sizeBytes} bytes\n`,
+    );
 }

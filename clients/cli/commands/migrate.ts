@@ -8,6 +8,7 @@ import { connect } from '../connect.js';
 import { progressBar } from '../progress.js';
 import { print } from '../stdout.js';
 import type { CommonFlags } from './catalogue.js';
+import { counted } from '../words.js';
 
 /** Flags of `optistore migrate`. */
 export interface MigrateFlags extends CommonFlags {
@@ -51,7 +52,7 @@ export async function migrate(key: string | undefined, flags: MigrateFlags): Pro
   if (json) return;
   const way = `${from} → ${to}`;
   if (key !== undefined)
-    return print(`${key}: ${act}, ${way}, ${last?.rowCount ?? 0} rows, revision ${last?.revision ?? 0}`);
+    return print(`${key}: ${act}, ${way}, ${counted(last?.rowCount ?? 0, 'row')}, revision ${last?.revision ?? 0}`);
   const failed = failedCount === 0 ? '' : `; ${failedCount} left in the ${from}`;
-  print(`${last?.doneCount ?? 0} results ${act}, ${way}${failed}`);
+  print(`${counted(last?.doneCount ?? 0, 'result')} ${act}, ${way}${failed}`);
 }

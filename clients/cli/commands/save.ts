@@ -113,5 +113,8 @@ function optionsOf(flags: SaveFlags): SaveOptions {
 
 function tell(result: Result, { json }: SaveFlags): void {
   if (json) printMessage(ResultSchema, result);
-  else print(`${result.key}: ${result.rowCount} rows, revision ${result.revision}${REPLICATED[result.replication]}`);
+  else
+    print(
+      `${result.key}: ${counted(result.rowCount, 'row')}, revision ${result.revision}${REPLICATED[result.replication]}`,
+    );
 }

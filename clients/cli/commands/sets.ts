@@ -4,7 +4,7 @@ import { ResultSetSchema, SetOperation, type ResultSet, type SetContent } from '
 import { ResultSchema } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { connect } from '../connect.js';
 import { print, printJson, printMessage } from '../stdout.js';
-import { timeOf } from '../words.js';
+import { counted, timeOf } from '../words.js';
 import type { CommonFlags } from './catalogue.js';
 
 /** A run of rows; the end is not in it. */
@@ -63,7 +63,7 @@ export async function putSet(key: string, name: string, content: SetContent, fla
   });
   if (flags.json) return printMessage(ResultSchema, result);
   const set = result.resultSets.find((one) => one.name === name);
-  print(`${key} ${name}: ${set?.rowCount ?? 0n} rows, revision ${result.revision}`);
+  print(`${key} ${name}: ${counted(set?.rowCount ?? 0n, 'row')}, revision ${result.revision}`);
 }
 
 /** `optistore set KEY NAME --delete` */

@@ -5,6 +5,7 @@ import { connect } from '../connect.js';
 import { progressBar } from '../progress.js';
 import { print } from '../stdout.js';
 import type { CommonFlags } from './catalogue.js';
+import { counted } from '../words.js';
 
 /** Flags of `optistore verify`. */
 export interface VerifyFlags extends CommonFlags {
@@ -41,7 +42,7 @@ export async function verify(prefix: string, flags: VerifyFlags): Promise<void> 
   const { CORRUPT, MISSING, REPAIRED } = VerifyState;
   if (!json)
     print(
-      `${checked} copies checked, ${bytes} bytes of rows; ` +
+      `${counted(checked, 'copy', 'copies')} checked, ${bytes} bytes of rows; ` +
         `${count(CORRUPT)} corrupt, ${count(MISSING)} missing, ${count(REPAIRED)} repaired`,
     );
   if (count(CORRUPT) + count(MISSING) > 0) process.exitCode = 1;

@@ -1,5 +1,6 @@
 import type { Command, Option } from 'commander';
 import { createClient, type OptistoreClient } from '../../typescript/index.js';
+import { counted } from '../words.js';
 
 /** What may come next on a command line. */
 export interface Candidate {
@@ -105,7 +106,7 @@ async function asked(
 async function keysOf(client: OptistoreClient, prefix: string): Promise<Candidate[]> {
   const found: Candidate[] = [];
   for await (const { key, rowCount } of client.listResults({ prefix, pageSize: KEYS_MAX })) {
-    found.push({ value: key, description: `${rowCount} rows` });
+    found.push({ value: key, description: counted(rowCount, 'row') });
     if (found.length === KEYS_MAX) break;
   }
   return found;

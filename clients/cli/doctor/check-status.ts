@@ -106,7 +106,7 @@ function checkScrub({ scrub }: GetStatusResponse): Finding[] {
     lastEndTime === undefined
       ? 'no pass is complete yet'
       : `complete at ${timestampDate(lastEndTime).toISOString().slice(0, 19)}`;
-  const found = `${last}, ${checkedCount} copies checked, ${corruptCount} corrupt or missing, ${repairedCount} repaired`;
+  const found = `${last}, ${counted(checkedCount, 'copy', 'copies')} checked, ${corruptCount} corrupt or missing, ${repairedCount} repaired`;
   if (corruptCount > repairedCount)
     return [
       failed(

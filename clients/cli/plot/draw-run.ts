@@ -3,6 +3,7 @@ import { InputError } from '../input-error.js';
 import { fit } from '../terminal/fit.js';
 import { chart, KINDS, markOf, type ChartSize, type Kind, type Series } from './chart.js';
 import type { RunRows } from './run-rows.js';
+import { counted } from '../words.js';
 
 /** What is plotted: two columns against each other, or how the run got better. */
 export type View = { readonly x: Variable; readonly y: Variable; readonly isWhole: boolean } | 'convergence';
@@ -76,7 +77,7 @@ function drawScatter(
     { ...size, lines: size.lines - 2 },
   );
   return [
-    fit(`${title}: ${rows.rowCount} rows`, size.columns).trimEnd(),
+    fit(`${title}: ${counted(rows.rowCount, 'row')}`, size.columns).trimEnd(),
     ...drawn,
     [...legend, ...(outside > 0 ? [`${outside} outside: --all`] : [])].join('  '),
   ];
@@ -98,7 +99,11 @@ function drawConvergence(title: string, rows: RunRows, variables: readonly Varia
   const last = values.at(-1);
   const told = last === undefined ? 'no feasible row yet' : `now ${Number(last.toPrecision(8))}`;
   const drawn = chart(series, { x: 'evaluation', y }, { ...size, lines: size.lines - 2 });
-  return [fit(`${title}: ${rows.rowCount} rows`, size.columns).trimEnd(), ...drawn, fit(told, size.columns).trimEnd()];
+  return [
+    fit(`${title}: ${counted(rows.rowCount, 'row')}`, size.columns).trimEnd(),
+    ...drawn,
+    fit(told, size.columns).trimEnd(),
+  ];
 }
 
 function numbersOf(rows: RunRows, { name }: Variable): readonly number[] {
