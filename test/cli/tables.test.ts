@@ -154,11 +154,11 @@ describe('files to load to', () => {
     expect(await readdir(bench.folder.path)).toEqual(before);
   });
 
-  test('a folder that is not there is an error that names the file, without a stack', async () => {
+  test('a folder that is not there is an error that names the folder, without a stack', async () => {
     const key = fresh();
     await bench.save(key, 'n\n1\n', problemOf(['n', 'INT64']));
     const { code, stderr } = await bench.run('load', key, '-o', bench.folder.at('nowhere/out.csv'));
-    expect(stderr).toContain('nowhere/out.csv');
+    expect(stderr).toContain(`The folder ${bench.folder.at('nowhere')} is not there.`);
     expect(stderr).not.toMatch(/^\s+at |node:events/m);
     expect(code).toBe(1);
   });
