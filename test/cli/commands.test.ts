@@ -179,7 +179,9 @@ describe('save and delete', () => {
 
   test('a save under the id of a committed one gives the same result again', async () => {
     expect(await bench.save('again', CSV, PROBLEM, '--upload-id', 'again-1')).toBe('again: 3 rows, revision 1\n');
-    expect(await bench.save('again', CSV, PROBLEM, '--upload-id', 'again-1')).toBe('again: 3 rows, revision 1\n');
+    const [table, problem] = [bench.folder.at('in.csv'), bench.folder.at('problem.json')];
+    const again = await bench.run('save', 'again', table, '--problem', problem, '--upload-id', 'again-1');
+    expect(again).toMatchObject({ code: 0, stdout: 'again: 3 rows, revision 1\n' });
   });
 
   test.each([
