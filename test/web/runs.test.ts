@@ -168,6 +168,29 @@ describeInBrowser('runs', (browser) => {
     await client.deleteResult('back/meanwhile');
   });
 
+  test('the list looks the same whether a run was looked at before or not', async () => {
+    const page = await open('?prefix=studies/');
+    await page.getByLabel('Select studies/beam').click();
+    const looks = async () => {
+      await page.getByText('1 selected').waitFor();
+      return await page.evaluate(() =>
+        [
+          ...document.querySelectorAll(
+            '.runs th, .runs td, .runs td *, [aria-label=Selection], [aria-label=Selection] *',
+          ),
+        ].map((shown) => `${shown.tagName} ${shown.className} ${Math.round(shown.getBoundingClientRect().height)}`),
+      );
+    };
+    const before = await looks();
+    await row(page, 'studies/beam').getByRole('link').click();
+    await page.getByRole('tab', { name: 'Problem' }).click();
+    await page.getByRole('region', { name: 'Problem', exact: true }).waitFor();
+    await page.goBack();
+    await page.goBack();
+    await row(page, 'studies/beam').waitFor();
+    expect(await looks()).toEqual(before);
+  });
+
   test('a save in progress grows as its rows come, and can be aborted', async () => {
     const page = await open();
     const writer = await client.save('live/growing', PROBLEM, { uploadId: 'growing-1' });

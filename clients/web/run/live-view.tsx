@@ -78,7 +78,7 @@ function OpenLiveRun(props: { readonly runKey: string; readonly live: LiveRun; r
               name: 'problem',
               title: 'Problem',
               content: () => (
-                <section class="card problem" aria-label="Problem">
+                <section class="card problem-card" aria-label="Problem">
                   <h2>{problem?.name}</h2>
                   <VariablesTable variables={problem?.variables ?? []} summaries={[]} />
                 </section>

@@ -8,7 +8,7 @@ import type { OpenRun } from './use-run.js';
 export function ProblemCard({ run }: { readonly run: OpenRun }) {
   const { problem, columns, attributes } = run.result.value;
   return (
-    <section class="card problem" aria-label="Problem">
+    <section class="card problem-card" aria-label="Problem">
       <header>
         <h2>{problem?.name === '' ? 'Problem' : problem?.name}</h2>
         {problem?.solver && <p class="muted">{problem.solver}</p>}

@@ -13,7 +13,7 @@ export function SelectionBar() {
   const count = selection.value.size;
   if (count === 0) return null;
   return (
-    <div class="selection-bar" role="region" aria-label="Selection">
+    <div class="chosen-bar" role="region" aria-label="Selection">
       <strong>{formatCount(count)} selected</strong>
       <Button kind="primary" icon="compare" whyNot={whyNotCompared()} onClick={compare}>
         Compare
