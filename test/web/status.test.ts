@@ -115,6 +115,26 @@ describeInBrowser('status with two stores', (browser) => {
     expect(await placesOf('wing/a')).toEqual([Backend.PRIMARY, Backend.SECONDARY]);
   });
 
+  test('the list of runs says in words what the secondary has, also of what was moved there', async () => {
+    await saveRun(daemon.address, 'moved/away', floats(1), floatRun(1, 10));
+    const page = await browser.page(`http://${webAddress(daemon)}/#/?prefix=moved/`);
+    const cell = page.locator('tr[data-key="moved/away"] .replication .badge');
+    await cell.getByText('no copy').waitFor();
+    await page.getByLabel('Actions for moved/away').click();
+    await page.getByRole('menuitem', { name: 'Migrate…' }).click();
+    await page.getByLabel('Keep the source').click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Move' }).click();
+    await cell.getByText('moved').waitFor();
+    expect(await cell.getAttribute('title')).toMatch(/^It is in the secondary alone/);
+    // No part of the word is hidden.
+    expect(await cell.evaluate((badge) => badge.scrollWidth - badge.clientWidth)).toBe(0);
+    await page.reload();
+    await cell.getByText('moved').waitFor();
+    await expectAccessible(page);
+    await screenshot(page, 'runs-secondary');
+    await client.deleteResult('moved/away');
+  });
+
   test('the store is migrated, and it is said what is still to be waited for', async () => {
     const page = await open();
     await client.save('beam/open', floats(1), { uploadId: 'still-open' });

@@ -9,7 +9,8 @@ import { Bests } from './bests.js';
 import { fieldFilter, tagFilter } from './filter-text.js';
 import { narrow } from './run-query.js';
 import { RunMenu } from './run-menu.js';
-import { OutcomeBadge, ReplicationBadge } from './run-state.js';
+import { OutcomeBadge } from './run-state.js';
+import { Secondary } from './secondary.js';
 
 /** What a row of the table shows. */
 export interface RunRowProps {
@@ -72,7 +73,7 @@ export function RunRow({ result, isSelected, isFresh, isCurrent, showsUpdates, o
       </td>
       {hasSecondary.value && (
         <td class="replication">
-          <ReplicationBadge replication={result.replication} />
+          <Secondary result={result} />
         </td>
       )}
       <td class="actions">

@@ -1,4 +1,4 @@
-import { Outcome, ReplicationState, type Result } from '../../../proto/gen/optistore/v1/result_pb.js';
+import { Outcome, type Result } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { Badge, type Tone } from '../parts/badge.js';
 
 const OUTCOMES: Readonly<Record<Outcome, readonly [tone: Tone, text: string, title: string]>> = {
@@ -11,24 +11,6 @@ const OUTCOMES: Readonly<Record<Outcome, readonly [tone: Tone, text: string, tit
 /** How the run ended. */
 export function OutcomeBadge({ outcome }: Pick<Result, 'outcome'>) {
   const [tone, text, title] = OUTCOMES[outcome];
-  return (
-    <Badge tone={tone} title={title}>
-      {text}
-    </Badge>
-  );
-}
-
-const REPLICATIONS: Readonly<Record<ReplicationState, readonly [tone: Tone, text: string, title: string]>> = {
-  [ReplicationState.UNSPECIFIED]: ['plain', 'unknown', 'The daemon did not say.'],
-  [ReplicationState.NONE]: ['plain', 'not asked', 'It is in one store; nobody asked for a copy.'],
-  [ReplicationState.PENDING]: ['warn', 'pending', 'It will be copied to the secondary.'],
-  [ReplicationState.DONE]: ['ok', 'copied', 'The secondary has this revision.'],
-  [ReplicationState.FAILED]: ['error', 'failed', 'It can’t be copied as it is: Status says why.'],
-};
-
-/** Whether the secondary has it. */
-export function ReplicationBadge({ replication }: Pick<Result, 'replication'>) {
-  const [tone, text, title] = REPLICATIONS[replication];
   return (
     <Badge tone={tone} title={title}>
       {text}
