@@ -317,6 +317,35 @@ describeInBrowser('runs', (browser) => {
     await page.getByRole('dialog').waitFor({ state: 'detached' });
   });
 
+  test('arrow keys go into the list right after a load, and stay with a field, a menu and a dialog', async () => {
+    const page = await open('?prefix=studies/');
+    await row(page, 'studies/beam').waitFor();
+    await page.keyboard.press('ArrowDown');
+    await expect.poll(() => focused(page)).toBe('studies/beam');
+    await page.keyboard.press('ArrowDown');
+    await expect.poll(() => focused(page)).toBe('studies/optuna');
+    await page.keyboard.press('Space');
+    await page.getByText('1 selected').waitFor();
+    await page.keyboard.press('Enter');
+    await expect.poll(() => new URL(page.url()).hash).toBe('#/run/studies%2Foptuna');
+    await page.goBack();
+    await row(page, 'studies/beam').waitFor();
+    await page.keyboard.press('ArrowUp');
+    await expect.poll(() => focused(page)).toBe('studies/beam');
+    await page.getByLabel('Filter', { exact: true }).focus();
+    await page.keyboard.press('ArrowDown');
+    expect(await focused(page)).toBeUndefined();
+    await page.getByLabel('Actions for studies/optuna').click();
+    await page.keyboard.press('ArrowDown');
+    expect(await page.locator(':focus').getAttribute('role')).toBe('menuitem');
+    await page.keyboard.press('Escape');
+    await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+    await page.keyboard.press('?');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('ArrowDown');
+    expect(await focused(page)).toBeUndefined();
+  });
+
   test('a menu has what can be done with one: its key is copied', async () => {
     const page = await open('?prefix=studies/');
     await page.getByLabel('Actions for studies/beam').click();

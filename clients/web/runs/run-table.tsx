@@ -1,8 +1,9 @@
 import { useSignal } from '@preact/signals';
-import { useRef } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import type { Result } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { hasSecondary } from '../connection/status.js';
 import { Icon } from '../parts/icon.js';
+import { isForPage } from '../shortcuts.js';
 import { ask, type Sort } from './run-query.js';
 import { RunRow } from './run-row.js';
 import { selection, toggle, toggleAll } from './selection.js';
@@ -41,6 +42,7 @@ export function RunTable({ results, fresh, sort, isOld }: RunTableProps) {
   const isTold = (key: string) => {
     current.value = key;
   };
+  useArrowsFromOutside(() => goTo(currentKey));
   return (
     <div class={`run-table card ${isOld ? 'old' : ''}`}>
       <table aria-label="Runs" aria-busy={isOld}>
@@ -68,6 +70,22 @@ export function RunTable({ results, fresh, sort, isOld }: RunTableProps) {
       </table>
     </div>
   );
+}
+
+/** Where nothing has the focus, as behind a load, the first press of an up or down arrow goes into the list. */
+function useArrowsFromOutside(enter: () => void): void {
+  const latest = useRef(enter);
+  latest.current = enter;
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const isArrow = event.key === 'ArrowDown' || event.key === 'ArrowUp';
+      if (!isArrow || event.shiftKey || document.activeElement !== document.body || !isForPage(event)) return;
+      latest.current();
+      event.preventDefault();
+    };
+    addEventListener('keydown', press);
+    return () => removeEventListener('keydown', press);
+  }, []);
 }
 
 function Head({ results, sort }: { readonly results: readonly Result[]; readonly sort: Sort }) {
