@@ -3,6 +3,7 @@ import { parse } from 'csv-parse/sync';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createClient, type OptistoreClient } from '../../clients/typescript/index.js';
+import { SetOperation } from '../../proto/gen/optistore/v1/result_pb.js';
 import { webAddress } from '../rpc/web/web-daemon.js';
 import { PROBLEM, TestDaemon } from '../rpc/wire.js';
 import { describeInBrowser, expectAccessible, expectFitsEverywhere, screenshot } from './browser.js';
@@ -51,6 +52,23 @@ describeInBrowser('a run', (browser) => {
     await page.setViewportSize({ width: 1280, height: 800 });
     await page.emulateMedia({ colorScheme: 'light' });
     await screenshot(page, `run-${tab}-1280`);
+  });
+
+  test('sets of long names and lineages fit from 375 pixels to 4K, with what can be done in sight', async () => {
+    const parents = ['the-knee-of-the-front', 'all_that_is_lighter_than_two_kilograms_and_stiff'];
+    for (const name of parents) await client.putResultSet('real/dtlz2', name, { rows: [1, 2, 3] });
+    const options = {
+      createdBy: 'someone@institute.example.org',
+      description: `https://example.org/${'a'.repeat(60)}`,
+    };
+    await client.putResultSet('real/dtlz2', 'both', { operation: SetOperation.UNION, parents }, options);
+    const page = await open('real/dtlz2', '?tab=sets');
+    await page.getByRole('button', { name: 'Delete both' }).waitFor();
+    await expectFitsEverywhere(page, 'run-sets-long');
+    await page.setViewportSize({ width: 375, height: 812 });
+    const scroller = page.getByRole('region', { name: 'Table of result sets' });
+    expect(await scroller.evaluate((element) => element.scrollWidth - element.clientWidth)).toBe(0);
+    expect(await page.getByText(`${parents.join(' ∪ ')} · someone@`).isVisible()).toBe(true);
   });
 
   test.each(['overview', 'parallel'])(

@@ -88,9 +88,9 @@ function SetsHead() {
         </th>
         <th>Name</th>
         <th class="number">Rows</th>
-        <th>Made of</th>
-        <th>By</th>
-        <th>When</th>
+        <th class="aside">Made of</th>
+        <th class="aside">By</th>
+        <th class="aside">When</th>
         <th>
           <span class="unseen">What can be done</span>
         </th>
@@ -107,6 +107,7 @@ function SetRow(props: {
   readonly onToggle: () => void;
 }) {
   const { run, set, place, onToggle } = props;
+  const when = <RelativeTime at={set.createTime} />;
   return (
     <tr class={place >= 0 ? 'chosen' : ''}>
       <td>
@@ -118,13 +119,15 @@ function SetRow(props: {
       <td>
         <b class="mono">{set.name}</b>
         {set.description && <p class="muted">{set.description}</p>}
+        <p class="brief muted">
+          {originOf(set)} · {set.createdBy && <>{set.createdBy} · </>}
+          {when}
+        </p>
       </td>
       <td class="number">{formatCount(set.rowCount)}</td>
-      <td>{originOf(set)}</td>
-      <td class="muted">{set.createdBy}</td>
-      <td>
-        <RelativeTime at={set.createTime} />
-      </td>
+      <td class="aside">{originOf(set)}</td>
+      <td class="aside muted">{set.createdBy}</td>
+      <td class="aside">{when}</td>
       <td class="actions">
         <Button onClick={() => void show(run, set.name)}>Show</Button>
         <Button kind="quiet" icon="trash" label={`Delete ${set.name}`} onClick={() => void remove(run, set)} />
