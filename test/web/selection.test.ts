@@ -152,6 +152,7 @@ describeInBrowser('a selection', (browser) => {
     const difference = page.getByRole('row', { name: /Choose difference/ });
     await difference.getByRole('button', { name: 'Show' }).click();
     expect(await selected(page)).toBe(4);
+    await page.goBack();
     await saveAs(page, 'union', '', 'Replace');
     await expect.poll(async () => (await load('study', '--set', 'union')).length).toBe(4);
     await page.getByRole('button', { name: 'Delete high' }).click();
@@ -159,6 +160,39 @@ describeInBrowser('a selection', (browser) => {
     await page.getByLabel('Choose high', { exact: true }).waitFor({ state: 'detached' });
     await client.putResultSet('study', 'theirs', { rows: [9] });
     await page.getByLabel('Choose theirs', { exact: true }).waitFor();
+  });
+
+  test('of a set that is shown is seen in the overview, and Back leads to the sets', async () => {
+    await client.putResultSet('beam', 'first', { rows: [0, 1, 2] });
+    const page = await open('beam', '?tab=sets');
+    await page
+      .getByRole('row', { name: /Choose first/ })
+      .getByRole('button', { name: 'Show' })
+      .click();
+    await page.getByRole('region', { name: 'Scatter' }).waitFor();
+    expect(await selected(page)).toBe(3);
+    expect(await page.getByRole('tab', { selected: true }).innerText()).toBe('Overview');
+    await page.goBack();
+    await page.getByLabel('Choose first').waitFor();
+    expect(await selected(page)).toBe(3);
+  });
+
+  test('is told how it is made in the views where it can be, and nowhere else', async () => {
+    const page = await open('beam');
+    await legend(page);
+    const bar = page.locator('.selection-bar [role=status]');
+    for (const [tab, hint] of [
+      ['Overview', /^Drag in any plot/],
+      ['Parallel', /^Drag on any axis/],
+      ['Distributions', /^Drag in any plot/],
+      ['Correlation', /^$/],
+      ['Rows', /^Click a row/],
+      ['Sets', /^$/],
+      ['Problem', /^$/],
+    ] as const) {
+      await page.getByRole('tab', { name: tab }).click();
+      await expect.poll(() => bar.innerText(), tab).toMatch(hint);
+    }
   });
 
   test('of a sampled run is of the right rows, and the page says that it is a sample', async () => {

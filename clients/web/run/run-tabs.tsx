@@ -21,6 +21,8 @@ export interface Tab {
   readonly title: string;
   /** How many there are of what it shows. */
   readonly count?: number;
+  /** How rows are selected in it, where they can be. */
+  readonly hint?: string;
   readonly content: () => ComponentChildren;
 }
 
@@ -66,7 +68,7 @@ export function RunTabs(props: {
           </button>
         ))}
       </div>
-      <SelectionBar model={model} save={save} />
+      <SelectionBar model={model} save={save} hint={shown.hint} />
       <div id={`${id}-panel`} class="panel" role="tabpanel" aria-labelledby={`${id}-${shown.name}`}>
         {shown.content()}
       </div>
@@ -74,16 +76,20 @@ export function RunTabs(props: {
   );
 }
 
+const BY_DRAGS = 'Drag in any plot to select rows; Shift adds, Alt takes away, Esc clears.';
+const ON_AXES = 'Drag on any axis to select rows; Esc clears.';
+const BY_CLICKS = 'Click a row to select it; Shift all up to it, Ctrl one more, Esc clears.';
+
 function overviewOf(model: RunModel): Tab {
-  return { name: 'overview', title: 'Overview', content: () => <Overview model={model} /> };
+  return { name: 'overview', title: 'Overview', hint: BY_DRAGS, content: () => <Overview model={model} /> };
 }
 
 function tabsOf(model: RunModel): Tab[] {
   return [
-    { name: 'parallel', title: 'Parallel', content: () => <ParallelTab model={model} /> },
-    { name: 'distributions', title: 'Distributions', content: () => <DistributionsTab model={model} /> },
+    { name: 'parallel', title: 'Parallel', hint: ON_AXES, content: () => <ParallelTab model={model} /> },
+    { name: 'distributions', title: 'Distributions', hint: BY_DRAGS, content: () => <DistributionsTab model={model} /> },
     { name: 'correlation', title: 'Correlation', content: () => <CorrelationTab model={model} /> },
-    { name: 'rows', title: 'Rows', content: () => <RowsTab model={model} /> },
+    { name: 'rows', title: 'Rows', hint: BY_CLICKS, content: () => <RowsTab model={model} /> },
   ];
 }
 

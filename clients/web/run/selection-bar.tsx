@@ -8,7 +8,13 @@ import { saveSelection } from './result-sets.js';
 import { RowClass } from '../../../server/rows/front/row-classes.js';
 
 /** How many rows are selected, and what can be done with them. */
-export function SelectionBar({ model, save }: { readonly model: RunModel; readonly save: Signal<Result> | undefined }) {
+export function SelectionBar(props: {
+  readonly model: RunModel;
+  readonly save: Signal<Result> | undefined;
+  /** How rows are selected in what is shown; undefined: not there. */
+  readonly hint: string | undefined;
+}) {
+  const { model, save, hint } = props;
   const isNaming = useSignal(false);
   const { selection, plotted } = model;
   const count = selection.count.value;
@@ -23,7 +29,7 @@ export function SelectionBar({ model, save }: { readonly model: RunModel; readon
             <b class="number">{formatCount(count)}</b> of {formatCount(rowCount)} rows selected
           </>
         ) : (
-          <span class="muted">Drag in any plot to select rows; Shift adds, Alt takes away, Esc clears.</span>
+          <span class="muted">{hint}</span>
         )}
       </p>
       <div class="actions">

@@ -7,6 +7,7 @@ import { Empty } from '../parts/states.js';
 import { RelativeTime } from '../parts/time.js';
 import { toast } from '../parts/toast.js';
 import { explain } from '../connection/errors.js';
+import { changeQuery } from '../route.js';
 import { NewSetDialog } from './new-set-dialog.js';
 import { combineSets, deleteSet, RowsChanged, rowsOfSet } from './result-sets.js';
 import type { OpenRun } from './use-run.js';
@@ -148,6 +149,8 @@ async function show({ model, result }: OpenRun, name: string): Promise<void> {
     const here = model.selection.count.peek();
     if (here < rowCount)
       toast(`${formatCount(here)} of the ${formatCount(rowCount)} rows of ${name} are in the sample.`);
+    // Where they are seen; Back leads to the sets again.
+    changeQuery({ tab: undefined });
   } catch (error) {
     toast(explain(error).message, { isError: true });
   }
