@@ -79,6 +79,34 @@ describeInBrowser('a save in progress', (browser) => {
     expect(new URL(page.url()).hash).toBe('#/run/selected?tab=rows&x=f&y=x');
   });
 
+  test('tells no rate before it was measured, here and in the list of runs', async () => {
+    const writer = await client.save('slow', { variables: [x, f] });
+    let isOver = false;
+    const solving = (async () => {
+      for (let i = 0; !isOver; i++) {
+        await writer.append({ x: [i], f: [i * i] });
+        await writer.flush();
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    })();
+    try {
+      for (const page of [await open('slow'), await browser.page(`http://${webAddress(daemon)}/#/`)]) {
+        const rate = page.locator('.rate, .live-rate .number');
+        await rate.waitFor();
+        const told = new Set<string>();
+        await expect
+          .poll(async () => told.add(await rate.innerText()).size && [...told].at(-1), { interval: 50 })
+          .toMatch(/^[1-9]/);
+        expect([...told][0]).toBe('– rows/s');
+        expect(told).not.toContain('0 rows/s');
+      }
+    } finally {
+      isOver = true;
+      await solving;
+      await client.abortUpload(writer.uploadId);
+    }
+  });
+
   test('stands still while it is paused, says how many rows wait, and catches up', async () => {
     await using solver = Solver.start(daemon.address, 'beam/2');
     solver.print(300);

@@ -191,7 +191,7 @@ describeInBrowser('a selection', (browser) => {
       ['Problem', /^$/],
     ] as const) {
       await page.getByRole('tab', { name: tab }).click();
-      await expect.poll(() => bar.innerText(), tab).toMatch(hint);
+      await expect.poll(() => bar.innerText(), { message: tab }).toMatch(hint);
     }
   });
 

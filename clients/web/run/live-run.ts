@@ -36,7 +36,7 @@ export class LiveRun implements Disposable {
   readonly model = signal<RunModel | undefined>(undefined);
   /** Rows that came, shown or not. */
   readonly received = signal(0);
-  /** Rows a second, about every half second, the newest last. */
+  /** Rows a second, about every half second, the newest last; none until that was measured. */
   readonly rates = signal<readonly number[]>([]);
   readonly isPaused = signal(false);
   private readonly uploadsBefore = new Set(uploads.peek().keys());
@@ -169,12 +169,15 @@ export class LiveRun implements Disposable {
   }
 
   private countRate(): void {
+    // What had come before it was followed comes at once, and is no rate.
+    if (this.phase.peek().case === 'connecting') return;
     const now = { atMs: performance.now(), count: this.received.peek() };
     this.counts.push(now);
-    while ((this.counts[0]?.atMs ?? now.atMs) < now.atMs - RATE_MS) this.counts.shift();
+    // The last one that is old enough is what is compared with.
+    while ((this.counts[1]?.atMs ?? now.atMs) <= now.atMs - RATE_MS) this.counts.shift();
     const first = this.counts[0] ?? now;
+    if (first.atMs > now.atMs - RATE_MS) return;
     const seconds = (now.atMs - first.atMs) / 1000;
-    if (seconds === 0 || this.phase.peek().case === 'connecting') return;
     this.rates.value = [...this.rates.peek(), (now.count - first.count) / seconds].slice(-RATES_KEPT);
   }
 

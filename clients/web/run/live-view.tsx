@@ -5,7 +5,8 @@ import { loss } from '../connection/events.js';
 import { uploads } from '../connection/uploads.js';
 import { Badge, type Tone } from '../parts/badge.js';
 import { Button } from '../parts/button.js';
-import { formatCount, formatCounted, formatRate } from '../parts/format.js';
+import { formatCount, formatCounted } from '../parts/format.js';
+import { Rate } from '../parts/rate.js';
 import { Sparkline } from '../parts/sparkline.js';
 import { Empty, ErrorState, Loading } from '../parts/states.js';
 import { toast } from '../parts/toast.js';
@@ -102,7 +103,6 @@ function LiveHead({
 }) {
   const { isPaused, received, rates, phase } = live;
   const { rowCount } = model.rows.value;
-  const rate = rates.value.at(-1) ?? 0;
   const problem = live.header.value?.result?.problem;
   const isOver = phase.value.case === 'failed' || phase.value.case === 'committed';
   const [tone, state] = stateOf(phase.value, isPaused.value);
@@ -114,7 +114,7 @@ function LiveHead({
         {!isOver && (
           <span class="live-rate">
             <Sparkline values={rates.value} label="Rows a second over the last half minute" />
-            <span class="number">{formatRate(rate)} rows/s</span>
+            <Rate rate={rates.value.at(-1)} />
           </span>
         )}
         {(!isOver || isPaused.value) && (

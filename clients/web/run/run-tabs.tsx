@@ -87,7 +87,12 @@ function overviewOf(model: RunModel): Tab {
 function tabsOf(model: RunModel): Tab[] {
   return [
     { name: 'parallel', title: 'Parallel', hint: ON_AXES, content: () => <ParallelTab model={model} /> },
-    { name: 'distributions', title: 'Distributions', hint: BY_DRAGS, content: () => <DistributionsTab model={model} /> },
+    {
+      name: 'distributions',
+      title: 'Distributions',
+      hint: BY_DRAGS,
+      content: () => <DistributionsTab model={model} />,
+    },
     { name: 'correlation', title: 'Correlation', content: () => <CorrelationTab model={model} /> },
     { name: 'rows', title: 'Rows', hint: BY_CLICKS, content: () => <RowsTab model={model} /> },
   ];

@@ -11,6 +11,8 @@ const SAMPLES_MAX = 64;
 const SMOOTHED_OVER = 3;
 /** Over how many samples the number is taken. */
 const AVERAGED_OVER = 10;
+/** Over less time what one message told is all, or nothing, of it. */
+const MEASURED_MS_MIN = 3000;
 
 /** How fast the rows of each save in progress come, seen from here, a sample a second. */
 export class UploadRates {
@@ -27,10 +29,12 @@ export class UploadRates {
     }
   }
 
-  /** Rows per second over the last ten seconds; undefined until there is something to compare. */
+  /** Rows per second over the last ten seconds; undefined until it was looked at for long enough. */
   rateOf(uploadId: string): number | undefined {
     const samples = this.samples.get(uploadId) ?? [];
-    return rateBetween(samples.at(-1 - Math.min(AVERAGED_OVER, samples.length - 1)), samples.at(-1));
+    const [first, last] = [samples.at(-1 - Math.min(AVERAGED_OVER, samples.length - 1)), samples.at(-1)];
+    if (first === undefined || last === undefined || last.atMs - first.atMs < MEASURED_MS_MIN) return undefined;
+    return rateBetween(first, last);
   }
 
   /** Rows per second over the last minute, the newest last. */

@@ -9,7 +9,8 @@ import { Badge } from '../parts/badge.js';
 import { Button } from '../parts/button.js';
 import { nowMs } from '../parts/clock.js';
 import { confirm } from '../parts/dialog.js';
-import { formatCount, formatCounted, formatDuration, formatExact, formatRate, msOf } from '../parts/format.js';
+import { formatCount, formatCounted, formatDuration, formatExact, msOf } from '../parts/format.js';
+import { Rate } from '../parts/rate.js';
 import { Sparkline } from '../parts/sparkline.js';
 import { toast } from '../parts/toast.js';
 import { liveHref } from '../route.js';
@@ -88,7 +89,7 @@ function UploadRow({ upload, rates }: { readonly upload: Upload; readonly rates:
       </div>
       <StreamState upload={upload} now={now} />
       <span class="rows number">{formatCounted(durableRowCount, 'row')}</span>
-      <span class="rate number">{rate === undefined ? '–' : formatRate(rate)} rows/s</span>
+      <Rate rate={rate} />
       <Sparkline values={rates.lineOf(uploadId)} label={`Rows per second of ${key} over the last minute`} />
       <Button
         kind="quiet"
