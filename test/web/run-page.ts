@@ -18,7 +18,7 @@ export async function legend(page: Page): Promise<Record<string, number>> {
   const texts = await shown.getByRole('button').allInnerTexts();
   return Object.fromEntries(
     texts.map((text): [string, number] => {
-      const [name = '', count] = text.trim().split(/\s+/);
+      const [, name = '', count] = /^(.*?)\s*([\d,]+)$/s.exec(text.trim()) ?? [];
       return [name, Number(count?.replaceAll(',', ''))];
     }),
   );

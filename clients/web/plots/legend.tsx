@@ -35,13 +35,13 @@ export function Legend({
 }) {
   return (
     <div class="legend" role="group" aria-label="Legend">
-      {marks.map(({ name, shape, colour }, i) =>
+      {marks.map(({ name, meaning, shape, colour }, i) =>
         counts[i] === 0 ? null : (
           <button
             key={name}
             type="button"
             aria-pressed={!hidden.has(i)}
-            title={hidden.has(i) ? `Show ${name}` : `Hide ${name}`}
+            title={`${hidden.has(i) ? 'Show' : 'Hide'} ${meaning ?? name}`}
             onClick={() => onToggle(i)}
           >
             <MarkSign shape={shape} colour={colour} />

@@ -1,9 +1,12 @@
+import { RowClass } from '../../../server/rows/front/row-classes.js';
 import { colours, packed, SERIES_COLOURS, seriesColour, type Colours } from './colours.js';
 import type { PointStyle, Shape } from './points.js';
 
 /** How the rows of a class are drawn, and what they are called. */
 export interface Mark {
   readonly name: string;
+  /** What the name does not say. */
+  readonly meaning?: string;
   readonly colour: string;
   /** Of its rows that are selected. */
   readonly selectedColour: string;
@@ -24,10 +27,17 @@ const CLASS_MARKS: readonly (Omit<Mark, 'colour' | 'selectedColour'> & { readonl
   { name: 'front', colour: 'front', shape: 'diamond', radius: 3.6, alpha: 1, faded: 0.45 },
 ];
 
-/** By RowClass, in the colours of now. */
-export function classMarks(): Mark[] {
+/** Where there are objectives, feasible rows that are neither of the front nor dominated are those that can't be ranked. */
+const UNRANKED = { name: 'without objectives', meaning: 'rows that lack the value of an objective' };
+
+/** By RowClass, in the colours of now; of a problem that has objectives or none. */
+export function classMarks(hasObjectives: boolean): Mark[] {
   const { selected: selectedColour } = colours.value;
-  return CLASS_MARKS.map((mark) => ({ ...mark, colour: colours.value[mark.colour], selectedColour }));
+  return CLASS_MARKS.map((mark, i) => ({
+    ...mark,
+    ...(hasObjectives && i === RowClass.FEASIBLE && UNRANKED),
+    ...{ colour: colours.value[mark.colour], selectedColour },
+  }));
 }
 
 const RUN_SHAPES: readonly Shape[] = ['diamond', 'dot', 'triangle', 'square', 'ring', 'cross'];

@@ -1,6 +1,7 @@
 import { effect, useComputed, useSignal, type ReadonlySignal } from '@preact/signals';
 import type { ComponentChildren, RefObject } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
+import { hasObjectives } from '../rows/plot-columns.js';
 import { brushDrag, listenForWheel } from './brush.js';
 import { listenForDrags, placeIn, type Drag, type DragHandlers, type Place } from './drag.js';
 import { HoverCard, type Hovered } from './hover-card.js';
@@ -31,7 +32,8 @@ export function Scatter3d({ rows, axes, selection, card, children }: Scatter3dPr
   const turn = useSignal(START);
   const hidden = useSignal<ReadonlySet<number>>(new Set());
   const hovered = useSignal<Hovered | undefined>(undefined);
-  const marks = useComputed(classMarks);
+  const isRanked = useComputed(() => hasObjectives(rows.value.columns));
+  const marks = useComputed(() => classMarks(isRanked.value));
   const canvas = useRef<HTMLCanvasElement>(null);
   usePlot(canvas, { rows, axes, selection }, { marks, hidden }, { tool, turn, hovered });
   const names = axes.map((index) => rows.value.columns.find((column) => column.index === index)?.name).join(', ');

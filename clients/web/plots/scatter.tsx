@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import 'uplot/dist/uPlot.min.css';
 import { RowClass } from '../../../server/rows/front/row-classes.js';
-import { directionOf, titleOf, type PlotColumn } from '../rows/plot-columns.js';
+import { directionOf, hasObjectives, titleOf, type PlotColumn } from '../rows/plot-columns.js';
 import { formatCounted } from '../parts/format.js';
 import { brushDrag, listenForWheel } from './brush.js';
 import { listenForDrags, placeIn, type Drag, type Place } from './drag.js';
@@ -41,7 +41,8 @@ export function Scatter(props: ScatterProps) {
   const logY = useSignal(false);
   const ownHidden = useSignal<ReadonlySet<number>>(new Set());
   const hidden = props.hidden ?? ownHidden;
-  const ownMarks = useComputed(classMarks);
+  const isRanked = useComputed(() => hasObjectives(rows.value.columns));
+  const ownMarks = useComputed(() => classMarks(isRanked.value));
   const shownMarks = marks ?? ownMarks;
   const plot = useRef<ScatterPlot | undefined>(undefined);
   const view = useSignal<{ extent: Extent; outside: number }>({ extent: 'all', outside: 0 });

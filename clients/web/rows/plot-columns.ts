@@ -96,6 +96,11 @@ export function directionOf({ role, variable }: Pick<PlotColumn, 'role' | 'varia
   return variable.direction === Direction.MAXIMIZE ? -1 : 1;
 }
 
+/** Whether rows are ranked by anything. */
+export function hasObjectives(columns: readonly Pick<Variable, 'role'>[]): boolean {
+  return columns.some(({ role }) => role === VariableRole.OBJECTIVE);
+}
+
 /** The column that says in which generation a row was evaluated: an observable that is called so. */
 export function generationOf(columns: readonly PlotColumn[]): PlotColumn | undefined {
   return columns.find(

@@ -4,6 +4,7 @@ import { formatCount, formatNumber } from '../parts/format.js';
 import { MarkSign } from '../plots/legend.js';
 import { classMarks } from '../plots/marks.js';
 import type { RunColumn } from '../rows/columns.js';
+import { hasObjectives } from '../rows/plot-columns.js';
 import { rowNumber, type RunRows } from '../rows/run-rows.js';
 import { ValueType } from '../../../proto/gen/optistore/v1/problem_pb.js';
 
@@ -26,7 +27,7 @@ export function DesignCard({
   readonly classes: Uint8Array;
   readonly row: number;
 }) {
-  const mark = classMarks()[classes[row] ?? RowClass.FEASIBLE];
+  const mark = classMarks(hasObjectives(rows.variables))[classes[row] ?? RowClass.FEASIBLE];
   const order = (column: RunColumn) => ROLE_ORDER.indexOf(column.variable.role);
   const columns = rows.columns.toSorted((a, b) => order(a) - order(b));
   return (
