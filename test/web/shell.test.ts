@@ -151,6 +151,19 @@ describeInBrowser('the page', (browser) => {
     await daemon.restart('--web', web);
   });
 
+  test('it does not wait when another call was answered', async () => {
+    const page = await browser.page(url);
+    await page.getByText('Connected', { exact: true }).waitFor();
+    const web = webAddress(daemon);
+    await daemon.process.stop('SIGTERM');
+    const banner = page.getByRole('alert').filter({ hasText: 'Connection lost.' });
+    await banner.getByText(/Next try in [678] s/).waitFor();
+    await daemon.restart('--web', web);
+    await page.getByRole('link', { name: 'kept' }).click();
+    await page.getByText('revision 1').waitFor();
+    await banner.waitFor({ state: 'detached', timeout: 1500 });
+  });
+
   test('a store that was begun anew is listed anew', async () => {
     await using other = await TestDaemon.startWith({ primary: { type: 'memory' }, web: '127.0.0.1:0' });
     const web = webAddress(other);

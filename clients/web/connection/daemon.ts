@@ -7,9 +7,13 @@ import { explain } from './errors.js';
 /** In memory only: a reload asks for it again, and no other page, nor the next person at this browser, finds it. */
 const token = signal<string | undefined>(undefined);
 const refused = signal<string | undefined>(undefined);
+const answers = signal(0);
 
 /** Why a token is asked for; undefined while none is. */
 export const tokenWanted: ReadonlySignal<string | undefined> = refused;
+
+/** How many calls the daemon has answered, or begun to: whoever lost it sees by a change that it is there. */
+export const answered: ReadonlySignal<number> = answers;
 
 /** Whether calls are made with a token. */
 export const isLoggedIn: ReadonlySignal<boolean> = computed(() => token.value !== undefined);
@@ -31,6 +35,7 @@ const withToken: Interceptor = (next) => async (request) => {
   if (secret !== undefined) request.header.set('Authorization', `Bearer ${secret}`);
   try {
     const response = await next(request);
+    answers.value++;
     return response.stream ? { ...response, message: noticed(response.message, secret) } : response;
   } catch (error) {
     notice(error, secret);

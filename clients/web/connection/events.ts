@@ -3,7 +3,7 @@ import { batch, effect, signal, type ReadonlySignal } from '@preact/signals';
 import type { Result } from '../../../proto/gen/optistore/v1/result_pb.js';
 import type { DeletedResult, WatchResultsResponse } from '../../../proto/gen/optistore/v1/storage_service_pb.js';
 import type { OptistoreError } from '../../typescript/errors.js';
-import { daemon, tokenWanted } from './daemon.js';
+import { answered, daemon, tokenWanted } from './daemon.js';
 import { explain } from './errors.js';
 import { heard } from './heard.js';
 import { isResting, restWhileHidden } from './resting.js';
@@ -40,6 +40,7 @@ let afterEvent: bigint | undefined;
 let mustRelist = false;
 let stopStream = new AbortController();
 let stopWaiting = new AbortController();
+let waitingSinceMs = 0;
 let settle: () => void;
 const settled = new Promise<void>((resolve) => (settle = resolve));
 
@@ -75,6 +76,10 @@ export async function watchDaemon(): Promise<never> {
     if (tokenWanted.value !== undefined) forgetAll();
   });
   addEventListener('online', tryNow);
+  effect(() => {
+    // By another call. A wait that has only begun goes on: what answers may not be what failed.
+    if (answered.value > 0 && Date.now() - waitingSinceMs >= FIRST_WAIT_MS) tryNow();
+  });
   let failures = 0;
   for (;;) {
     await until(() => tokenWanted.value === undefined && !isResting.value);
@@ -156,6 +161,7 @@ async function waitAfter({ message }: OptistoreError, failures: number): Promise
     lost.value = { message, sinceMs, nextTryMs: Date.now() + delayMs };
   });
   settle();
+  waitingSinceMs = Date.now();
   stopWaiting = new AbortController();
   await pause(delayMs, stopWaiting.signal);
   // Somebody may have logged out meanwhile.
