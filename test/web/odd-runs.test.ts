@@ -99,6 +99,18 @@ describeInBrowser('a run that is like no other', (browser) => {
     await seeAll(page);
   });
 
+  test('imported from a file is listed by its own tags: checksums of the import are counted', async () => {
+    const tags = { 'import.sha256': '8cb62947'.repeat(8), 'import.source': 'beam.csv', team: 'wing' };
+    const writer = await client.save('imported', { variables: [design('x')] }, { tags });
+    await writer.append({ x: [1] });
+    await writer.commit();
+    const page = await browser.page(`http://${webAddress(daemon)}/#/?prefix=imported`);
+    const shown = page.locator('tr[data-key="imported"] .tags');
+    await shown.waitFor();
+    expect((await shown.innerText()).split(/\s+/)).toEqual(['team', 'wing', '+2']);
+    expect(await shown.getByText('+2').getAttribute('title')).toContain('import.sha256 = 8cb62947');
+  });
+
   test('of large whole numbers shows every digit of them', async () => {
     const start = 2n ** 53n + 1n;
     const id = BigInt64Array.from({ length: 100 }, (_, i) => start + BigInt(i));

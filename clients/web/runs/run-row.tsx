@@ -25,6 +25,8 @@ export interface RunRowProps {
 }
 
 const TAGS_MAX = 4;
+/** By these `optistore import` finds what it has imported before: checksums and paths tell little beside a run's own tags. */
+const IMPORT_TAGS = 'import.';
 
 /** A run. */
 export function RunRow({ result, isSelected, isFresh, isCurrent, showsUpdates, onToggle }: RunRowProps) {
@@ -118,10 +120,11 @@ function Name({ field, text }: { readonly field: 'solver' | 'problem'; readonly 
 
 function Tags({ tags }: { readonly tags: Readonly<Record<string, string>> }) {
   const all = Object.entries(tags).sort(([a], [b]) => (a < b ? -1 : 1));
-  const more = all.slice(TAGS_MAX);
+  const told = all.filter(([name]) => !name.startsWith(IMPORT_TAGS)).slice(0, TAGS_MAX);
+  const more = all.filter((tag) => !told.includes(tag));
   return (
     <span class="tag-list">
-      {all.slice(0, TAGS_MAX).map(([name, value]) => (
+      {told.map(([name, value]) => (
         <Tag
           key={name}
           name={name}
