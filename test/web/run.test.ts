@@ -71,6 +71,19 @@ describeInBrowser('a run', (browser) => {
     expect(await page.getByText(`${parents.join(' ∪ ')} · someone@`).isVisible()).toBe(true);
   });
 
+  test('parallel coordinates tell which lines are the front, and fit where their axes do', async () => {
+    const page = await open('real/welded_beam', '?tab=parallel');
+    const plot = page.getByRole('group', { name: 'Parallel coordinates' });
+    const front = (await expected('welded_beam')).counts['front'];
+    await plot.getByText(`front ${front}`).waitFor();
+    expect(await plot.evaluate((element) => element.scrollWidth - element.clientWidth)).toBe(0);
+    expect(await plot.innerText()).not.toMatch(/[↑↓⇅]/);
+    await page.getByRole('button', { name: /^f1/ }).click();
+    expect(await page.getByRole('button', { name: /^f1/ }).innerText()).toContain('⇅');
+    await page.getByRole('button', { name: 'Select the front' }).click();
+    await plot.getByText(`selected ${front}`).waitFor();
+  });
+
   test.each(['overview', 'parallel'])(
     '%s: the colours of a plot are those of the scheme, also when it is switched',
     async (tab) => {

@@ -1,6 +1,8 @@
 import { effect, useComputed, useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { VariableRole } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import { RowClass } from '../../../server/rows/front/row-classes.js';
+import { formatCount } from '../parts/format.js';
 import { titleOf, type PlotColumn } from '../rows/plot-columns.js';
 import { listenForDrags, placeIn, type Drag, type DragHandlers, type Place } from './drag.js';
 import { ParallelPlot, type ParallelAxis } from './parallel-plot.js';
@@ -52,8 +54,10 @@ export function Parallel({ rows, axes, selection }: ParallelProps) {
     };
   }, [rows, selection]);
   const count = shown.value.length;
+  const front = rows.value.counts[RowClass.FRONT] ?? 0;
   return (
     <div class="parallel" role="group" aria-label="Parallel coordinates">
+      <LineKey selected={selection.count.value} front={front} />
       <div class="parallel-wide" style={{ minWidth: `${count * 5}rem` }}>
         <div class="parallel-heads">
           {shown.value.map((axis, place) => (
@@ -79,6 +83,21 @@ export function Parallel({ rows, axes, selection }: ParallelProps) {
         />
       </div>
     </div>
+  );
+}
+
+/** What the colours of the lines mean: the front is told apart as long as nothing is selected. */
+function LineKey({ selected, front }: { readonly selected: number; readonly front: number }) {
+  if (selected === 0 && front === 0) return null;
+  return (
+    <p class="line-key number">
+      {selected > 0 ? (
+        <span class="selected">selected {formatCount(selected)}</span>
+      ) : (
+        <span class="front">front {formatCount(front)}</span>
+      )}
+      <span>other rows</span>
+    </p>
   );
 }
 
@@ -210,14 +229,14 @@ function AxisHead(props: {
     <button
       type="button"
       class={`axis-head ${axis.brush ? 'brushed' : ''}`}
-      style={{ left: headLeft(place, count), width: `${90 / Math.max(count - 1, 1)}%` }}
+      style={{ left: headLeft(place, count), width: headWidth(place, count) }}
       title={`${title}: click turns it over; left and right arrow keys move it, B brushes, up and down move the brush, with Shift they grow it`}
       onClick={onTurn}
       onKeyDown={onKey}
     >
       <span>{axis.column.name}</span>
       <small>
-        {axis.column.unit} {axis.isTurned ? '↓' : '↑'}
+        {axis.column.unit} {axis.isTurned && '⇅'}
       </small>
       <span class="unseen">
         , axis {place + 1} of {count}
@@ -229,9 +248,17 @@ function AxisHead(props: {
 }
 
 /** As `axisX` of the plot has it: its margin is four times the size of small text. */
+const MARGIN = 'min(4 * var(--size-small), 100% / 6)';
+
 function headLeft(place: number, count: number): string {
-  const margin = 'min(4 * var(--size-small), 100% / 6)';
-  return count < 2 ? '50%' : `calc(${margin} + ${place / (count - 1)} * (100% - 2 * ${margin}))`;
+  return count < 2 ? '50%' : `calc(${MARGIN} + ${place / (count - 1)} * (100% - 2 * ${MARGIN}))`;
+}
+
+/** The first and the last do not stick out of the plot. */
+function headWidth(place: number, count: number): string {
+  const width = `${90 / Math.max(count - 1, 1)}%`;
+  const isAtEdge = count > 1 && (place === 0 || place === count - 1);
+  return isAtEdge ? `min(${width}, 2 * ${MARGIN})` : width;
 }
 
 function moved(axes: readonly number[], index: number, step: -1 | 1): readonly number[] {
