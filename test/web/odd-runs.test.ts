@@ -63,6 +63,10 @@ describeInBrowser('a run that is like no other', (browser) => {
     await seeAll(page);
     await page.getByRole('tab', { name: 'Rows' }).click();
     await page.getByText('1 row', { exact: true }).last().waitFor();
+    await page.getByRole('button', { name: 'Select the front' }).click();
+    await page.getByText('1 of 1 row selected').waitFor();
+    await page.getByRole('button', { name: 'Save as result set' }).click();
+    await page.getByRole('dialog', { name: 'Save 1 row as a result set' }).waitFor();
   });
 
   test('without objectives, and of texts alone, shows what can be shown', async () => {

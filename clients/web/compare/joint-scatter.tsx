@@ -1,7 +1,7 @@
 import { useComputed, useSignal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { Direction } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { Button } from '../parts/button.js';
-import { formatCount } from '../parts/format.js';
+import { formatCount, formatCounted } from '../parts/format.js';
 import type { Mark } from '../plots/marks.js';
 import { Scatter } from '../plots/scatter.js';
 import { useEscapeClears, type Selection } from '../plots/selection.js';
@@ -87,7 +87,7 @@ function SelectedByRun({ runs, joint, selection }: Pick<JointScatterProps, 'runs
           <span class="muted">Drag to select rows and count them by run.</span>
         ) : (
           <>
-            <b class="number">{formatCount(count)}</b> of {formatCount(joint.value.rowCount)} rows selected:{' '}
+            <b class="number">{formatCount(count)}</b> of {formatCounted(joint.value.rowCount, 'row')} selected:{' '}
             {runs.map(({ key }, i) => (
               <span key={key}>
                 {i > 0 && ', '}

@@ -2,7 +2,7 @@ import { effect, useComputed, useSignal, type ReadonlySignal, type Signal } from
 import { useEffect, useRef } from 'preact/hooks';
 import { VariableRole } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { RowClass } from '../../../server/rows/front/row-classes.js';
-import { formatCount } from '../parts/format.js';
+import { formatCount, formatCounted } from '../parts/format.js';
 import { titleOf, type PlotColumn } from '../rows/plot-columns.js';
 import { listenForDrags, placeIn, type Drag, type DragHandlers, type Place } from './drag.js';
 import { ParallelPlot, type ParallelAxis } from './parallel-plot.js';
@@ -54,10 +54,9 @@ export function Parallel({ rows, axes, selection }: ParallelProps) {
     };
   }, [rows, selection]);
   const count = shown.value.length;
-  const front = rows.value.counts[RowClass.FRONT] ?? 0;
   return (
     <div class="parallel" role="group" aria-label="Parallel coordinates">
-      <LineKey selected={selection.count.value} front={front} />
+      <LineKey selected={selection.count.value} counts={rows.value.counts} />
       <div class="parallel-wide" style={{ minWidth: `${count * 5}rem` }}>
         <div class="parallel-heads">
           {shown.value.map((axis, place) => (
@@ -79,7 +78,7 @@ export function Parallel({ rows, axes, selection }: ParallelProps) {
           ref={canvas}
           class="parallel-canvas"
           role="img"
-          aria-label={`A line for each of ${rows.value.rowCount} rows over ${count} axes; the axes' names above it take the keyboard.`}
+          aria-label={`A line for each of ${formatCounted(rows.value.rowCount, 'row')} over ${count} axes; the axes' names above it take the keyboard.`}
         />
       </div>
     </div>
@@ -87,7 +86,8 @@ export function Parallel({ rows, axes, selection }: ParallelProps) {
 }
 
 /** What the colours of the lines mean: the front is told apart as long as nothing is selected. */
-function LineKey({ selected, front }: { readonly selected: number; readonly front: number }) {
+function LineKey({ selected, counts }: { readonly selected: number; readonly counts: readonly number[] }) {
+  const front = counts[RowClass.FRONT] ?? 0;
   if (selected === 0 && front === 0) return null;
   return (
     <p class="line-key number">

@@ -1,7 +1,7 @@
 import { useSignal, type Signal } from '@preact/signals';
 import type { Result } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { Button } from '../parts/button.js';
-import { formatCount } from '../parts/format.js';
+import { formatCount, formatCounted } from '../parts/format.js';
 import type { RunModel } from './run-model.js';
 import { NewSetDialog } from './new-set-dialog.js';
 import { saveSelection } from './result-sets.js';
@@ -26,7 +26,7 @@ export function SelectionBar(props: {
       <p role="status">
         {count > 0 ? (
           <>
-            <b class="number">{formatCount(count)}</b> of {formatCount(rowCount)} rows selected
+            <b class="number">{formatCount(count)}</b> of {formatCounted(rowCount, 'row')} selected
           </>
         ) : (
           <span class="muted">{hint}</span>
@@ -43,7 +43,7 @@ export function SelectionBar(props: {
       </div>
       {isNaming.value && save && (
         <NewSetDialog
-          title={`Save ${formatCount(count)} rows as a result set`}
+          title={`Save ${formatCounted(count, 'row')} as a result set`}
           action="Save"
           existing={save.value.resultSets.map(({ name }) => name)}
           onSave={(set) => {

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import { SetOperation, type ResultSet } from '../../../proto/gen/optistore/v1/result_pb.js';
 import { Button } from '../parts/button.js';
 import { confirm } from '../parts/dialog.js';
-import { formatCount } from '../parts/format.js';
+import { formatCount, formatCounted } from '../parts/format.js';
 import { Empty } from '../parts/states.js';
 import { RelativeTime } from '../parts/time.js';
 import { toast } from '../parts/toast.js';
@@ -148,7 +148,7 @@ async function show({ model, result }: OpenRun, name: string): Promise<void> {
     model.selection.change(mask);
     const here = model.selection.count.peek();
     if (here < rowCount)
-      toast(`${formatCount(here)} of the ${formatCount(rowCount)} rows of ${name} are in the sample.`);
+      toast(`${formatCount(here)} of the ${formatCounted(rowCount, 'row')} of ${name} are in the sample.`);
     // Where they are seen; Back leads to the sets again.
     changeQuery({ tab: undefined });
   } catch (error) {
@@ -159,7 +159,7 @@ async function show({ model, result }: OpenRun, name: string): Promise<void> {
 async function remove({ result }: OpenRun, { name, rowCount }: ResultSet): Promise<void> {
   const isWanted = await confirm({
     title: `Delete the set ${name}?`,
-    body: <p>Its {formatCount(rowCount)} rows stay in the run; their being a set of this name is gone.</p>,
+    body: <p>Its {formatCounted(rowCount, 'row')} will still be in the run; the set of this name is gone.</p>,
     action: 'Delete the set',
     isDanger: true,
   });

@@ -1,3 +1,4 @@
+import { formatCounted } from '../parts/format.js';
 import { Button } from '../parts/button.js';
 import type { RunPage } from './run-list.js';
 import { turnTo, type RunQuery } from './run-query.js';
@@ -32,7 +33,7 @@ export function Paging({ page: { query, nextPageToken, results } }: { readonly p
   return (
     <nav class="paging" aria-label="Pages">
       <span class="muted">
-        {at < 0 ? 'A page further back' : `Page ${at + 1}`}, {results.length} runs
+        {at < 0 ? 'A page further back' : `Page ${at + 1}`}, {formatCounted(results.length, 'run')}
       </span>
       <Button icon="first" whyNot={isFirst ? 'This is the first page.' : undefined} onClick={() => turnTo('')}>
         First
