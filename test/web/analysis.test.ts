@@ -86,6 +86,27 @@ describe('the analysis of the page', () => {
     );
   });
 
+  test('puts as many whole numbers into each bin as into the next, with edges at halves', () => {
+    const generations = Float64Array.from({ length: 10_000 }, (_, i) => 1 + (i % 100));
+    const { counts, from, to, isWhole } = histogramOf(generations, undefined);
+    expect([...new Set(counts)]).toHaveLength(1);
+    expect([from, to, isWhole]).toEqual([0.5, 100.5, true]);
+    for (const [least, numbers] of [
+      [0, 97],
+      [-30, 61],
+      [7, 48],
+      [1, 100_003],
+    ] as const) {
+      const each = Float64Array.from({ length: numbers }, (_, i) => least + i);
+      const histogram = histogramOf(each, undefined);
+      // The last bin may not be full.
+      expect([...new Set(histogram.counts.slice(0, -1))], String(numbers)).toHaveLength(1);
+      expect(histogram.counts.length).toBeLessThanOrEqual(48);
+      expect(histogram.counts.reduce((sum, count) => sum + count, 0)).toBe(numbers);
+    }
+    expect(histogramOf(Float64Array.of(2 ** 60, 2 ** 61), undefined)).toMatchObject({ isWhole: false, from: 2 ** 60 });
+  });
+
   test('gives equal values the middle of their ranks, and 1 to what grows together', () => {
     expect([...ranksOf(Float64Array.of(3, 1, 3, 2))]).toEqual([3.5, 1, 3.5, 2]);
     const { pearson, spearman } = correlationOf([Float64Array.of(1, 2, 3, NaN), Float64Array.of(1, 8, 27, 4)]);

@@ -1,7 +1,7 @@
 import type { Variable } from '../../../proto/gen/optistore/v1/problem_pb.js';
+import { binOf, binsOf, endsOf, NO_BINS, rangeOf } from '../analysis/distribution.js';
 import { formatNumber, formatShare } from '../parts/format.js';
 import type { Mark } from '../plots/marks.js';
-import { extentOf } from '../plots/scale.js';
 import { titleOf } from '../rows/plot-columns.js';
 import type { ComparedRun } from './comparison.js';
 import { useMemo } from 'preact/hooks';
@@ -45,7 +45,7 @@ function JointHistogram(props: {
   readonly hidden: ReadonlySet<number>;
 }) {
   const { variable, runs, marks, hidden } = props;
-  const { min, max, shares } = useMemo(() => sharesOf(runs, variable.name), [runs, variable]);
+  const { ends, count, shares } = useMemo(() => sharesOf(runs, variable.name), [runs, variable]);
   const most = Math.max(...shares.flatMap((one, i) => (hidden.has(i) ? [] : Array.from(one))), Number.MIN_VALUE);
   return (
     <figure class="histogram">
@@ -55,10 +55,10 @@ function JointHistogram(props: {
       </figcaption>
       <div class="bars">
         <svg
-          viewBox={`0 0 ${BINS} ${HEIGHT}`}
+          viewBox={`0 0 ${count} ${HEIGHT}`}
           preserveAspectRatio="none"
           role="img"
-          aria-label={`${variable.name} in each run, from ${formatNumber(min)} to ${formatNumber(max)}`}
+          aria-label={`${variable.name} in each run, from ${formatNumber(ends.from)} to ${formatNumber(ends.to)}`}
         >
           {shares.map((one, i) =>
             hidden.has(i) ? null : (
@@ -68,31 +68,41 @@ function JointHistogram(props: {
         </svg>
       </div>
       <div class="ends muted number">
-        <span>{formatNumber(min, 4)}</span>
-        <span>{formatNumber(max, 4)}</span>
+        <span>{formatNumber(ends.from, 4)}</span>
+        <span>{formatNumber(ends.to, 4)}</span>
       </div>
     </figure>
   );
 }
 
-function sharesOf(runs: readonly ComparedRun[], name: string): { min: number; max: number; shares: Float64Array[] } {
+/** Values of a column in bins that are the same for all runs. */
+interface JointShares {
+  readonly ends: { readonly from: number; readonly to: number };
+  /** Of bins. */
+  readonly count: number;
+  /** Of each run, by bin. */
+  readonly shares: readonly Float64Array[];
+}
+
+function sharesOf(runs: readonly ComparedRun[], name: string): JointShares {
   const columns = runs.map(
     ({ model }) => model.plotted.peek().columns.find((column) => column.name === name)?.values ?? new Float64Array(0),
   );
-  const extents = columns.flatMap((values) => extentOf(values) ?? []);
-  const min = Math.min(...extents.map((extent) => extent.min));
-  const max = Math.max(...extents.map((extent) => extent.max));
-  const scale = max > min ? BINS / (max - min) : 0;
+  const ranges = columns.flatMap((values) => rangeOf(values) ?? []);
+  const min = Math.min(...ranges.map((range) => range.min));
+  const max = Math.max(...ranges.map((range) => range.max));
+  const isWhole = ranges.every((range) => range.isWhole);
+  const { count, ...bins } = ranges.length === 0 ? { ...NO_BINS, count: 1 } : binsOf({ min, max, isWhole }, BINS);
   const shares = columns.map((values) => {
-    const bins = new Float64Array(BINS);
+    const binned = new Float64Array(count);
     for (const value of values) {
       if (!Number.isFinite(value)) continue;
-      const bin = Math.min(BINS - 1, Math.floor((value - min) * scale));
-      bins[bin] = (bins[bin] ?? 0) + 1 / values.length;
+      const bin = binOf(value, bins, count);
+      binned[bin] = (binned[bin] ?? 0) + 1 / values.length;
     }
-    return bins;
+    return binned;
   });
-  return { min, max, shares };
+  return { ends: endsOf(bins), count, shares };
 }
 
 function outline(shares: Float64Array, most: number): string {

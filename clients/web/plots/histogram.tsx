@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import type { Histogram } from '../analysis/distribution.js';
+import { endsOf, type Histogram } from '../analysis/distribution.js';
 import { formatCount, formatNumber } from '../parts/format.js';
 import { titleOf, type PlotColumn } from '../rows/plot-columns.js';
 import { listenForDrags, placeIn } from './drag.js';
@@ -98,18 +98,21 @@ function summary(leftOut: number): string {
 }
 
 function binWords({ labels }: PlotColumn, histogram: Histogram, bin: number): string {
-  const { counts, selected, from, to } = histogram;
-  const [low, high] = [edge(histogram, bin), edge(histogram, bin + 1)];
-  const isWhole = (to - from) / counts.length === 1;
-  const middle = Math.round((low + high) / 2);
-  const range = isWhole ? (labels?.[middle] ?? String(middle)) : `${formatNumber(low, 4)} to ${formatNumber(high, 4)}`;
+  const { counts, selected, isWhole } = histogram;
+  const { from, to } = endsOf({ from: edge(histogram, bin), to: edge(histogram, bin + 1), isWhole });
+  const name = (value: number) => labelOf(labels, value) ?? (isWhole ? String(value) : formatNumber(value, 4));
+  const range = from === to ? name(from) : `${name(from)} to ${name(to)}`;
   const chosen = selected === undefined ? '' : `, ${formatCount(selected[bin] ?? 0)} selected`;
   return `${range}: ${formatCount(counts[bin] ?? 0)}${chosen}`;
 }
 
-/** An end of the axis; of bins for whole numbers and categories the one in it. */
-function endWords({ labels }: PlotColumn, { from, to, counts }: Histogram, end: 'from' | 'to'): string {
-  const isWhole = (to - from) / counts.length === 1;
-  const value = !isWhole ? { from, to }[end] : { from: Math.ceil(from), to: Math.floor(to) }[end];
-  return labels?.[value] ?? formatNumber(value, 4);
+/** An end of the axis. */
+function endWords({ labels }: PlotColumn, histogram: Histogram, end: 'from' | 'to'): string {
+  const value = endsOf(histogram)[end];
+  return labelOf(labels, value) ?? formatNumber(value, 4);
+}
+
+function labelOf(labels: readonly string[] | undefined, value: number): string | undefined {
+  // The last bin may reach beyond the last category.
+  return labels?.[Math.min(value, labels.length - 1)];
 }
