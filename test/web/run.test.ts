@@ -71,30 +71,6 @@ describeInBrowser('a run', (browser) => {
     expect(await page.getByText(`${parents.join(' ∪ ')} · someone@`).isVisible()).toBe(true);
   });
 
-  test('nothing moves from tab to tab where scrollbars take room', async () => {
-    const page = await (await open('real/welded_beam')).context().newPage();
-    const debug = await page.context().newCDPSession(page);
-    await debug.send('Emulation.setScrollbarsHidden', { hidden: false });
-    await page.goto(runAddress(webAddress(daemon), 'real/welded_beam'));
-    await legend(page);
-    const widths = new Set<number>();
-    const isScrolled = new Set<boolean>();
-    for (const tab of ['Problem', 'Sets']) {
-      await page.getByRole('tab', { name: tab }).click();
-      await page.getByRole('tabpanel', { name: tab }).waitFor();
-      const measured = await page.evaluate(() => {
-        const { scrollHeight, clientHeight } = document.documentElement;
-        return { width: document.querySelector('main')?.clientWidth ?? 0, isHigh: scrollHeight > clientHeight };
-      });
-      widths.add(measured.width);
-      isScrolled.add(measured.isHigh);
-    }
-    expect(isScrolled.size).toBe(2);
-    expect([...widths]).toHaveLength(1);
-    // The scrollbar has its place also where there is none.
-    expect([...widths][0]).toBeLessThan(1280);
-  });
-
   test('parallel coordinates tell which lines are the front, and fit where their axes do', async () => {
     const page = await open('real/welded_beam', '?tab=parallel');
     const plot = page.getByRole('group', { name: 'Parallel coordinates' });
