@@ -91,7 +91,7 @@ describeInBrowser('a save in progress', (browser) => {
     })();
     try {
       for (const page of [await open('slow'), await browser.page(`http://${webAddress(daemon)}/#/`)]) {
-        const rate = page.locator('.rate, .live-rate .number');
+        const rate = page.locator('.live-rate .rate, .uploads li:has-text("slow") .rate');
         await rate.waitFor();
         const told = new Set<string>();
         await expect

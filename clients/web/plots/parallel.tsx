@@ -2,7 +2,7 @@ import { effect, useComputed, useSignal, type ReadonlySignal, type Signal } from
 import { useEffect, useRef } from 'preact/hooks';
 import { VariableRole } from '../../../proto/gen/optistore/v1/problem_pb.js';
 import { RowClass } from '../../../server/rows/front/row-classes.js';
-import { formatCount, formatCounted } from '../parts/format.js';
+import { formatCount } from '../parts/format.js';
 import { titleOf, type PlotColumn } from '../rows/plot-columns.js';
 import { listenForDrags, placeIn, type Drag, type DragHandlers, type Place } from './drag.js';
 import { ParallelPlot, type ParallelAxis } from './parallel-plot.js';
@@ -78,7 +78,7 @@ export function Parallel({ rows, axes, selection }: ParallelProps) {
           ref={canvas}
           class="parallel-canvas"
           role="img"
-          aria-label={`A line for each of ${formatCounted(rows.value.rowCount, 'row')} over ${count} axes; the axes' names above it take the keyboard.`}
+          aria-label={`A line for each of ${rows.value.rowCount} rows over ${count} axes; the axes' names above it take the keyboard.`}
         />
       </div>
     </div>

@@ -1,7 +1,6 @@
 import { effect, useComputed, useSignal, type ReadonlySignal } from '@preact/signals';
 import type { ComponentChildren, RefObject } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { formatCounted } from '../parts/format.js';
 import { hasObjectives } from '../rows/plot-columns.js';
 import { brushDrag, listenForWheel } from './brush.js';
 import { listenForDrags, placeIn, type Drag, type DragHandlers, type Place } from './drag.js';
@@ -59,7 +58,7 @@ export function Scatter3d({ rows, axes, selection, card, children }: Scatter3dPr
           class="plot-host"
           role="application"
           tabIndex={0}
-          aria-label={`${names} in space, ${formatCounted(rows.value.rowCount, 'row')}. Arrow keys turn it, plus and minus zoom, 0 turns it back, Escape clears the selection.`}
+          aria-label={`${names} in space, ${rows.value.rowCount} rows. Arrow keys turn it, plus and minus zoom, 0 turns it back, Escape clears the selection.`}
           onKeyDown={(event) => onKey(event, turn)}
         />
         {said && said.row < rows.value.rowCount && (

@@ -146,7 +146,7 @@ function ScatterArea(props: AreaProps) {
         </HoverCard>
       )}
       <span class="unseen" aria-live="polite">
-        {selection.count.value > 0 ? `${formatCounted(selection.count.value, 'row')} selected` : ''}
+        {selection.count.value > 0 ? `Selected: ${formatCounted(selection.count.value, 'row')}` : ''}
       </span>
     </div>
   );
@@ -177,7 +177,7 @@ function contentOf({ rows, x, y, selection, marks, hidden, hasFront, isLogX, isL
 
 function labelOf({ rows, x, y }: AreaProps): string {
   const name = (index: number) => rows.value.columns.find((one) => one.index === index)?.name ?? '';
-  return `${name(y)} against ${name(x)}, ${formatCounted(rows.value.rowCount, 'row')}. Left and right arrow keys go along the front, Enter selects, plus and minus zoom, Shift with arrow keys moves, 0 shows all, Escape clears the selection.`;
+  return `${name(y)} against ${name(x)}, ${rows.value.rowCount} rows. Left and right arrow keys go along the front, Enter selects, plus and minus zoom, Shift with arrow keys moves, 0 shows all, Escape clears the selection.`;
 }
 
 const ARROWS = { '1,1': '↙', '1,-1': '↖', '-1,1': '↘', '-1,-1': '↗', '1,0': '←', '-1,0': '→', '0,1': '↓', '0,-1': '↑' };
