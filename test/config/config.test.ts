@@ -301,7 +301,7 @@ describe('an address that others can reach', () => {
 describe('optistore serve with a wrong configuration ends with 2 before it touches anything', () => {
   test.each([
     ['an unknown key', { yaml: 'lisen: x\n' }, /"lisen"/],
-    ['a wrong variable', { env: { OPTISTORE_UPLOAD_TTL: 'soon' } }, /upload_ttl: a duration/],
+    ['a wrong variable', { env: { OPTISTORE_UPLOAD_TTL: 'soon' } }, /upload_ttl \(OPTISTORE_UPLOAD_TTL\): a duration/],
     ['a wrong flag', { flags: ['--log-level', 'loud'] }, /log_level: /],
     ['an address that others can reach', { flags: ['--listen', '0.0.0.0:0'] }, /listen is 0\.0\.0\.0:0.*--insecure/],
     ['a port beyond 65535', { flags: ['--listen', '127.0.0.1:99999'] }, /listen.*99999|listen: /],
