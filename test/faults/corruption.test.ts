@@ -61,7 +61,7 @@ describe.each(Object.entries(BACKENDS))('%s', (name, { config, isSpared, hitComm
   afterAll(() => rm(folder, { recursive: true }));
 
   test('damage anywhere in a store gives what is right, or says that it is damaged', async () => {
-    await campaign(`corruption: ${name}`, { short: 15, long: 1500 }, async (roll, number) => {
+    await campaign(`corruption: ${name}`, { short: 10, long: 1500 }, async (roll, number) => {
       const path = join(folder, `round-${number}`);
       const isKilled = roll() < 0.4;
       await copyFiles(join(folder, isKilled ? 'killed' : 'whole'), path);

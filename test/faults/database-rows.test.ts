@@ -98,7 +98,7 @@ describe.each(Object.entries(KINDS))('%s', (name, open) => {
   afterAll(() => copied[Symbol.asyncDispose]());
 
   test('a column of a row that is changed behind its back gives what is right, or says that it is damaged', async () => {
-    await campaign(`changed columns: ${name}`, { short: 20, long: 1500 }, async (roll, number) => {
+    await campaign(`changed columns: ${name}`, { short: 12, long: 1500 }, async (roll, number) => {
       const connection_string = await copied.copy(number);
       const how = await change(copied, connection_string, roll);
       try {

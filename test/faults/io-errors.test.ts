@@ -67,7 +67,13 @@ async function everyStart(faulty: FaultyOperations, fails: 'the start' | 'the en
   return count;
 }
 
-describe.each(Object.keys(STORES_IN_FILES) as StoreName[])('a call on a file that fails under %s', (store) => {
+const STORES = Object.keys(STORES_IN_FILES) as StoreName[];
+
+describe.each(STORES)('a call on a file that fails under %s', (store) => {
+  /** In short campaigns each operation is left out under one of the stores. */
+  const someOf = (operations: readonly Operation[]) =>
+    operations.filter((_, i) => i % STORES.length !== STORES.indexOf(store));
+
   test.each([
     { what: 'one store', operations: OPERATIONS, hasSecondary: false },
     { what: 'two stores', operations: OPERATIONS_OF_TWO, hasSecondary: true },
@@ -77,7 +83,9 @@ describe.each(Object.keys(STORES_IN_FILES) as StoreName[])('a call on a file tha
       const fault = `failed I/O, ${store}, ${what}`;
       await campaign(fault, { short: 1, long: operations.length }, (roll, number) => {
         const start = () => FaultyOperations.start(store, hasSecondary, roll);
-        return IS_LONG ? every(operations[number % operations.length] as Operation, start) : few(operations, start);
+        return IS_LONG
+          ? every(operations[number % operations.length] as Operation, start)
+          : few(someOf(operations), start);
       });
     },
     MANY_STARTS_MS,

@@ -214,7 +214,7 @@ describe('kill -9', () => {
     }));
     const workers = hire('worker');
     await daemon.start();
-    await campaign(`kill -9, migrating, ${name}`, { short: 2, long: 200 }, async (roll) => {
+    await campaign(`kill -9, migrating, ${name}`, { short: 1, long: 200 }, async (roll) => {
       const activities = [...workers.map(({ work }) => work), migrates(workers), migrates(workers)];
       await untilItIsKilled(daemon, activities, roll, [ReplicationMode.NONE, ...REPLICATED]);
       return startAndCheck(daemon, workers, moments(roll, 1));

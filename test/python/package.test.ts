@@ -15,11 +15,14 @@ const FILES = readdirSync(HERE).filter((name) => /^test_.*\.py$/.test(name));
 let installed: InstalledPackage;
 let daemon: TestDaemon;
 let folder: string;
+let failures: Map<string, string[]>;
 
 beforeAll(async () => {
   installed = await pythonPackage();
   daemon = await TestDaemon.start();
   folder = await mkdtemp(join(tmpdir(), 'optistore-pytest-'));
+  // One run of pytest for all: what the packages need to be imported is a good part of it. Each test is told by itself.
+  failures = await failuresOfAll();
 });
 
 afterAll(async () => {
@@ -30,16 +33,12 @@ afterAll(async () => {
 describe.each(FILES)('the Python package, %s', (file) => {
   const text = readFileSync(join(HERE, file), 'utf8');
   const names = [...text.matchAll(/^def (test_\w+)/gm)].map(([, name = '']) => name);
-  let failures: Map<string, string[]>;
+  const module = file.replace(/\.py$/, '');
 
-  beforeAll(async () => {
-    failures = await failuresOf(file);
-  });
-
-  // One run of pytest for all of a file; each of its tests is told by itself.
   test.each(names.map((name) => [name.slice('test_'.length).replaceAll('_', ' '), name]))('%s', (_, name) => {
-    expect(failures.get(name), 'pytest does not know it').toBeDefined();
-    expect(failures.get(name)).toEqual([]);
+    const found = failures.get(`${module}.${name}`);
+    expect(found, 'pytest does not know it').toBeDefined();
+    expect(found).toEqual([]);
   });
 });
 
@@ -56,10 +55,18 @@ describe('the Python package', () => {
   });
 });
 
-/** Messages of failures by the names of a file's tests; without one, it passed. */
-async function failuresOf(file: string): Promise<Map<string, string[]>> {
-  const report = join(folder, `${file}.xml`);
-  const args = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', `--junitxml=${report}`, join(HERE, file)];
+/** Messages of failures by module and name of the tests; without one, it passed. */
+async function failuresOfAll(): Promise<Map<string, string[]>> {
+  const report = join(folder, 'pytest.xml');
+  const args = [
+    '-m',
+    'pytest',
+    '-q',
+    '-p',
+    'no:cacheprovider',
+    `--junitxml=${report}`,
+    ...FILES.map((file) => join(HERE, file)),
+  ];
   const env = {
     ...installed.env,
     OPTISTORE_SERVER: daemon.address,
@@ -72,12 +79,13 @@ async function failuresOf(file: string): Promise<Map<string, string[]>> {
   );
   const xml = await readFile(report, 'utf8').catch(() => expect.fail(output));
   const found = new Map<string, string[]>();
-  for (const [, name = '', rest = ''] of xml.matchAll(
-    /<testcase [^>]*? name="(test_\w+)[^>]*?(\/>|>[\s\S]*?<\/testcase>)/g,
+  for (const [, module = '', name = '', rest = ''] of xml.matchAll(
+    /<testcase classname="(?:[^"]*\.)?(test_\w+)" name="(test_\w+)[^>]*?(\/>|>[\s\S]*?<\/testcase>)/g,
   )) {
-    const told = found.get(name) ?? [];
+    const test = `${module}.${name}`;
+    const told = found.get(test) ?? [];
     if (/<(failure|error|skipped)/.test(rest)) told.push(rest.slice(0, 4000));
-    found.set(name, told);
+    found.set(test, told);
   }
   return found;
 }
