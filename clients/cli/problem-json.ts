@@ -1,4 +1,11 @@
-import { fromJson, type DescEnum, type DescField, type DescMessage, type JsonValue } from '@bufbuild/protobuf';
+import {
+  fromJson,
+  type DescEnum,
+  type DescField,
+  type DescMessage,
+  type JsonObject,
+  type JsonValue,
+} from '@bufbuild/protobuf';
 import { ProblemSchema, type Problem } from '../../proto/gen/optistore/v1/problem_pb.js';
 import { InputError } from './input-error.js';
 
@@ -14,8 +21,7 @@ export function problemFrom(json: JsonValue): Problem {
 
 /** The first name or word that is not known; undefined where the mistake is another one. */
 function mistakeIn(message: DescMessage, json: JsonValue, place: string): string | undefined {
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    return `${place} is ${JSON.stringify(json)}, where an object { … } was expected.`;
+  if (!isObject(json)) return `${place} is ${JSON.stringify(json)}, where an object { … } was expected.`;
   for (const [name, value] of Object.entries(json)) {
     const field = message.fields.find((one) => one.jsonName === name || one.name === name);
     const mistake = field === undefined ? unknownName(message, name, place) : mistakeAt(field, value, place);
@@ -47,7 +53,9 @@ function mistakeInWord({ values }: DescEnum, name: string, value: JsonValue, pla
 }
 
 function nameOf(variable: JsonValue): string | undefined {
-  if (typeof variable !== 'object' || variable === null || Array.isArray(variable)) return undefined;
-  const { name } = variable;
-  return typeof name === 'string' ? `"${name}"` : undefined;
+  return isObject(variable) && typeof variable['name'] === 'string' ? `"${variable['name']}"` : undefined;
+}
+
+function isObject(json: JsonValue): json is JsonObject {
+  return typeof json === 'object' && json !== null && !Array.isArray(json);
 }

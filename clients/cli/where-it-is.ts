@@ -8,7 +8,7 @@ export interface Asked {
   readonly command: 'export' | 'load' | 'plot' | 'show';
   /** As a save in progress. */
   readonly follow?: boolean;
-  readonly from?: StoreRole;
+  readonly from?: StoreRole | undefined;
 }
 
 /** Of a key that has not what was asked for, but something else: what that is, and the command for it. Any other error is given back as it is. */

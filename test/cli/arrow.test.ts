@@ -14,7 +14,7 @@ import {
 import { REQUIREMENTS } from '../python/package.js';
 import { run as execute, virtualenv } from '../python/virtualenv.js';
 import { TestDaemon } from '../rpc/wire.js';
-import { Bench, problemOf, until, type Running } from './cli.js';
+import { Bench, problemOf, type Running } from './cli.js';
 
 const ROWS = 40_000;
 const INTEGERS = ['int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64'];
@@ -83,9 +83,6 @@ async function piped(key: string, bytes: Uint8Array, ...flags: string[]) {
   running.closeInput();
   return await running.ended();
 }
-
-const durable = (id: string, atLeast: number) =>
-  until(bench.uploads.bind(bench), (uploads) => (uploads[id] ?? -1) >= atLeast);
 
 describe('Arrow, as pyarrow writes it', () => {
   test('every type comes back, each value and bit, missing ones too, from a pipe', async () => {
@@ -198,7 +195,7 @@ describe('a batch', () => {
     // Schema, dictionary, and one batch.
     const [, , cut = 0] = endsOf(bytes);
     running.print(bytes.subarray(0, cut));
-    expect(await durable(id, 10_000)).toMatchObject({ [id]: 10_000 });
+    expect(await bench.durable(id, 10_000)).toMatchObject({ [id]: 10_000 });
     return cut;
   }
 

@@ -199,6 +199,14 @@ export class Bench implements AsyncDisposable {
     return found;
   }
 
+  /** Waits until an upload has at least so many durable rows; gives all uploads as they are then. */
+  durable(id: string, atLeast: number): Promise<Record<string, number>> {
+    return until(
+      () => this.uploads(),
+      (uploads) => (uploads[id] ?? -1) >= atLeast,
+    );
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.client.close();
     await this.daemon[Symbol.asyncDispose]();

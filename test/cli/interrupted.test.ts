@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Bench, problemOf, until, type Running } from './cli.js';
+import { Bench, problemOf, type Running } from './cli.js';
 
 const PROBLEM = problemOf(['n', 'INT64']);
 
@@ -18,9 +18,6 @@ function typed(id: string): Running {
   return bench.inTerminal(120, 'save', `typed/${id}`, '-', '--problem', problem, '--upload-id', id);
 }
 
-const durable = (id: string, count: number) =>
-  until(bench.uploads.bind(bench), (uploads) => (uploads[id] ?? -1) >= count);
-
 /** Of what a command hides of a terminal: cursor and wrapping of lines. */
 const isShownAgain = (stdout: string, what: '25' | '7') =>
   stdout.includes(`\u001b[?${what}l`) &&
@@ -36,7 +33,7 @@ describe('a save on a terminal', () => {
       const id = `given-back-${expected}`;
       await using saving = typed(id);
       saving.print('n\n1\n2\n');
-      await durable(id, 2);
+      await bench.durable(id, 2);
       // What a terminal makes of Ctrl-C.
       if (signal === 'Ctrl-C') saving.print('\u0003');
       else process.kill(Number(/^pid (\d+)/m.exec(saving.stdout)?.[1]), signal);
@@ -86,7 +83,7 @@ describe('a save that fails', () => {
   test('because its upload was given up has nothing to go on with', async () => {
     await using saving = bench.start('save', 'fails/gone', '-', '--problem', problem, '--upload-id', 'gone');
     saving.print('n\n1\n');
-    await durable('gone', 1);
+    await bench.durable('gone', 1);
     await bench.client.abortUpload('gone');
     saving.print('2\n');
     const { code, stderr } = await saving.ended();

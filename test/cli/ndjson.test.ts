@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Bench, problemOf, until } from './cli.js';
+import { Bench, problemOf } from './cli.js';
 
 let bench: Bench;
 let mixed: string;
@@ -22,8 +22,6 @@ async function printed(id: string, text: string, ...flags: string[]) {
   return await running.ended();
 }
 
-const durable = (id: string, atLeast: number) =>
-  until(bench.uploads.bind(bench), (uploads) => (uploads[id] ?? -1) >= atLeast);
 const rows = (first: number, end: number) =>
   Array.from({ length: end - first }, (_, i) => `{"n": ${first + i}, "label": "r${first + i}"}\n`).join('');
 const asCsv = (end: number) => `x,n,ok,label\n${Array.from({ length: end }, (_, i) => `,${i},,r${i}\n`).join('')}`;
@@ -71,10 +69,10 @@ describe('NDJSON, an object a line,', () => {
   test('is acked row by row while the solver runs, and goes on after a kill, each row once', async () => {
     await using first = start('killed');
     first.print(rows(0, 1));
-    expect(await durable('killed', 1)).toMatchObject({ killed: 1 });
+    expect(await bench.durable('killed', 1)).toMatchObject({ killed: 1 });
     // A line that is not whole yet waits.
     first.print(`${rows(1, 1500)}{"n": 1500, "la`);
-    expect(await durable('killed', 1500)).toMatchObject({ killed: 1500 });
+    expect(await bench.durable('killed', 1500)).toMatchObject({ killed: 1500 });
     await first.stop('SIGKILL');
     const ended = await printed('killed', rows(0, 2000));
     expect(ended).toEqual({ code: 0, stdout: 'ndjson/killed: 2000 rows, revision 1\n', stderr: '' });

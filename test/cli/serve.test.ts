@@ -35,7 +35,7 @@ describe('serve', () => {
     const problem = await bench.folder.file('problem.json', PROBLEM);
     await using saving = bench.start('save', 'k', '-', '--problem', problem, '--upload-id', 'drained');
     saving.print('n\n1\n2\n3\n4\n');
-    await until(bench.uploads.bind(bench), (uploads) => (uploads['drained'] ?? 0) >= 1);
+    await bench.durable('drained', 1);
     expect(await bench.daemon.process.stop('SIGTERM')).toBe(0);
     // Not that its call was cancelled: it was told why, and where it stopped.
     await until(

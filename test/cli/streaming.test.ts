@@ -22,17 +22,14 @@ function solver(id: string, ...flags: string[]): Running {
 const rows = (first: number, end: number) =>
   Array.from({ length: end - first }, (_, i) => `${first + i},r${first + i}\n`).join('');
 const whole = (end: number) => `n,label\n${rows(0, end)}`;
-const durable = (id: string, atLeast: number) =>
-  until(bench.uploads.bind(bench), (uploads) => (uploads[id] ?? -1) >= atLeast);
-
 describe('save - while the solver runs', () => {
   test('every row printed so far is durable while the next one is computed', async () => {
     await using running = solver('visible');
     running.print('n,label\n');
     running.print(rows(0, 1));
-    expect(await durable('visible', 1)).toMatchObject({ visible: 1 });
+    expect(await bench.durable('visible', 1)).toMatchObject({ visible: 1 });
     running.print(rows(1, 5));
-    expect(await durable('visible', 5)).toMatchObject({ visible: 5 });
+    expect(await bench.durable('visible', 5)).toMatchObject({ visible: 5 });
     running.closeInput();
     expect(await running.ended()).toEqual({ code: 0, stdout: 'live/visible: 5 rows, revision 1\n', stderr: '' });
   });
@@ -40,7 +37,7 @@ describe('save - while the solver runs', () => {
   test('uploads shows it as connected, also as JSON, and list does not yet', async () => {
     await using running = solver('shown');
     running.print(whole(10));
-    await durable('shown', 5);
+    await bench.durable('shown', 5);
     expect(await bench.ok('uploads')).toMatch(/^shown\tlive\/shown\t\d+ rows\tconnected$/m);
     const { uploads } = (await bench.json('uploads')) as { uploads: { uploadId: string }[] };
     expect(uploads.find(({ uploadId }) => uploadId === 'shown')).toMatchObject({ key: 'live/shown', hasStream: true });
@@ -92,7 +89,7 @@ describe('save - that is cut off', () => {
   test('by SIGKILL goes on with the same --upload-id, each row once', async () => {
     await using first = solver('killed');
     first.print(whole(2500));
-    await durable('killed', 2000);
+    await bench.durable('killed', 2000);
     first.print(rows(2500, 2600));
     await first.stop('SIGKILL');
     const left = await until(
@@ -110,7 +107,7 @@ describe('save - that is cut off', () => {
   test('does not go on with an input that has fewer rows, which is another run', async () => {
     await using first = solver('shorter');
     first.print(whole(20));
-    await durable('shorter', 10);
+    await bench.durable('shorter', 10);
     await first.stop('SIGKILL');
     await using second = solver('shorter');
     second.print(whole(5));
@@ -124,7 +121,7 @@ describe('save - that is cut off', () => {
   test('does not go on under another key', async () => {
     await using first = solver('moved');
     first.print(whole(20));
-    await durable('moved', 10);
+    await bench.durable('moved', 10);
     await first.stop('SIGKILL');
     const table = await bench.folder.file('moved.csv', whole(20));
     const { code, stderr } = await bench.run('save', 'live/x', table, '--problem', problem, '--upload-id', 'moved');
@@ -136,7 +133,7 @@ describe('save - that is cut off', () => {
     await using own = await Bench.start();
     await using running = own.start('save', 'k', '-', '--problem', problem, '--upload-id', 'lasting');
     running.print(whole(100));
-    await until(own.uploads.bind(own), (uploads) => (uploads['lasting'] ?? 0) >= 50);
+    await own.durable('lasting', 50);
     await own.daemon.process.stop('SIGKILL');
     running.print(rows(100, 200));
     await until(
@@ -174,7 +171,7 @@ describe('save - that is cut off', () => {
   test('can be given up with uploads abort', async () => {
     await using running = solver('hopeless');
     running.print(whole(20));
-    await durable('hopeless', 10);
+    await bench.durable('hopeless', 10);
     await running.stop('SIGKILL');
     expect(await bench.ok('uploads', 'abort', 'hopeless')).toBe('hopeless: aborted\n');
     expect(await bench.uploads()).not.toHaveProperty('hopeless');
@@ -183,10 +180,10 @@ describe('save - that is cut off', () => {
   test('by a second one with the same id ends, and says that it was taken over', async () => {
     await using first = solver('taken');
     first.print(whole(20));
-    await durable('taken', 10);
+    await bench.durable('taken', 10);
     await using second = solver('taken');
     second.print(whole(30));
-    await durable('taken', 25);
+    await bench.durable('taken', 25);
     first.print(rows(20, 30));
     first.closeInput();
     const { code, stderr } = await first.ended();

@@ -38,10 +38,9 @@ export async function exportResult(key: string, flags: ExportFlags): Promise<voi
   await using client = connect(flags);
   const { output: file } = flags;
   const format = flags.format ?? outputFormatOfName(file ?? '') ?? 'csv';
-  const { from } = flags;
   const { result, rowCount } = await loadTo(client.load(key, selectionOf(flags)), { format, file }).catch(
     async (error: unknown) => {
-      throw await whereItIs(client, key, { command: 'export', ...(from && { from }) }, error);
+      throw await whereItIs(client, key, { command: 'export', from: flags.from }, error);
     },
   );
   if (file === undefined) return;

@@ -32,7 +32,6 @@ export async function load(key: string, flags: LoadFlags): Promise<void> {
   try {
     await loadTo(client.load(key, options), { format, file: output, isLive: follow });
   } catch (error) {
-    const { from } = flags;
-    throw await whereItIs(client, key, { command: 'load', follow, ...(from && { from }) }, error);
+    throw await whereItIs(client, key, { command: 'load', follow, from: flags.from }, error);
   }
 }

@@ -80,9 +80,9 @@ async function saveRows(
     const hint = keptHint(writer, baseCount);
     if (hint !== undefined) process.stderr.write(`${hint}\n`);
   });
-  if (writer.committed !== undefined) tellKnown(writer.uploadId, writer.committed);
   try {
     if (writer.committed === undefined) await appendRows(writer, problem, source, writer.nextRow - baseCount);
+    else tellKnown(writer.uploadId, writer.committed);
     return await writer.commit();
   } catch (error) {
     // Why it could not be saved matters more.
