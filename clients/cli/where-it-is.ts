@@ -33,20 +33,22 @@ async function committedOne(client: OptistoreClient, key: string, { command }: A
 }
 
 async function elsewhere(client: OptistoreClient, key: string, { command, from }: Asked, error: OptistoreError) {
-  const saving = await uploadTo(client, key);
-  if (saving !== undefined)
+  // A store that was asked for alone may lack what another one has.
+  const stored = from === undefined ? undefined : await client.getResult(key).catch(() => undefined);
+  if (stored !== undefined) {
+    const stores = stored.placements.map(({ backend }) => `the ${Backend[backend].toLowerCase()}`).join(' and ');
     return told(
       error,
-      `"${key}" is being saved for the first time, and not committed yet: ${counted(saving.durableRowCount, 'row')} so far.`,
-      `Read along: \`optistore ${command === 'plot' ? 'plot' : 'load'} ${quoted(key)} --follow\``,
+      `"${key}" is not in the ${from}; it is in ${stores}.`,
+      `It is taken from there without --from: \`optistore ${command} ${quoted(key)}\``,
     );
-  if (from === undefined) return error;
-  const { placements } = await client.getResult(key);
-  const stores = placements.map(({ backend }) => `the ${Backend[backend].toLowerCase()}`).join(' and ');
+  }
+  const saving = await uploadTo(client, key);
+  if (saving === undefined) return error;
   return told(
     error,
-    `"${key}" is not in the ${from}; it is in ${stores}.`,
-    `It is taken from there without --from: \`optistore ${command} ${quoted(key)}\``,
+    `"${key}" is being saved for the first time, and not committed yet: ${counted(saving.durableRowCount, 'row')} so far.`,
+    `Read along: \`optistore ${command === 'plot' ? 'plot' : 'load'} ${quoted(key)} --follow\``,
   );
 }
 

@@ -61,6 +61,13 @@ test('load --from a store that has it not says which one has', async () => {
   expect(none.stderr).toContain('Nothing is stored under "runs/none"');
 });
 
+test('load --from a store that has it not says which one has, also while it is saved anew', async () => {
+  await bench.client.save('runs/b', { variables: [] }, { uploadId: 'anew' });
+  const { stderr } = await bench.run('load', 'runs/b', '--from', 'cache');
+  await bench.client.abortUpload('anew');
+  expect(stderr).toContain('"runs/b" is not in the cache; it is in the primary.');
+});
+
 test('what there is one of is told as one', async () => {
   const table = await bench.folder.file('single.csv', 'n,x\n1,2\n');
   const problem = await bench.folder.file('single.problem.json', PROBLEM);
